@@ -1,0 +1,25 @@
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test lint clean
+
+test: $(VENV)/installed
+	$(RUN) -m ruff check .
+	$(RUN) -m pytest
+
+demo: $(VENV)/installed
+	$(RUN) scripts/demo.py
+
+lint: $(VENV)/installed
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+$(VENV)/installed: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --upgrade --quiet pip
+	$(RUN) -m pip install --quiet -r requirements.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo

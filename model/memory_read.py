@@ -1,0 +1,103 @@
+"""Reading the memory: where in the past does each query position find itself?."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Memory(NamedTuple):
+    """Keys (B,K,N,Ck) and values (B,K,N,Cv) of N = T*h*w memory positions, position-major."""
+
+    key: Tensor
+    value: Tensor
+
+
+class MemoryEntry(NamedTuple):
+    """One memory frame: key (B,K,h*w,Ck), value (B,K,h*w,Cv), quality (B,K) where the network has a scorer."""
+
+    key: Tensor
+    value: Tensor
+    quality: Tensor | None
+
+
+def stack_entries(entries: Sequence[MemoryEntry]) -> Memory:
+    """Several memory frames as one memory."""
+    return Memory(torch.cat([e.key for e in entries], 2), torch.cat([e.value for e in entries], 2))
+
+
+class MemoryReader:
+    """Softmax-weighted sum of memory values for every query position.
+
+    The affinity of memory position i and query position j is <key_i, key_j> / sqrt(Ck). The query is read in
+    chunks, so that working memory is bounded whatever the length of the memory.
+
+    Args:
+        top_k: keep the largest affinities of each query position (MiVOS, CVPR 2021); None keeps all.
+        km_sigma: standard deviation, in grid cells, of the Gaussian around each memory position's best query
+            position (KMN, ECCV 2020); None switches it off. Published: 5.6.
+        max_elements: most affinities held at once.
+    """
+
+    def __init__(self, *, top_k: int | None = 50, km_sigma: float | None = None, max_elements: int = 1 << 24) -> None:
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"top_k is {top_k}; it must be at least 1, or None for all")
+        if km_sigma is not None and km_sigma <= 0:
+            raise ValueError(f"km_sigma is {km_sigma}; it must be positive, or None")
+        self.top_k = top_k
+        self.km_sigma = km_sigma
+        self.max_elements = max_elements
+
+    def __call__(self, memory: Memory, query_key: Tensor) -> Tensor:
+        """Memory of N positions, query key (B,Ck,h,w) -> readout (B,K,Cv,h,w)."""
+        batch, objects, positions, _ = memory.key.shape
+        grid = query_key.shape[-2:]
+        query = (query_key * query_key.shape[1] ** -0.5).flatten(2).transpose(1, 2).unsqueeze(1)
+        chunks = query.split(max(1, self.max_elements // (batch * objects * positions)), dim=2)
+        centres = None if self.km_sigma is None else self._best_query(memory.key, chunks)
+        readouts, start = [], 0
+        for chunk in chunks:
+            affinity = torch.matmul(chunk, memory.key.transpose(2, 3))
+            if centres is not None:
+                affinity = affinity - self._squared_distance(centres, start, chunk.shape[2], grid[1])
+            readouts.append(self._weighted_values(affinity, memory.value))
+            start += chunk.shape[2]
+        return torch.cat(readouts, 2).transpose(2, 3).unflatten(3, grid)
+
+    def _weighted_values(self, affinity: Tensor, value: Tensor) -> Tensor:
+        """Affinity (B,K,c,N), value (B,K,N,Cv) -> (B,K,c,Cv)."""
+        if self.top_k is None or self.top_k >= affinity.shape[-1]:
+            return torch.matmul(F.softmax(affinity, -1), value)
+        kept, index = torch.topk(affinity, self.top_k, dim=-1)
+        weight = F.softmax(kept, -1).to(value.dtype)
+        rows = [
+            F.embedding_bag(index[b, k], value[b, k], per_sample_weights=weight[b, k], mode="sum")
+            for b in range(value.shape[0])
+            for k in range(value.shape[1])
+        ]
+        return torch.stack(rows).unflatten(0, value.shape[:2])
+
+    @staticmethod
+    def _best_query(key: Tensor, chunks: Sequence[Tensor]) -> Tensor:
+        """The query position (flat index) that each memory position likes best, (B,K,N)."""
+        best = index = None
+        start = 0
+        for chunk in chunks:
+            value, at = torch.matmul(chunk, key.transpose(2, 3)).max(2)
+            if best is None:
+                best, index = value, at
+            else:
+                index = torch.where(value > best, at + start, index)
+                best = torch.maximum(value, best)
+            start += chunk.shape[2]
+        return index
+
+    def _squared_distance(self, centres: Tensor, start: int, count: int, width: int) -> Tensor:
+        """d^2 / (2 sigma^2) between query positions start..start+count and the centres (B,K,N): (B,K,count,N)."""
+        position = torch.arange(start, start + count, device=centres.device)[:, None]
+        centres = centres.unsqueeze(2)
+        dy = position // width - centres // width
+        dx = position % width - centres % width
+        return (dy * dy + dx * dx).float() / (2 * self.km_sigma**2)

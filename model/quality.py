@@ -1,0 +1,51 @@
+"""The mask-quality scorer: predicts the IoU of a mask from the memory feature (QDMN, ECCV 2022)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+GRID = 24
+
+
+class QualityScorer(nn.Module):
+    """Four convolutions and two fully connected layers on a memory feature.
+
+    The published scorer rectifies both fully connected layers (`relu`); once its last pre-activation is
+    negative for every input the score is 0 for good, since no gradient flows. The `sigmoid` form has a
+    gradient everywhere: a leaky rectifier inside, a sigmoid at the end.
+
+    Args:
+        channels: channels of the memory feature.
+        activation: `sigmoid`, scores in (0, 1), or `relu`, scores in [0, inf), for published weights.
+    """
+
+    def __init__(self, channels: int, *, activation: str = "sigmoid") -> None:
+        super().__init__()
+        if activation not in ("sigmoid", "relu"):
+            raise ValueError(f"activation is {activation!r}; it must be 'sigmoid' or 'relu'")
+        self.activation = activation
+        width = channels // 4
+        self.conv1 = nn.Conv2d(channels, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv3 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv4 = nn.Conv2d(width, width, 3, padding=1, stride=2)
+        self.fc1 = nn.Linear(width * (GRID // 2) ** 2, channels)
+        self.fc2 = nn.Linear(channels, 1)
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        for fc in (self.fc1, self.fc2):
+            nn.init.kaiming_uniform_(fc.weight, a=1)
+        for layer in (self.conv1, self.conv2, self.conv3, self.conv4, self.fc1, self.fc2):
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Memory feature (N,C,h,w) -> score (N,). Maps of another size than 24x24 are resized."""
+        x = feature
+        if x.shape[-2:] != (GRID, GRID):
+            x = F.interpolate(x, size=(GRID, GRID), mode="bilinear", align_corners=False)
+        silent_below_zero = self.activation == "relu"
+        rectify = F.relu if silent_below_zero else F.leaky_relu
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            x = rectify(conv(x))
+        x = self.fc2(rectify(self.fc1(x.flatten(1)))).squeeze(1)
+        return F.relu(x) if silent_below_zero else torch.sigmoid(x)

@@ -1,0 +1,125 @@
+"""ResNet encoders up to stride 16 (He et al., CVPR 2016), with extra input channels for masks."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+STAGES = {"resnet18": (2, 2, 2), "resnet50": (3, 4, 6)}
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions; the first carries the stride."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride=stride, padding=1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(in_channels, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(out)) + self.downsample(x))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions; the 3x3 carries the stride."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, width * self.expansion, 1)
+        self.bn3 = nn.BatchNorm2d(width * self.expansion)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(in_channels, width * self.expansion, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        return self.relu(self.bn3(self.conv3(out)) + self.downsample(x))
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride=stride), nn.BatchNorm2d(out_channels))
+
+
+class ResNetEncoder(nn.Module):
+    """ResNet without its last stage and classifier.
+
+    Every convolution has a bias, as in the published QDMN weights. Starts from Kaiming-normal filters;
+    `load_imagenet` puts trained ones in.
+
+    Args:
+        backbone: one of `STAGES`.
+        extra_channels: input channels behind RGB, for masks.
+    """
+
+    def __init__(self, backbone: str = "resnet50", *, extra_channels: int = 0) -> None:
+        super().__init__()
+        block = BasicBlock if backbone == "resnet18" else Bottleneck
+        self.channels = tuple(width * block.expansion for width in (64, 128, 256))
+        self.conv1 = nn.Conv2d(3 + extra_channels, 64, 7, stride=2, padding=3)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        in_channels = 64
+        for number, (width, depth) in enumerate(zip((64, 128, 256), STAGES[backbone], strict=True), 1):
+            blocks = []
+            for index in range(depth):
+                blocks.append(block(in_channels, width, stride=2 if number > 1 and index == 0 else 1))
+                in_channels = width * block.expansion
+            self.add_module(f"layer{number}", nn.Sequential(*blocks))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Image (B,3+extra,H,W) -> features at strides 4, 8 and 16, of `self.channels` channels."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
+        f4 = self.layer1(x)
+        f8 = self.layer2(f4)
+        return f4, f8, self.layer3(f8)
+
+    def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy torchvision ResNet weights; the convolution biases become 0.
+
+        The filters of the extra input channels are orthogonal, as in the published code of QDMN.
+
+        Raises:
+            ValueError: an entry is missing or has another shape.
+        """
+        state = {k: torch.zeros_like(v) for k, v in self.state_dict().items()}
+        for key, target in state.items():
+            if key in weights:
+                source = weights[key].to(target)
+                target = state[key] = (
+                    append_input_channels(source, self.conv1.in_channels) if key == "conv1.weight" else source
+                )
+            elif not key.endswith(("conv1.bias", "conv2.bias", "conv3.bias", "downsample.0.bias")):
+                raise ValueError(f"entry {key} is missing")
+            if target.shape != self.state_dict()[key].shape:
+                raise ValueError(f"entry {key} has shape {tuple(target.shape)}")
+        self.load_state_dict(state)
+
+
+def append_input_channels(weight: Tensor, in_channels: int) -> Tensor:
+    """Widen first-layer filters (O,I,h,w) to `in_channels` inputs with an orthogonal matrix (O,(in_channels-I)*h*w)."""
+    extra = in_channels - weight.shape[1]
+    if extra <= 0:
+        return weight
+    appended = torch.empty(weight.shape[0], extra, *weight.shape[2:], dtype=weight.dtype)
+    nn.init.orthogonal_(appended)
+    return torch.cat([weight, appended.to(weight.device)], 1)

@@ -1,0 +1,91 @@
+"""Reading frames and masks, writing masks."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from util.errors import InputError
+from util.files import atomic_path
+from util.palette import voc_palette
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key that puts frame2 before frame10."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.stem)]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Pictures of a folder in natural order; hidden files are ignored.
+
+    Raises:
+        InputError: the folder is missing or holds no picture.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"folder {folder} does not exist; check the path and the name of the video")
+    paths = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    if not paths:
+        raise InputError(f"folder {folder} holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return sorted(paths, key=natural_key)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a picture ({error}); fetch or export it again") from error
+    return picture
+
+
+def read_frame(path: Path) -> np.ndarray:
+    """A frame as RGB, shape (H, W, 3), uint8.
+
+    Raises:
+        InputError: the file is missing, truncated or not a picture.
+    """
+    return np.array(_open(path).convert("RGB"))
+
+
+def read_ids(path: Path) -> np.ndarray:
+    """The object ids of a mask file, shape (H, W), uint8; 0 is background.
+
+    Palette and grey PNGs hold the ids themselves; a one-bit PNG holds 0 and 1.
+
+    Raises:
+        InputError: the file cannot be read, is a colour picture, or holds ids above 255.
+    """
+    picture = _open(path)
+    if picture.mode == "1":
+        return np.array(picture, dtype=np.uint8)
+    if picture.mode in ("P", "L"):
+        return np.array(picture)
+    if picture.mode.startswith("I"):
+        ids = np.array(picture)
+        if ids.min() < 0 or ids.max() > 255:
+            raise InputError(f"mask {path} holds id {ids.max()}; renumber its objects to 1..255")
+        return ids.astype(np.uint8)
+    raise InputError(f"mask {path} is a colour picture ({picture.mode}); save object ids as a palette or grey PNG")
+
+
+def write_ids(path: Path, ids: np.ndarray) -> None:
+    """Write object ids (H, W), uint8, as a palette PNG with the DAVIS palette."""
+    picture = Image.fromarray(ids.astype(np.uint8, copy=False))
+    picture.putpalette(voc_palette().tobytes())
+    _save_png(path, picture)
+
+
+def write_binary(path: Path, mask: np.ndarray) -> None:
+    """Write a mask (H, W), bool, as an 8-bit grey PNG with the values 0 and 255."""
+    _save_png(path, Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)))
+
+
+def _save_png(path: Path, picture: Image.Image) -> None:
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG", compress_level=1)

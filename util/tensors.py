@@ -1,0 +1,42 @@
+"""Tensor helpers that know no network and no dataset."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Padding = tuple[int, int, int, int]
+
+
+def normalise(frame: np.ndarray) -> Tensor:
+    """RGB (H, W, 3) uint8 -> (3, H, W) float32 with ImageNet's mean and standard deviation removed."""
+    image = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float().div_(255)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return image.sub_(mean).div_(std)
+
+
+def one_hot(ids: np.ndarray, objects: list[int]) -> Tensor:
+    """Ids (H, W) -> (K, H, W) float32 with one row for each id of `objects`."""
+    return torch.from_numpy(np.stack([ids == i for i in objects])).float()
+
+
+def pad_to_multiple(x: Tensor, multiple: int = 16) -> tuple[Tensor, Padding]:
+    """Zero-pad the last two axes to a multiple; the odd pixel goes to the bottom and to the right.
+
+    Returns:
+        The padded tensor and the padding (left, right, top, bottom), in pixels.
+    """
+    height, width = x.shape[-2:]
+    extra_h, extra_w = -height % multiple, -width % multiple
+    left, top = extra_w // 2, extra_h // 2
+    padding = (left, extra_w - left, top, extra_h - top)
+    return F.pad(x, padding), padding
+
+
+def unpad(x: Tensor, padding: Padding) -> Tensor:
+    """Undo `pad_to_multiple`; a view."""
+    left, right, top, bottom = padding
+    return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
