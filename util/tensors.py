@@ -18,6 +18,12 @@ def normalise(frame: np.ndarray) -> Tensor:
     return image.sub_(mean).div_(std)
 
 
+def denormalise(images: Tensor) -> Tensor:
+    """Undo `normalise`: (...,3,H,W) float -> uint8."""
+    mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((images * std + mean) * 255).round_().clamp_(0, 255).to(torch.uint8)
+
+
 def one_hot(ids: np.ndarray, objects: list[int]) -> Tensor:
     """Ids (H, W) -> (K, H, W) float32 with one row for each id of `objects`."""
     return torch.from_numpy(np.stack([ids == i for i in objects])).float()

@@ -1,0 +1,169 @@
+"""Checkpoint files: ours, and published state dicts in and out."""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model import build_network
+from model.published import from_published, identify, to_published
+from model.resnet import append_input_channels
+from util.errors import InputError
+from util.files import atomic_path
+
+FORMAT = "vos-checkpoint"
+VERSION = 1
+MEMORY_STEM = "memory_encoder.conv1.weight"
+
+
+@dataclass
+class Checkpoint:
+    """Everything that training needs to continue; weights alone leave the rest empty.
+
+    Attributes:
+        arch, options: what `build_network` takes.
+        network: state dict under our names.
+        optimizer, scheduler, scaler: their state dicts.
+        iteration: updates made so far.
+        rng: states of the random generators.
+        arguments: the command line of the run, for the record.
+    """
+
+    arch: str
+    options: dict[str, Any]
+    network: dict[str, Tensor]
+    optimizer: dict[str, Any] | None = None
+    scheduler: dict[str, Any] | None = None
+    scaler: dict[str, Any] | None = None
+    iteration: int = 0
+    rng: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint in our format, atomically."""
+    with atomic_path(path) as temporary:
+        content = {name: getattr(checkpoint, name) for name in asdict(Checkpoint("", {}, {}))}
+        torch.save({"format": FORMAT, "version": VERSION, **content}, temporary)
+
+
+def save_published(path: Path, network: nn.Module) -> None:
+    """Write a network's weights as a bare state dict under the published names, atomically."""
+    with atomic_path(path) as temporary:
+        torch.save(to_published(network.state_dict()), temporary)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint of ours with everything that training needs.
+
+    Raises:
+        InputError: the file is not a checkpoint of ours.
+    """
+    content = _read(path)
+    if content.get("format") != FORMAT:
+        raise InputError(
+            f"{path} is {_describe(content)}, not a training checkpoint of this project; "
+            "pass it by --load_network to take its weights"
+        )
+    return _ours(path, content)
+
+
+def load_network(path: Path, device: torch.device) -> nn.Module:
+    """Build the network that a checkpoint file holds, in evaluation mode.
+
+    Args:
+        path: a checkpoint of ours, or a published QDMN state dict.
+        device: where the network goes.
+
+    Raises:
+        InputError: the file cannot be read or holds another network.
+    """
+    checkpoint = read_weights(path)
+    network = build_network(checkpoint.arch, **checkpoint.options)
+    _fill(network, checkpoint, path)
+    return network.to(device).eval()
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load the weights of a checkpoint file into a network of the same kind.
+
+    Weights of the single-object form fit the two-object form: its additional input channel starts orthogonal.
+
+    Raises:
+        InputError: the file cannot be read or holds another network.
+    """
+    _fill(network, read_weights(path), path)
+
+
+def read_weights(path: Path) -> Checkpoint:
+    """Read the weights of a file of ours, a published state dict, or a published training checkpoint."""
+    content = _read(path)
+    if content.get("format") == FORMAT:
+        return _ours(path, content)
+    state = content["network"] if isinstance(content.get("network"), dict) else content
+    if identify(state) != "QDMN":
+        raise InputError(f"{path} is {_describe(content)}; expected QDMN weights, ours or published")
+    stem = state["mask_rgb_encoder.conv1.weight"]
+    options = {"backbone": "resnet50", "multi_object": stem.shape[1] == 5, "score_activation": "relu"}
+    return Checkpoint("qdmn", options, from_published(state))
+
+
+def _ours(path: Path, content: dict[str, Any]) -> Checkpoint:
+    if content["version"] > VERSION:
+        raise InputError(f"{path} has format version {content['version']}, this code reads {VERSION}; update the code")
+    return Checkpoint(**{k: v for k, v in content.items() if k not in ("format", "version")})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a file that holds nothing but tensors and plain values."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"checkpoint {path} does not exist; check the path or train one with train.py")
+    with path.open("rb") as file:
+        magic = file.read(2)
+    if magic not in (b"PK", b"\x80\x02"):
+        raise InputError(f"{path} is not a checkpoint: it is neither a zip archive nor a pickle of PyTorch")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds Python objects that could run code; expected tensors and plain values"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is truncated or damaged; save or fetch it again") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}; expected a checkpoint or a state dict")
+    return content
+
+
+def _describe(content: Mapping[str, Any]) -> str:
+    if isinstance(content.get("network"), dict):
+        name = identify(content["network"])
+        return f"a published training checkpoint of {name}" if name else "a training checkpoint of an unknown network"
+    name = identify(content)
+    return f"a state dict of {name}" if name else "a file of an unknown network"
+
+
+def _fill(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    state = dict(checkpoint.network)
+    target = network.state_dict()
+    if MEMORY_STEM in state and MEMORY_STEM in target:
+        state[MEMORY_STEM] = append_input_channels(state[MEMORY_STEM], target[MEMORY_STEM].shape[1])
+    missing = [key for key in target if key not in state]
+    foreign = [key for key in state if key not in target]
+    misfits = [key for key in target if key in state and state[key].shape != target[key].shape]
+    if missing or foreign or misfits:
+        first = (missing + foreign + misfits)[0]
+        found, expected = _name(checkpoint.arch, checkpoint.options), _name(network.arch, network.options)
+        counts = f"{len(missing)} entries missing, {len(foreign)} unknown, {len(misfits)} of another shape"
+        raise InputError(f"{path} holds {found}, expected {expected}: {counts}, first {first}")
+    network.load_state_dict(state)
+
+
+def _name(arch: str, options: Mapping[str, Any]) -> str:
+    return f"{arch} ({', '.join(f'{key}={value}' for key, value in options.items())})"

@@ -1,0 +1,64 @@
+"""Training objectives of QDMN (ECCV 2022): bootstrapped cross-entropy and quality regression."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+BOOTSTRAP_START, BOOTSTRAP_END, BOOTSTRAP_SHARE = 20_000, 70_000, 0.15
+
+
+def bootstrap_share(iteration: int) -> float:
+    """Share of the pixels that the cross-entropy is averaged over: 1, then linearly down to 0.15."""
+    if iteration < BOOTSTRAP_START:
+        return 1.0
+    left = (BOOTSTRAP_END - iteration) / (BOOTSTRAP_END - BOOTSTRAP_START)
+    return BOOTSTRAP_SHARE + (1 - BOOTSTRAP_SHARE) * max(left, 0.0)
+
+
+def bootstrapped_cross_entropy(logits: Tensor, labels: Tensor, share: float) -> Tensor:
+    """Cross-entropy over the hardest pixels of each sample.
+
+    Args:
+        logits: (B,K+1,H,W); rows of absent objects are -inf.
+        labels: (B,H,W), int64, in 0..K.
+        share: share of the pixels, in (0, 1].
+
+    Returns:
+        Loss of each sample (B,).
+    """
+    pixels = F.cross_entropy(logits, labels, reduction="none").flatten(1)
+    if share < 1:
+        pixels = pixels.topk(int(share * pixels.shape[1]), dim=1, sorted=False).values
+    return pixels.mean(1)
+
+
+def intersection_and_union(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Overlap of masks in pixels, (...,H,W) -> two (...).
+
+    The prediction is cut at 0.5. A pixel counts as intersection only where the truth is exactly 1, so that soft
+    truths, as in the published static-image training, give low values.
+    """
+    predicted = (prediction > 0.5).to(truth.dtype)
+    intersection = ((predicted + truth) == 2).flatten(-2).sum(-1).to(truth.dtype)
+    union = (predicted.flatten(-2).sum(-1) + truth.flatten(-2).sum(-1)) - intersection
+    return intersection, union
+
+
+def mask_iou(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Intersection over union, (...,H,W) -> (...); 0 where the union is empty."""
+    intersection, union = intersection_and_union(prediction, truth)
+    return intersection / union.where(union > 0, 1)
+
+
+def quality_loss(scores: Tensor, ious: Tensor, selector: Tensor, target: str) -> Tensor:
+    """Squared error of the predicted quality, (B,K) -> (B,).
+
+    Args:
+        scores: predicted mask IoU.
+        ious: true mask IoU.
+        selector: 1 for a real object, 0 for an absent one.
+        target: `object` regresses each real object's score to its own IoU; `both` is the published form, which
+            compares the means over all rows, absent objects included.
+    """
+    if target == "both":
+        return (scores.mean(1) - ious.mean(1)) ** 2
+    return (selector * (scores - ious) ** 2).sum(1) / selector.sum(1).clamp(min=1)

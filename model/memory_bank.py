@@ -1,0 +1,204 @@
+"""The memory bank: slots, admission and eviction of memory frames (QDMN, ECCV 2022, section 3.3)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+from model.memory_read import Memory, MemoryEntry
+
+POLICIES = ("quality", "latest", "every")
+
+
+class BankEvent(NamedTuple):
+    """What the bank did with a frame.
+
+    Attributes:
+        stored: the kind of slot that the frame went to.
+        evicted: the frame whose slot was given up for it, or None.
+        relative_quality: its quality relative to the annotated frame's; None without a scorer.
+    """
+
+    stored: Literal["permanent", "dynamic", "temporary"]
+    evicted: int | None
+    relative_quality: float | None
+
+
+@dataclass
+class Slot:
+    """A stored frame, and where in the buffers it lies."""
+
+    frame: int
+    index: int
+    permanent: bool
+
+
+class Rank(NamedTuple):
+    """What eviction knows of a dynamic slot: its number in the order of storing, and its relative quality."""
+
+    number: int
+    quality: float
+
+
+class SlotBuffers:
+    """Keys and values of all slots in two preallocated tensors, written in place."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._key: Tensor | None = None
+        self._value: Tensor | None = None
+
+    def write(self, index: int, entry: MemoryEntry) -> None:
+        """Write an entry into a slot; the buffers double when the slot lies behind their end."""
+        self._positions = entry.key.shape[2]
+        if self._key is None or index >= self._slots:
+            self._slots = self._slots if self._key is None else 2 * self._slots
+            self._key, self._value = self._grown(self._key, entry.key), self._grown(self._value, entry.value)
+        at = slice(index * self._positions, (index + 1) * self._positions)
+        self._key[:, :, at] = entry.key
+        self._value[:, :, at] = entry.value
+
+    def _grown(self, old: Tensor | None, like: Tensor) -> Tensor:
+        batch, objects, positions, channels = like.shape
+        new = like.new_empty(batch, objects, self._slots * positions, channels)
+        if old is not None:
+            new[:, :, : old.shape[2]] = old
+        return new
+
+    def view(self, slots: int) -> Memory:
+        """The first `slots` slots, without a copy."""
+        end = slots * self._positions
+        return Memory(self._key[:, :, :end], self._value[:, :, :end])
+
+
+class MemoryBank:
+    """Memory of a group of objects that were first annotated on the same frame.
+
+    Every annotated frame keeps a permanent slot. The latest frame is always there, in a temporary slot unless
+    it was admitted. A frame is admitted to a dynamic slot when `mem_every` frames have passed since the last
+    admission and the policy accepts it; a rejected frame's successor is asked again.
+
+    Args:
+        capacity: number of dynamic slots.
+        mem_every: interval of admission, in frames.
+        quality_threshold: least quality relative to the annotated frame's. QDMN uses 0.8 for DAVIS.
+        policy: `quality` admits by relative quality and evicts the lowest quality + temporal consistency (QDMN);
+            `latest` admits every candidate and evicts the oldest; `every` evicts none, so memory grows with the
+            video (STM, ICCV 2019).
+        compat: do as the published QDMN code does. It holds one dynamic slot more; it evicts the slot before
+            the chosen one, in the end the annotated frame itself; and it stores nothing when all scores of the
+            annotated frame are 0.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: int = 20,
+        mem_every: int = 5,
+        quality_threshold: float = 0.8,
+        policy: str = "quality",
+        compat: bool = False,
+    ) -> None:
+        if policy not in POLICIES:
+            raise ValueError(f"memory policy is {policy!r}; choose one of {', '.join(POLICIES)}")
+        if capacity < 1 or mem_every < 1:
+            raise ValueError(f"memory capacity ({capacity}) and interval ({mem_every}) must be at least 1")
+        self.capacity = capacity + 1 if compat else capacity
+        self.mem_every = mem_every
+        self.quality_threshold = quality_threshold
+        self.policy = policy
+        self.compat = compat
+        self._buffers = SlotBuffers(self.capacity + 2)
+        self._slots: list[Slot] = []
+        self._ranks: list[Rank] = []
+        self._temporary: int | None = None
+        self._stored = 0
+        self._last_stored = 0
+        self._reference: list[float] | None = None
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Frames in memory in the order of storing, the temporary one last."""
+        stored = tuple(slot.frame for slot in self._slots)
+        return stored if self._temporary is None else (*stored, self._temporary)
+
+    @property
+    def memory(self) -> Memory:
+        """Keys and values of all frames in memory; a view."""
+        return self._buffers.view(len(self.frames))
+
+    def annotate(self, frame: int, entry: MemoryEntry) -> BankEvent:
+        """Give an annotated frame a permanent slot; its quality becomes the reference."""
+        self._reference = None if entry.quality is None else entry.quality[0].tolist()
+        self._last_stored = frame
+        self._append(frame, entry, len(self._slots), permanent=True)
+        return BankEvent("permanent", None, None if self._reference is None else 1.0)
+
+    def remember(self, frame: int, entry: MemoryEntry) -> BankEvent:
+        """Put a predicted frame into a dynamic slot if it is admitted, else into the temporary one."""
+        quality = self._relative_quality(entry)
+        if not self._admits(frame, quality):
+            self._temporary = frame
+            self._buffers.write(len(self._slots), entry)
+            return BankEvent("temporary", None, quality)
+        self._stored += 1
+        evicted = self._evict() if self.policy != "every" and len(self._ranks) >= self.capacity else None
+        self._ranks.append(Rank(self._stored, 1.0 if quality is None else quality))
+        self._last_stored = frame
+        self._append(frame, entry, len(self._slots) if evicted is None else evicted.index, permanent=False)
+        return BankEvent("dynamic", None if evicted is None else evicted.frame, quality)
+
+    def _append(self, frame: int, entry: MemoryEntry, index: int, *, permanent: bool) -> None:
+        self._temporary = None
+        self._slots.append(Slot(frame, index, permanent))
+        self._buffers.write(index, entry)
+
+    def _relative_quality(self, entry: MemoryEntry) -> float | None:
+        if entry.quality is None or self._reference is None:
+            if self.policy == "quality":
+                raise ValueError("policy 'quality' needs a network with a quality scorer; choose 'latest'")
+            return None
+        return relative_quality(entry.quality[0].tolist(), self._reference, compat=self.compat)
+
+    def _admits(self, frame: int, quality: float | None) -> bool:
+        due = frame - self._last_stored >= self.mem_every
+        return due and (self.policy != "quality" or quality > self.quality_threshold)
+
+    def _evict(self) -> Slot:
+        position = 0
+        if self.policy == "quality":
+            position = min(range(len(self._ranks)), key=lambda i: self._rank_value(self._ranks[i]))
+        del self._ranks[position]
+        dynamic = [slot for slot in self._slots if self.compat or not slot.permanent]
+        self._slots.remove(dynamic[position])
+        return dynamic[position]
+
+    def _rank_value(self, rank: Rank) -> float:
+        """Quality + temporal consistency exp(-distance), the distance counted in stored frames."""
+        return rank.quality + math.exp(-(self._stored - rank.number))
+
+
+def relative_quality(scores: Sequence[float], reference: Sequence[float], *, compat: bool = False) -> float:
+    """Mean quality of a frame relative to that of the annotated frame.
+
+    Objects whose reference score is 0 have a silent scorer and are left out; 1 when all are silent, so that
+    admission goes by interval alone.
+
+    Args:
+        scores: predicted mask IoU of each object on the frame.
+        reference: the same on the annotated frame.
+        compat: as published: the mean over all objects against the mean over the objects that are not silent;
+            NaN, which no threshold admits, when all are silent.
+    """
+    heard = [(score, base) for score, base in zip(scores, reference, strict=True) if base != 0]
+    if not heard:
+        return math.nan if compat else 1.0
+    base = sum(base for _, base in heard) / len(heard)
+    if compat:
+        return sum(scores) / len(scores) / base
+    return sum(score for score, _ in heard) / len(heard) / base

@@ -1,0 +1,181 @@
+"""One training step on a clip, with its objective (QDMN, ECCV 2022)."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from model.aggregate import soft_aggregate
+from model.checkpoint import Checkpoint
+from model.losses import (
+    bootstrap_share,
+    bootstrapped_cross_entropy,
+    intersection_and_union,
+    mask_iou,
+    quality_loss,
+)
+from model.memory_read import MemoryReader, stack_entries
+
+AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+Batch = dict[str, Any]
+
+
+class ClipOutput(NamedTuple):
+    """Predictions for the frames behind the first: logits (B,T-1,K+1,H,W), masks (B,T-1,K,H,W), quality (B,T-1,K)."""
+
+    logits: Tensor
+    masks: Tensor
+    quality: Tensor
+
+
+class ClipForward(nn.Module):
+    """Runs a clip through a network as inference does: every predicted mask enters the memory.
+
+    Gradients flow through predicted masks into later frames; the prior mask of a query is detached.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.reader = MemoryReader(top_k=None)
+
+    def forward(self, frames: Tensor, first_masks: Tensor, selector: Tensor) -> ClipOutput:
+        """Segment a clip.
+
+        Args:
+            frames: (B,T,3,H,W), normalised.
+            first_masks: (B,K,H,W) in [0, 1], the annotation of the first frame.
+            selector: (B,K), 1 for a real object, 0 for an absent one.
+        """
+        masks = first_masks
+        entries = [self.network.encode_memory(frames[:, 0], masks)]
+        outputs = []
+        for t in range(1, frames.shape[1]):
+            query = self.network.encode_query(frames[:, t], masks.detach().amax(1, keepdim=True))
+            logits = self.network.segment(query, stack_entries(entries), self.reader)
+            logits = soft_aggregate(logits.float().sigmoid() * selector[..., None, None])
+            masks = logits.softmax(1)[:, 1:]
+            entries.append(self.network.encode_memory(frames[:, t], masks))
+            outputs.append((logits, masks, entries[-1].quality))
+        return ClipOutput(*(torch.stack(parts, 1) for parts in zip(*outputs, strict=True)))
+
+
+def clip_losses(output: ClipOutput, batch: Batch, iteration: int, quality_target: str) -> dict[str, Tensor]:
+    """Losses of a clip, summed over frames and averaged over samples.
+
+    Returns:
+        `total_loss`; `loss_1` ... of each frame (cross-entropy + quality, 1:1); the parts `segmentation_loss` and
+        `quality_loss`; `p`, the share of pixels that count; and intersection and union of each object in pixels.
+    """
+    truth, labels, selector = batch["masks"][:, 1:], batch["labels"][:, 1:], batch["selector"]
+    share = bootstrap_share(iteration)
+    absent = torch.cat([torch.zeros_like(selector[:, :1]), 1 - selector], 1).bool()[..., None, None]
+    ious = mask_iou(output.masks.detach(), truth)
+    segmentation, quality = [], []
+    for t in range(truth.shape[1]):
+        logits = output.logits[:, t].masked_fill(absent, -torch.inf)
+        segmentation.append(bootstrapped_cross_entropy(logits, labels[:, t], share).mean())
+        quality.append(quality_loss(output.quality[:, t].float(), ious[:, t], selector, quality_target).mean())
+    losses = {f"loss_{t}": s + q for t, (s, q) in enumerate(zip(segmentation, quality, strict=True), 1)}
+    overlap = intersection_and_union(output.masks.detach(), truth)
+    return {
+        "total_loss": torch.stack(list(losses.values())).sum(),
+        **losses,
+        "segmentation_loss": torch.stack(segmentation).sum(),
+        "quality_loss": torch.stack(quality).sum(),
+        "p": torch.tensor(share),
+        "intersection": overlap[0].sum((0, 1)),
+        "union": overlap[1].sum((0, 1)),
+    }
+
+
+class Trainer:
+    """Updates a network clip by clip; owns the optimiser, its schedule and the gradient scaler.
+
+    Args:
+        network: already on its device.
+        lr, steps, gamma, weight_decay: Adam, and the iterations at which the rate is multiplied by gamma.
+        frozen_statistics: keep the batch-norm statistics, as published; for networks with a pretrained trunk.
+        amp: one of `AMP_TYPES`.
+        quality_target: see `quality_loss`.
+        distributed: average gradients over the processes of the default group.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        *,
+        lr: float = 2e-5,
+        steps: tuple[int, ...] = (),
+        gamma: float = 0.1,
+        weight_decay: float = 1e-7,
+        frozen_statistics: bool = True,
+        amp: str = "off",
+        quality_target: str = "object",
+        distributed: bool = False,
+    ) -> None:
+        self.network = network.train(not frozen_statistics)
+        self.device = device
+        self.amp = amp
+        self.quality_target = quality_target
+        self.iteration = 0
+        clip = ClipForward(network)
+        devices = [device] if device.type == "cuda" else None
+        self.clip = DistributedDataParallel(clip, device_ids=devices) if distributed else clip
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=lr, weight_decay=weight_decay)
+        self.scheduler = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, list(steps), gamma)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
+
+    def step(self, batch: Batch) -> tuple[dict[str, Tensor], ClipOutput]:
+        """One update.
+
+        Args:
+            batch: on the device: `frames` (B,T,3,H,W), `masks` (B,T,K,H,W), `labels` (B,T,H,W), `selector` (B,K).
+
+        Returns:
+            The losses of `clip_losses`, detached, and the predictions.
+        """
+        with self._autocast():
+            output = self.clip(batch["frames"], batch["masks"][:, 0], batch["selector"])
+            losses = clip_losses(output, batch, self.iteration, self.quality_target)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(losses["total_loss"]).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.scheduler.step()
+        self.iteration += 1
+        return {k: v.detach() for k, v in losses.items()}, ClipOutput(*(x.detach() for x in output))
+
+    def _autocast(self) -> AbstractContextManager:
+        dtype = AMP_TYPES[self.amp]
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)
+
+    def checkpoint(self, arguments: dict[str, Any]) -> Checkpoint:
+        """Everything that `restore` needs to go on."""
+        rng = {"torch": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            rng["cuda"] = torch.cuda.get_rng_state(self.device)
+        return Checkpoint(
+            arch=self.network.arch,
+            options=self.network.options,
+            network=self.network.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            scheduler=self.scheduler.state_dict(),
+            scaler=self.scaler.state_dict(),
+            iteration=self.iteration,
+            rng=rng,
+            arguments=arguments,
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint whose network has been built and filled already."""
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.scheduler.load_state_dict(checkpoint.scheduler)
+        self.scaler.load_state_dict(checkpoint.scaler)
+        self.iteration = checkpoint.iteration
+        torch.set_rng_state(checkpoint.rng["torch"])
+        if self.device.type == "cuda" and "cuda" in checkpoint.rng:
+            torch.cuda.set_rng_state(checkpoint.rng["cuda"], self.device)

@@ -1,0 +1,85 @@
+"""Whole runs of the core equal those of the published code under `compat`."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from inference_core import InferenceCore
+from model.qdmn import QDMN
+from tests.deterministic import clip_tensors, fill, fixture
+
+
+@pytest.fixture(scope="module")
+def network():
+    return fill(QDMN(score_activation="relu"))
+
+
+def run(core, rgb, first_mask):
+    """Probabilities (K+1,T,H,W) and the reports of all frames."""
+    probabilities, reports = [], []
+    for t, image in enumerate(rgb):
+        probabilities.append(core.step(image, first_mask if t == 0 else None))
+        reports.append(core.report)
+    return torch.stack(probabilities, 1), reports
+
+
+def assert_same_masks(probabilities, reference):
+    ours = probabilities.argmax(0).numpy()
+    assert ours.shape == reference.shape
+    assert (ours != reference).sum() <= 5
+
+
+def assert_same_decisions(reports, trace):
+    """The published code does not memorise the last frame, so its trace ends one frame earlier."""
+    assert len(trace) == len(reports) - 2
+    for report, expected in zip(reports[1:], trace, strict=False):
+        assert report.frame == expected["frame"]
+        np.testing.assert_allclose(report.quality, expected["obj_scores"], atol=1e-4)
+        np.testing.assert_allclose(report.relative_quality, expected["ratio"], atol=1e-4)
+        assert report.stored == ("dynamic" if expected["stored"] else "temporary")
+        assert report.evicted == expected["evict_frame_in_tensor"]
+        stored = report.memory_frames if expected["stored"] else report.memory_frames[:-1]
+        assert list(stored) == expected["bank_frames"]
+
+
+@pytest.mark.parametrize(
+    ("case", "objects", "options"),
+    [
+        ("A", 2, {"mem_every": 2, "capacity": 2}),
+        ("B", 2, {"mem_every": 1, "capacity": 2}),
+        ("C", 2, {"mem_every": 1, "capacity": 2, "top_k": None}),
+        ("D", 1, {"mem_every": 5, "capacity": 20, "top_k": None}),
+        ("E", 2, {"top_k": None}),
+    ],
+)
+def test_run_equals_the_published_core(case, objects, options, network):
+    expected = {k[2:]: v for k, v in fixture("qdmn_inference_davis").items() if k.startswith(f"{case}_")}
+    frames = len(expected["masks"])
+    rgb, masks = clip_tensors(frames, 96, 144)
+    scorer = network.quality_scorer.fc2
+    kept = {k: v.clone() for k, v in scorer.state_dict().items()}
+    with torch.no_grad():
+        if case == "C":
+            scorer.weight *= float(expected["fc2_weight_factor"])
+        if case == "E":
+            scorer.bias.fill_(-100)
+    try:
+        probabilities, reports = run(InferenceCore(network, compat=True, **options), rgb, masks[0, :objects])
+    finally:
+        scorer.load_state_dict(kept)
+    assert_same_masks(probabilities, expected["masks"])
+    np.testing.assert_allclose(probabilities[:, :, ::6, ::6], expected["prob_sub"], atol=1e-4)
+    assert_same_decisions(reports, json.loads(str(expected["trace_json"])))
+
+
+def test_run_on_an_odd_size_equals_the_published_core(network):
+    expected = fixture("qdmn_inference_davis")
+    rgb, masks = clip_tensors(4, 96, 144)
+    core = InferenceCore(network, mem_every=2, compat=True)
+    probabilities, _ = run(core, rgb[..., :90, :135], masks[0, :, :90, :135])
+    assert probabilities.shape == (3, 4, 90, 135)
+    resized = F.interpolate(probabilities.transpose(0, 1), size=(135, 203), mode="bilinear", align_corners=False)
+    assert_same_masks(resized.transpose(0, 1), expected["F_masks"])

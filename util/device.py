@@ -1,0 +1,48 @@
+"""Choosing a device once, and asking it what it did."""
+
+import resource
+import sys
+
+import torch
+
+from util.errors import InputError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" takes CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        InputError: the name is unknown, or this machine has no such device.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, present in available.items() if present))
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device {name} is unknown; pass --device auto, cpu, cuda, cuda:N or mps") from error
+    if not available.get(device.type, False):
+        raise InputError(f"device {name} is not available on this machine; pass --device auto or cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device {name} does not exist; this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Largest memory use so far, in MB (10^6 bytes): tensors on a CUDA device, else the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
