@@ -51,6 +51,8 @@ def build(args: argparse.Namespace, process: Process) -> Trainer:
     )
     if checkpoint is not None:
         trainer.restore(checkpoint)
+    if checkpoint is None or not process.leads:
+        torch.manual_seed(args.seed + process.rank + trainer.iteration)
     return trainer
 
 
@@ -134,7 +136,6 @@ def main() -> None:
     )
     loader = build_loader(dataset, args, process)
     trainer = build(args, process)
-    torch.manual_seed(args.seed + process.rank + trainer.iteration)
     folder = logger = None
     if process.leads:
         if args.id != "NULL":

@@ -1,6 +1,5 @@
 """One training step on a clip, with its objective (QDMN, ECCV 2022)."""
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -17,8 +16,8 @@ from model.losses import (
     quality_loss,
 )
 from model.memory_read import MemoryReader, stack_entries
+from util.device import AUTOCAST
 
-AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 Batch = dict[str, Any]
 
 
@@ -98,7 +97,7 @@ class Trainer:
         network: already on its device.
         lr, steps, gamma, weight_decay: Adam, and the iterations at which the rate is multiplied by gamma.
         frozen_statistics: keep the batch-norm statistics, as published; for networks with a pretrained trunk.
-        amp: one of `AMP_TYPES`.
+        amp: one of `AUTOCAST`.
         quality_target: see `quality_loss`.
         distributed: average gradients over the processes of the default group.
     """
@@ -149,9 +148,8 @@ class Trainer:
         self.iteration += 1
         return {k: v.detach() for k, v in losses.items()}, ClipOutput(*(x.detach() for x in output))
 
-    def _autocast(self) -> AbstractContextManager:
-        dtype = AMP_TYPES[self.amp]
-        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=AUTOCAST[self.amp], enabled=self.amp != "off")
 
     def checkpoint(self, arguments: dict[str, Any]) -> Checkpoint:
         """Everything that `restore` needs to go on."""

@@ -7,6 +7,8 @@ import torch
 
 from util.errors import InputError
 
+AUTOCAST = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def choose_device(name: str = "auto") -> torch.device:
     """The device of that name; "auto" takes CUDA, else Apple's MPS, else the CPU.

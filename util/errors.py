@@ -21,12 +21,17 @@ def describe_os_error(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
+def _sentence(error: InputError) -> str:
+    """The sentence itself: a loader process puts its traceback before it."""
+    return str(error).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a script: bad input prints one line to stderr and exits with code 2."""
     try:
         main()
     except InputError as error:
-        message = str(error)
+        message = _sentence(error)
     except OSError as error:
         if error.errno is None:
             raise

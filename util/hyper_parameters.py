@@ -23,7 +23,7 @@ STAGES = {
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description="Train QDMN. Starts as `python train.py`, under torchrun, or under python -m torch.distributed.launch.",
+        description="Train QDMN: python train.py, torchrun train.py, or python -m torch.distributed.launch train.py.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     run = parser.add_argument_group("run")

@@ -1,0 +1,45 @@
+"""Which frames of a video make a training clip (QDMN, ECCV 2022)."""
+
+import torch
+
+ATTEMPTS = 10
+
+
+def _draw(low: int, high: int) -> int:
+    """A uniform integer in low..high, both included."""
+    return int(torch.randint(low, high + 1, ()))
+
+
+def _draw_published(length: int, clip_length: int, max_skip: int) -> list[int]:
+    """Ascending positions; frame i of the clip stays `reach // i` away from the end, so that two may coincide."""
+    reach = min(length, max_skip)
+    positions = [_draw(0, length - reach)]
+    for i in range(1, clip_length):
+        positions.append(min(positions[-1] + _draw(1, reach), length - reach // i, length - 1))
+    return positions
+
+
+def _draw_distinct(length: int, clip_length: int, max_skip: int) -> list[int]:
+    """Strictly ascending positions, for videos so short that the published draw repeats frames."""
+    reach = min(max_skip, (length - 1) // (clip_length - 1))
+    steps = [0] + [_draw(1, reach) for _ in range(clip_length - 1)]
+    start = _draw(0, length - 1 - sum(steps))
+    return [start + sum(steps[: i + 1]) for i in range(clip_length)]
+
+
+def sample_positions(length: int, clip_length: int, max_skip: int, distinct: bool) -> list[int]:
+    """Positions of a clip's frames in a video, reversed in time with probability one half.
+
+    Args:
+        length: frames of the video, at least `clip_length`.
+        clip_length: frames of the clip; the published formula for three is continued for more.
+        max_skip: largest distance of neighbouring frames, at least 1.
+        distinct: draw again while frames coincide; False is the published draw, where they may.
+    """
+    for _ in range(ATTEMPTS):
+        positions = _draw_published(length, clip_length, max_skip)
+        if not distinct or len(set(positions)) == clip_length:
+            break
+    else:
+        positions = _draw_distinct(length, clip_length, max_skip)
+    return positions[::-1] if torch.rand(()) < 0.5 else positions

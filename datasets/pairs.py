@@ -1,0 +1,103 @@
+"""Frames and masks that belong together: their files, their sizes, and the tensors a training clip is made of."""
+
+import logging
+import os
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from util.errors import InputError
+from util.images import IMAGE_SUFFIXES, natural_key
+from util.tensors import normalise
+
+MAX_SIZE_DIFFERENCE = 2
+VOID = 255
+
+
+def _names_by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, str]:
+    """File names of a folder by their stems, hidden files left out; empty where the folder is missing."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        parts = [entry.name.rpartition(".") for entry in entries if not entry.name.startswith(".")]
+    return {stem: f"{stem}.{suffix}" for stem, _, suffix in parts if f".{suffix.lower()}" in suffixes}
+
+
+def list_pairs(frames: Path, masks: Path) -> list[tuple[Path, Path]]:
+    """Pictures of one folder with the .png masks of the same stem in another, in natural order.
+
+    Pictures without mask and masks without picture are left out; a missing folder gives no pairs.
+    """
+    mask_names, frame_names = _names_by_stem(masks, {".png"}), _names_by_stem(frames, IMAGE_SUFFIXES)
+    pairs = [(frames / name, masks / mask_names[stem]) for stem, name in frame_names.items() if stem in mask_names]
+    return sorted(pairs, key=lambda pair: natural_key(pair[0]))
+
+
+def drop_void(masks: list[np.ndarray]) -> list[np.ndarray]:
+    """Masks of one clip with void turned into background.
+
+    255 is void beside other ids (palette masks); where no other id occurs (0/255 masks) it is the object.
+    """
+    if not set(np.unique(np.stack(masks)).tolist()) - {0, VOID}:
+        return masks
+    return [np.where(mask == VOID, 0, mask).astype(np.uint8) for mask in masks]
+
+
+@lru_cache(maxsize=4096)
+def _warn_once(message: str) -> None:
+    logging.getLogger(__name__).warning(message)
+
+
+def match_size(mask: np.ndarray, frame: np.ndarray, name: object) -> np.ndarray:
+    """The mask at the size of its frame; a difference of up to two pixels is resized away with one warning.
+
+    Args:
+        mask: ids (H, W), uint8.
+        frame: the picture that the mask belongs to, (H, W, 3).
+        name: the mask's file or video, for the message.
+
+    Returns:
+        ids (H, W), uint8, resampled to the nearest neighbour where the sizes differ.
+
+    Raises:
+        InputError: the sizes differ by more than two pixels.
+    """
+    (height, width), (frame_height, frame_width) = mask.shape[:2], frame.shape[:2]
+    if (height, width) == (frame_height, frame_width):
+        return mask
+    sizes = f"mask {name} is {width}x{height} but its frame is {frame_width}x{frame_height}"
+    if max(abs(height - frame_height), abs(width - frame_width)) > MAX_SIZE_DIFFERENCE:
+        raise InputError(f"{sizes}; export both at the same size")
+    _warn_once(f"{sizes}; the mask is resized")
+    return np.array(Image.fromarray(mask).resize((frame_width, frame_height), Image.Resampling.NEAREST))
+
+
+def pack_clip(frames: Sequence[Image.Image], masks: Tensor, selector: Tensor, name: str) -> dict[str, Any]:
+    """The training sample of one clip.
+
+    Args:
+        frames: T augmented RGB pictures of one size S x S.
+        masks: (T, K, S, S) float32 in [0, 1], one plane for each object.
+        selector: (K,) float32, 1 for an object that takes part in the losses.
+
+    Returns:
+        frames (T, 3, S, S) float32, normalised with ImageNet's mean and standard deviation; masks and selector as
+        given; labels (T, S, S) int64, k for pixels of object k (1..K, a later object covers an earlier one), 0 for
+        background; name.
+    """
+    labels = torch.zeros(masks.shape[0], *masks.shape[2:], dtype=torch.int64)
+    for number, mask in enumerate(masks.unbind(1), start=1):
+        labels[mask > 0.5] = number
+    return {
+        "frames": torch.stack([normalise(np.array(frame)) for frame in frames]),
+        "masks": masks,
+        "labels": labels,
+        "selector": selector,
+        "name": name,
+    }

@@ -1,0 +1,225 @@
+"""Training clips of a few frames drawn from annotated videos (stages 1 and 2 of QDMN, ECCV 2022)."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datasets.augment import to_mask, video_augmentation
+from datasets.frame_sampling import sample_positions
+from datasets.pairs import drop_void, list_pairs, match_size, pack_clip
+from util.errors import InputError
+from util.images import read_frame, read_ids
+
+ATTEMPTS = 5
+
+logger = logging.getLogger(__name__)
+
+
+def _worth_tracking(ids: Tensor, label: int) -> bool:
+    """The BL30K rule: an object of the first view is tiny only if it stays so; areas in pixels at 384 x 384."""
+    first, *others = (ids == label).flatten(1).sum(1).tolist()
+    return first > 100 and (first > 900 or max(others, default=0) < 400)
+
+
+class VOSDataset(Dataset):
+    """Clips of T frames with K objects from `<frames_root>/<video>/*` and `<masks_root>/<video>/*.png`.
+
+    A frame takes part if a mask of the same stem exists.
+
+    Args:
+        max_skip: largest distance of neighbouring frames of a clip, in frames of the video, annotated or not.
+        subset: names of the videos to use; None takes all.
+        image_size: side S of the square frames, in pixels.
+        clip_length: number T of frames.
+        num_objects: number K of mask planes; a clip with fewer objects has empty planes.
+        min_scale: smallest share of the frame's area that the crop keeps.
+        drop_tiny: leave out objects that are tiny at first and large later (BL30K).
+        distinct_frames: never repeat a frame in a clip; False is the published draw.
+        annotation_step: frames of the video from one annotated frame to the next, 5 for YouTube-VOS.
+
+    Raises:
+        InputError: a folder is missing, or no video has enough annotated frames.
+    """
+
+    def __init__(
+        self,
+        frames_root: Path,
+        masks_root: Path,
+        *,
+        max_skip: int,
+        subset: set[str] | None = None,
+        image_size: int = 384,
+        clip_length: int = 3,
+        num_objects: int = 2,
+        min_scale: float = 0.36,
+        drop_tiny: bool = False,
+        distinct_frames: bool = True,
+        annotation_step: int = 1,
+    ) -> None:
+        self.frames_root, self.masks_root = Path(frames_root), Path(masks_root)
+        self.clip_length = clip_length
+        self.num_objects = num_objects
+        self.drop_tiny = drop_tiny
+        self.distinct_frames = distinct_frames
+        self.annotation_step = annotation_step
+        self.augmentation = video_augmentation(image_size, min_scale)
+        self._max_skip = torch.ones((), dtype=torch.int64).share_memory_()
+        self.set_max_skip(max_skip)
+        self.videos = self._find_videos(subset)
+
+    def set_max_skip(self, skip: int) -> None:
+        """Change the largest skip, in frames of the video; loader workers that already run see it too."""
+        self._max_skip.fill_(max(1, skip // self.annotation_step))
+
+    @property
+    def max_skip(self) -> int:
+        """The largest skip, in annotated frames."""
+        return int(self._max_skip)
+
+    def __len__(self) -> int:
+        """Number of videos."""
+        return len(self.videos)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """A random clip of one video, the sample described at `pack_clip`.
+
+        The objects are drawn from those that the first frame shows. The selector of the first object is always 1:
+        if five draws find no object, the clip teaches that an empty mask stays empty.
+
+        Raises:
+            InputError: a file cannot be read, or a frame and its mask or two frames differ in size.
+        """
+        video = self.videos[index]
+        for _ in range(ATTEMPTS):
+            frames, ids = self._draw_clip(video)
+            candidates = self._candidates(ids)
+            if candidates:
+                break
+        order = torch.randperm(len(candidates))[: self.num_objects].tolist()
+        masks = torch.zeros(self.clip_length, self.num_objects, *ids.shape[1:])
+        for plane, choice in enumerate(order):
+            masks[:, plane] = ids == candidates[choice]
+        selector = (torch.arange(self.num_objects) < max(1, len(order))).float()
+        return pack_clip(frames, masks, selector, video)
+
+    def _find_videos(self, subset: set[str] | None) -> list[str]:
+        for root in (self.frames_root, self.masks_root):
+            if not root.is_dir():
+                raise InputError(f"folder {root} does not exist; download the dataset or pass its folder")
+        present = {path.name for path in self.frames_root.iterdir() if path.is_dir()}
+        wanted = present if subset is None else subset
+        videos = sorted(name for name in wanted & present if len(self._pairs(name)) >= self.clip_length)
+        if not videos:
+            raise InputError(
+                f"no wanted video of {self.frames_root} has {self.clip_length} frames with masks in "
+                f"{self.masks_root}; check both folders and the list of videos"
+            )
+        dropped = sorted(wanted - set(videos))
+        if dropped:
+            examples = ", ".join(dropped[:5])
+            logger.warning("%s: %d videos are missing or too short: %s", self.frames_root, len(dropped), examples)
+        return videos
+
+    def _pairs(self, video: str) -> list[tuple[Path, Path]]:
+        return list_pairs(self.frames_root / video, self.masks_root / video)
+
+    def _draw_clip(self, video: str) -> tuple[list[Image.Image], Tensor]:
+        """Augmented frames, and their ids (T, S, S) uint8."""
+        pairs = self._pairs(video)
+        positions = sample_positions(len(pairs), self.clip_length, self.max_skip, self.distinct_frames)
+        frames = [read_frame(pairs[i][0]) for i in positions]
+        if len({frame.shape for frame in frames}) > 1:
+            raise InputError(f"{self.frames_root / video} holds frames of different sizes; resize them to one size")
+        masks = [match_size(read_ids(pairs[i][1]), frame, video) for i, frame in zip(positions, frames, strict=True)]
+        pictures, planes = self.augmentation.sequence(
+            [Image.fromarray(frame) for frame in frames], [to_mask(mask) for mask in drop_void(masks)]
+        )
+        pictures, planes = self.augmentation.views(pictures, planes)
+        return pictures, torch.cat(planes).as_subclass(Tensor)
+
+    def _candidates(self, ids: Tensor) -> list[int]:
+        labels = [label for label in torch.unique(ids[0]).tolist() if label != 0]
+        return [label for label in labels if not self.drop_tiny or _worth_tracking(ids, label)]
+
+
+def read_video_list(path: Path) -> set[str]:
+    """Names of videos from a list with one on each line; DAVIS 2016's lines of frame and mask files are understood."""
+    firsts = [Path(line.split()[0]) for line in path.read_text().splitlines() if line.strip()]
+    return {first.parent.name or first.name for first in firsts}
+
+
+def davis_train(root: Path, max_skip: int, **options: Any) -> VOSDataset:
+    """The train videos of DAVIS 2017, else of DAVIS 2016.
+
+    2017 is used where its train list names videos that are there, then 2016 in the same way. A 2017 tree without a
+    train list gives all its videos, with a warning.
+
+    Args:
+        root: folder that holds `2017/trainval` or `2016`, each with `JPEGImages/480p` and `Annotations/480p`.
+        max_skip: see `VOSDataset`.
+        options: further keywords of `VOSDataset`.
+
+    Raises:
+        InputError: neither release is there with a list of its train videos.
+    """
+    new, old = Path(root) / "2017/trainval", Path(root) / "2016"
+    new_list = new / "ImageSets/2017/train.txt"
+    old_lists = [new / "ImageSets/2016/train.txt", old / "ImageSets/2016/train.txt", old / "ImageSets/480p/train.txt"]
+    for release, path in [(new, new_list), *((old, path) for path in old_lists)]:
+        frames, masks = release / "JPEGImages/480p", release / "Annotations/480p"
+        names = read_video_list(path) if path.is_file() else set()
+        if any((frames / name).is_dir() for name in names):
+            if release is old:
+                logger.warning("%s is missing or names no video that is there; training on DAVIS 2016", new_list)
+            return VOSDataset(frames, masks, max_skip=max_skip, subset=names, **options)
+    if new_list.is_file() or not (new / "JPEGImages/480p").is_dir():
+        raise InputError(
+            f"DAVIS root {root} holds no video of a train list, neither in 2017/trainval nor in 2016; "
+            "run scripts/download_datasets.py or pass --davis_root"
+        )
+    logger.warning("%s does not exist; all videos are used, those of the validation set too", new_list)
+    return VOSDataset(new / "JPEGImages/480p", new / "Annotations/480p", max_skip=max_skip, **options)
+
+
+def youtube_train(root: Path, max_skip: int, subset: set[str] | None = None, **options: Any) -> VOSDataset:
+    """YouTube-VOS `train_480p`, annotated every fifth frame: the skip in annotated frames is max_skip // 5, at least 1.
+
+    Args:
+        root: folder that holds `train_480p/JPEGImages` and `train_480p/Annotations`.
+        max_skip: in frames of the video, as for `set_max_skip`.
+        subset: names of the videos to use; None takes all.
+        options: further keywords of `VOSDataset`.
+
+    Raises:
+        InputError: the folder is missing or holds no usable video.
+    """
+    folder = Path(root) / "train_480p"
+    if not folder.is_dir():
+        raise InputError(
+            f"YouTube root {root} has no train_480p; make it with scripts/resize_youtube.py or pass --yv_root"
+        )
+    options = {"annotation_step": 5, **options}
+    return VOSDataset(folder / "JPEGImages", folder / "Annotations", max_skip=max_skip, subset=subset, **options)
+
+
+def bl30k_train(root: Path, max_skip: int, **options: Any) -> VOSDataset:
+    """BL30K, with smaller crops and without objects that are only tiny at first.
+
+    Args:
+        root: folder that holds `JPEGImages` and `Annotations`.
+        max_skip: see `VOSDataset`.
+        options: further keywords of `VOSDataset`.
+
+    Raises:
+        InputError: the folder is missing or holds no usable video.
+    """
+    root = Path(root)
+    if not (root / "JPEGImages").is_dir():
+        raise InputError(f"BL30K root {root} has no folder JPEGImages; download BL30K or pass --bl_root")
+    options = {"min_scale": 0.25, "drop_tiny": True, **options}
+    return VOSDataset(root / "JPEGImages", root / "Annotations", max_skip=max_skip, **options)

@@ -1,0 +1,91 @@
+"""Test videos as streams."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.davis_test_dataset import DavisTestDataset
+from tests.davis_trees import make_davis_2016, make_davis_2017, make_mask
+from util.errors import InputError
+from util.read_ahead import read_ahead
+
+
+@pytest.fixture
+def video(tmp_path):
+    return DavisTestDataset.davis_2017(make_davis_2017(tmp_path, videos=("bike",))).videos[0]
+
+
+def test_only_the_first_frame_brings_a_mask(video):
+    frames = list(video.frames())
+    assert [frame.name for frame in frames] == ["00000", "00001", "00002", "00003"]
+    assert [frame.mask is not None for frame in frames] == [True, False, False, False]
+
+
+def test_a_frame_is_normalised_at_its_own_size(video):
+    frame = next(video.frames())
+    assert frame.pixels.shape == (37, 53, 3)
+    assert frame.image.shape == (3, 37, 53)
+    expected = (frame.pixels[0, 0, 0] / 255 - 0.485) / 0.229
+    torch.testing.assert_close(frame.image[0, 0, 0].item(), expected, atol=1e-5, rtol=0)
+
+
+def test_rows_of_the_mask_are_the_objects_in_ascending_order(video):
+    mask = next(video.frames()).mask
+    assert video.objects == (2, 5, 9)
+    for row, object_id in zip(mask, video.objects, strict=True):
+        np.testing.assert_array_equal(row.numpy(), make_mask() == object_id)
+
+
+def test_original_ids_undo_the_numbering(video):
+    labels = np.array([[0, 1], [2, 3]], np.uint8)
+    np.testing.assert_array_equal(video.original_ids(labels), [[0, 2], [5, 9]])
+    assert video.original_ids(labels).dtype == np.uint8
+
+
+def test_2016_has_one_object_per_video(tmp_path):
+    dataset = DavisTestDataset.davis_2016(make_davis_2016(tmp_path / "2016"))
+    assert [video.objects for video in dataset] == [(1,), (1,)]
+    assert len(dataset) == 2
+
+
+def test_a_video_can_be_streamed_twice(video):
+    assert [frame.name for frame in video.frames()] == [frame.name for frame in video.frames()]
+
+
+def test_a_damaged_frame_surfaces_at_its_place(video):
+    video.frame_paths[2].write_text("no picture")
+    stream = video.frames()
+    assert [next(stream).name, next(stream).name] == ["00000", "00001"]
+    with pytest.raises(InputError, match=r"00002\.jpg"):
+        next(stream)
+
+
+def test_annotations_are_found_beyond_the_first_frame(tmp_path, video):
+    testdev = DavisTestDataset.davis_2017(make_davis_2017(tmp_path / "t", split="testdev"), "testdev")
+    assert video.has_annotations
+    assert not testdev.videos[0].has_annotations
+
+
+def test_reading_ahead_keeps_the_order():
+    assert list(read_ahead(lambda x: x * x, range(20), depth=3, threads=3)) == [x * x for x in range(20)]
+
+
+def test_reading_ahead_never_holds_more_than_its_depth():
+    started = []
+    stream = read_ahead(started.append, range(1000), depth=4)
+    for taken in range(1, 6):
+        next(stream)
+        assert len(started) <= taken + 4
+    stream.close()
+    assert len(started) <= 5 + 4
+
+
+def test_closing_the_stream_ends_its_threads(video):
+    before = threading.active_count()
+    stream = video.frames()
+    next(stream)
+    assert threading.active_count() > before
+    stream.close()
+    assert threading.active_count() == before

@@ -1,0 +1,66 @@
+"""Clips made of one picture."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datasets.static_dataset import StaticDataset, static_datasets
+from tests.pictures import SIZE, write_set
+from util.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def static_root(tmp_path):
+    write_set(tmp_path / "flat")
+    return tmp_path
+
+
+def test_soft_masks_are_soft_and_their_labels_are_not(static_root):
+    sample = StaticDataset(static_root / "flat", image_size=SIZE, soft_masks=True)[0]
+    masks = sample["masks"]
+    assert ((masks > 0) & (masks < 1)).any() and masks.min() >= 0 and masks.max() <= 1
+    assert torch.equal(sample["labels"], (masks[:, 0] > 0.5).long())
+
+
+def test_static_masks_are_binary_by_default(static_root):
+    grey = np.linspace(0, 255, 60 * 80).reshape(60, 80).astype(np.uint8)
+    Image.fromarray(grey).save(static_root / "flat/a.png")
+    assert set(StaticDataset(static_root / "flat", image_size=SIZE)[0]["masks"].unique().tolist()) == {0.0, 1.0}
+
+
+def test_static_sets_are_found_and_repeated(tmp_path):
+    write_set(tmp_path / "fss/ant", ["1"])
+    write_set(tmp_path / "fss/bee", ["1", "2"])
+    write_set(tmp_path / "ecssd", ["x"])
+    write_set(tmp_path / "BIG_small", ["y"])
+    write_set(tmp_path / "mine", ["z"])
+    write_set(tmp_path / "unmasked", ["x"])
+    (tmp_path / "unmasked/x.png").unlink()
+    (tmp_path / "empty").mkdir()
+    names = Counter(sample["name"] for sample in static_datasets(tmp_path, image_size=16, clip_length=2))
+    assert names == {
+        "BIG_small/y": 5, "ecssd/x": 1, "fss/ant/1": 1, "fss/bee/1": 1, "fss/bee/2": 1, "mine/z": 1
+    }  # fmt: skip
+
+
+def test_a_picture_without_mask_is_left_out(static_root, caplog):
+    (static_root / "flat/b.png").unlink()
+    assert len(StaticDataset(static_root / "flat")) == 1
+    assert "1 pictures without a .png mask" in caplog.text
+
+
+def test_a_static_root_without_sets_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        static_datasets(tmp_path / "none")
+    with pytest.raises(InputError, match="has no folder"):
+        static_datasets(tmp_path)
+    with pytest.raises(InputError, match="holds no picture"):
+        StaticDataset(tmp_path)

@@ -1,0 +1,116 @@
+"""Clips drawn from videos."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from datasets.vos_dataset import VOSDataset, youtube_train
+from tests.pictures import SIZE, boxes, red_channel, video_dataset, write_video
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def video_root(tmp_path):
+    write_video(tmp_path, "two", [boxes(3, 7)] * 6)
+    return tmp_path
+
+
+def test_objects_are_drawn_in_either_order(video_root):
+    dataset = video_dataset(video_root, num_objects=1)
+    left_first = []
+    for _ in range(16):
+        sample = dataset[0]
+        object_columns = sample["masks"][0, 0].nonzero()[:, 1].float().mean()
+        all_columns = (red_channel(sample)[0] > 175).nonzero()[:, 1].float().mean()
+        left_first.append(bool(object_columns < all_columns))
+    assert 3 <= sum(left_first) <= 13
+
+
+def test_two_objects_have_disjoint_planes(video_root):
+    sample = video_dataset(video_root, min_scale=0.99)[0]
+    assert sample["masks"].sum(1).max() == 1
+    assert set(sample["labels"].unique().tolist()) == {0, 1, 2}
+
+
+def test_a_single_object_leaves_the_second_plane_empty(tmp_path):
+    write_video(tmp_path, "one", [boxes(9)] * 3)
+    sample = video_dataset(tmp_path)[0]
+    assert sample["selector"].tolist() == [1.0, 0.0]
+    assert sample["masks"][:, 0].any() and not sample["masks"][:, 1].any()
+
+
+def test_a_clip_without_objects_has_empty_masks(tmp_path):
+    write_video(tmp_path, "none", [boxes()] * 3)
+    sample = video_dataset(tmp_path)[0]
+    assert sample["selector"].tolist() == [1.0, 0.0]
+    assert not sample["masks"].any() and not sample["labels"].any()
+
+
+def test_clips_that_start_without_an_object_are_drawn_again(tmp_path):
+    write_video(tmp_path, "late", [boxes()] * 3 + [boxes(4)] * 3)
+    dataset = video_dataset(tmp_path, max_skip=1)
+    assert sum(bool(dataset[0]["masks"][0].any()) for _ in range(20)) >= 18
+
+
+def test_an_object_must_be_in_the_first_frame(tmp_path):
+    write_video(tmp_path, "changing", [boxes(1), boxes(2), boxes(3)])
+    for _ in range(5):
+        sample = video_dataset(tmp_path)[0]
+        assert sample["masks"][0, 0].any() and not sample["masks"][1:].any()
+        assert sample["selector"].tolist() == [1.0, 0.0]
+
+
+def square(side):
+    ids = np.zeros((96, 96), np.uint8)
+    ids[48 - side // 2 : 48 + side // 2, 48 - side // 2 : 48 + side // 2] = 1
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("sides", "kept"),
+    [
+        pytest.param((60, 10, 60), True, id="large at first"),
+        pytest.param((16, 14, 16), True, id="always small"),
+        pytest.param((16, 60, 16), False, id="small, then large"),
+        pytest.param((4, 4, 4), False, id="specks"),
+    ],
+)
+def test_tiny_objects_are_dropped_when_they_grow(tmp_path, sides, kept):
+    write_video(tmp_path, "v", [square(side) for side in sides])
+    for drop_tiny in (True, False):
+        sample = video_dataset(tmp_path, drop_tiny=drop_tiny, image_size=96, min_scale=0.99)[0]
+        assert bool(sample["masks"][0].any()) == (kept or not drop_tiny)
+
+
+def test_black_and_white_masks_give_one_object(tmp_path):
+    write_video(tmp_path, "v", [boxes(255)] * 3)
+    sample = video_dataset(tmp_path)[0]
+    assert sample["masks"][:, 0].any() and sample["selector"].tolist() == [1.0, 0.0]
+
+
+def test_the_skip_counts_annotated_frames(tmp_path):
+    write_video(tmp_path / "train_480p", "v", [boxes(1)] * 4)
+    dataset = youtube_train(tmp_path, 25, image_size=SIZE)
+    assert dataset.max_skip == 5
+    dataset.set_max_skip(14)
+    assert dataset.max_skip == 2
+    dataset.set_max_skip(1)
+    assert dataset.max_skip == 1
+
+
+class SkipProbe(VOSDataset):
+    def __getitem__(self, index):
+        return self.max_skip
+
+
+def test_a_new_skip_reaches_workers_that_already_run(video_root):
+    dataset = SkipProbe(video_root / "JPEGImages", video_root / "Annotations", max_skip=5)
+    loader = DataLoader(dataset, num_workers=1, persistent_workers=True)
+    assert [int(skip) for skip in loader] == [5]
+    dataset.set_max_skip(20)
+    assert [int(skip) for skip in loader] == [20]

@@ -1,0 +1,67 @@
+"""Folders of results, one folder for each video: a video's folder exists once all its files do."""
+
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from util.errors import InputError
+from util.files import atomic_path
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside `folder` that takes its place on success, and is removed on failure."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        _replace(folder, partial)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(folder: Path, new: Path) -> None:
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def is_complete(folder: Path, file_names: Sequence[str]) -> bool:
+    """Whether `folder` holds all of these files."""
+    return folder.is_dir() and {path.name for path in folder.iterdir()}.issuperset(file_names)
+
+
+def beside(output: Path, suffix: str) -> Path:
+    """The path next to `output` whose name has `suffix` appended: output/val -> output/val.zip."""
+    output = output.absolute()
+    return output.with_name(output.name + suffix)
+
+
+def zip_results(output: Path, files: Mapping[str, Sequence[str]]) -> Path:
+    """Pack `<output>/<video>/<file>` into `<output>.zip` with the videos at the top, as the DAVIS server wants it.
+
+    Args:
+        output: folder of the results.
+        files: file names of each video.
+
+    Returns:
+        The path of the archive.
+
+    Raises:
+        InputError: a video is incomplete.
+    """
+    for video, names in files.items():
+        if not is_complete(output / video, names):
+            raise InputError(f"results of video {video} in {output} are incomplete; run the evaluation again")
+    archive = beside(output, ".zip")
+    with atomic_path(archive) as temporary, zipfile.ZipFile(temporary, "w") as packed:
+        for video, names in files.items():
+            for name in names:
+                packed.write(output / video / name, f"{video}/{name}")
+    return archive
