@@ -65,6 +65,7 @@ class InferenceCore:
         self.report: FrameReport | None = None
         self._frame = -1
         self._masks: Tensor | None = None
+        self._size: torch.Size | None = None
 
     @torch.inference_mode()
     def step(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -79,9 +80,10 @@ class InferenceCore:
             Probabilities (K+1,H,W), float32; row 0 is the background. They sum to one.
 
         Raises:
-            ValueError: no mask has been given yet, or the mask does not fit the stream.
+            ValueError: no mask has been given yet, or the frame or the mask does not fit the stream.
         """
         self._check(image, mask)
+        self._size = image.shape[-2:]
         self._frame += 1
         image, padding = pad_to_multiple(image.unsqueeze(0))
         masks = self._predict(image) if mask is None else pad_to_multiple(mask.unsqueeze(0).to(image))[0]
@@ -102,6 +104,8 @@ class InferenceCore:
         return FrameReport(self._frame, scores, event.relative_quality, event.stored, event.evicted, self.bank.frames)
 
     def _check(self, image: Tensor, mask: Tensor | None) -> None:
+        if self._size not in (None, image.shape[-2:]):
+            raise ValueError(f"frame is {tuple(image.shape[-2:])}; the stream began with {tuple(self._size)}")
         if mask is None:
             if self._masks is None:
                 raise ValueError("the first frame needs a mask")
@@ -110,5 +114,7 @@ class InferenceCore:
             raise ValueError(f"mask has shape {tuple(mask.shape)}; expected (objects, height, width)")
         if mask.shape[-2:] != image.shape[-2:]:
             raise ValueError(f"mask {tuple(mask.shape[-2:])} and frame {tuple(image.shape[-2:])} differ in size")
+        if mask.min() < 0 or mask.max() > 1:
+            raise ValueError("mask values must lie in [0, 1]")
         if self._masks is not None and mask.shape[0] != self._masks.shape[1]:
             raise ValueError(f"mask has {mask.shape[0]} objects; the stream began with {self._masks.shape[1]}")

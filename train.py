@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from datasets.stages import EpochStart, stage_data
 from model import build_network
-from model.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from model.checkpoint import Checkpoint, build_from, load_checkpoint, load_weights, save_checkpoint
 from model.pretrained import load_imagenet_encoders
 from model.trainer import Trainer
 from util.distributed import Process, start, stop
@@ -31,7 +31,12 @@ def build(args: argparse.Namespace, process: Process) -> Trainer:
     """The trainer, with a new network, one that starts from given weights, or one that resumes."""
     checkpoint = load_checkpoint(args.load_model) if args.load_model else None
     if checkpoint is not None:
-        network = build_network(checkpoint.arch, **checkpoint.options)
+        if checkpoint.arguments["stage"] != args.stage:
+            raise InputError(
+                f"{args.load_model} is a run of stage {checkpoint.arguments['stage']}, not {args.stage}; "
+                "resume it with its own --stage, or pass it by --load_network to start the next one"
+            )
+        network = build_from(checkpoint, args.load_model)
         network.load_state_dict(checkpoint.network)
     else:
         network = build_network(

@@ -188,7 +188,7 @@ def _read_mask(path: Path, merged: bool) -> np.ndarray:
 
 
 def _remedy() -> str:
-    return "run scripts/download_datasets.py --davis or pass --davis PATH"
+    return "download DAVIS from davischallenge.org or pass --davis PATH"
 
 
 def _require_root(root: Path) -> None:

@@ -180,7 +180,7 @@ def davis_train(root: Path, max_skip: int, **options: Any) -> VOSDataset:
     if new_list.is_file() or not (new / "JPEGImages/480p").is_dir():
         raise InputError(
             f"DAVIS root {root} holds no video of a train list, neither in 2017/trainval nor in 2016; "
-            "run scripts/download_datasets.py or pass --davis_root"
+            "download DAVIS from davischallenge.org or pass --davis_root"
         )
     logger.warning("%s does not exist; all videos are used, those of the validation set too", new_list)
     return VOSDataset(new / "JPEGImages/480p", new / "Annotations/480p", max_skip=max_skip, **options)
@@ -201,7 +201,7 @@ def youtube_train(root: Path, max_skip: int, subset: set[str] | None = None, **o
     folder = Path(root) / "train_480p"
     if not folder.is_dir():
         raise InputError(
-            f"YouTube root {root} has no train_480p; make it with scripts/resize_youtube.py or pass --yv_root"
+            f"YouTube root {root} has no train_480p, the train set resized to 480 pixels; make it or pass --yv_root"
         )
     options = {"annotation_step": 5, **options}
     return VOSDataset(folder / "JPEGImages", folder / "Annotations", max_skip=max_skip, subset=subset, **options)

@@ -1,9 +1,8 @@
 """Checkpoint files: ours, and published state dicts in and out."""
 
 import pickle
-import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +47,21 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint in our format, atomically."""
     with atomic_path(path) as temporary:
-        content = {name: getattr(checkpoint, name) for name in asdict(Checkpoint("", {}, {}))}
-        torch.save({"format": FORMAT, "version": VERSION, **content}, temporary)
+        content = {item.name: getattr(checkpoint, item.name) for item in fields(Checkpoint)}
+        _save({"format": FORMAT, "version": VERSION, **content}, temporary, path)
 
 
 def save_published(path: Path, network: nn.Module) -> None:
     """Write a network's weights as a bare state dict under the published names, atomically."""
     with atomic_path(path) as temporary:
-        torch.save(to_published(network.state_dict()), temporary)
+        _save(to_published(network.state_dict()), temporary, path)
+
+
+def _save(content: dict[str, Any], temporary: Path, path: Path) -> None:
+    try:
+        torch.save(content, temporary)
+    except RuntimeError as error:
+        raise InputError(f"{path} cannot be written; is the disk full? ({str(error).splitlines()[0]})") from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -70,7 +76,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path} is {_describe(content)}, not a training checkpoint of this project; "
             "pass it by --load_network to take its weights"
         )
-    return _ours(path, content)
+    checkpoint = _ours(path, content)
+    if checkpoint.optimizer is None:
+        raise InputError(f"{path} holds weights alone; resume from <id>_checkpoint.pth or pass it by --load_network")
+    return checkpoint
 
 
 def load_network(path: Path, device: torch.device) -> nn.Module:
@@ -84,9 +93,21 @@ def load_network(path: Path, device: torch.device) -> nn.Module:
         InputError: the file cannot be read or holds another network.
     """
     checkpoint = read_weights(path)
-    network = build_network(checkpoint.arch, **checkpoint.options)
+    network = build_from(checkpoint, path)
     _fill(network, checkpoint, path)
     return network.to(device).eval()
+
+
+def build_from(checkpoint: Checkpoint, path: Path) -> nn.Module:
+    """The network that a checkpoint describes, with fresh weights.
+
+    Raises:
+        InputError: this code has no such network.
+    """
+    try:
+        return build_network(checkpoint.arch, **checkpoint.options)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} describes a network that this code does not have: {error}") from error
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -105,7 +126,7 @@ def read_weights(path: Path) -> Checkpoint:
     content = _read(path)
     if content.get("format") == FORMAT:
         return _ours(path, content)
-    state = content["network"] if isinstance(content.get("network"), dict) else content
+    state = _without_wrapper(content["network"] if isinstance(content.get("network"), dict) else content)
     if identify(state) != "QDMN":
         raise InputError(f"{path} is {_describe(content)}; expected QDMN weights, ours or published")
     stem = state["mask_rgb_encoder.conv1.weight"]
@@ -116,12 +137,23 @@ def read_weights(path: Path) -> Checkpoint:
 def _ours(path: Path, content: dict[str, Any]) -> Checkpoint:
     if content["version"] > VERSION:
         raise InputError(f"{path} has format version {content['version']}, this code reads {VERSION}; update the code")
-    return Checkpoint(**{k: v for k, v in content.items() if k not in ("format", "version")})
+    try:
+        return Checkpoint(**{k: v for k, v in content.items() if k not in ("format", "version")})
+    except TypeError as error:
+        raise InputError(f"{path} is a damaged checkpoint ({error}); save it again") from error
+
+
+def _without_wrapper(state: dict[str, Any]) -> dict[str, Any]:
+    """Drop the prefix that DataParallel and DistributedDataParallel put before every entry."""
+    prefix = "module."
+    return {k.removeprefix(prefix): v for k, v in state.items()} if all(k.startswith(prefix) for k in state) else state
 
 
 def _read(path: Path) -> dict[str, Any]:
     """The content of a file that holds nothing but tensors and plain values."""
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"checkpoint {path} is a folder; give the .pth file in it")
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist; check the path or train one with train.py")
     with path.open("rb") as file:
@@ -134,7 +166,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} holds Python objects that could run code; expected tensors and plain values"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:
         raise InputError(f"{path} is truncated or damaged; save or fetch it again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}; expected a checkpoint or a state dict")
@@ -150,6 +182,13 @@ def _describe(content: Mapping[str, Any]) -> str:
 
 
 def _fill(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    if any(
+        checkpoint.options[k] != v
+        for k, v in network.options.items()
+        if k != "multi_object" and k in checkpoint.options
+    ):
+        found, expected = _name(checkpoint.arch, checkpoint.options), _name(network.arch, network.options)
+        raise InputError(f"{path} holds {found}, expected {expected}; start with the options of the file")
     state = dict(checkpoint.network)
     target = network.state_dict()
     if MEMORY_STEM in state and MEMORY_STEM in target:

@@ -1,7 +1,12 @@
 """Training objectives of QDMN (ECCV 2022): bootstrapped cross-entropy and quality regression."""
 
+from collections.abc import Callable
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Error = Callable[[Tensor, Tensor], Tensor]
 
 BOOTSTRAP_START, BOOTSTRAP_END, BOOTSTRAP_SHARE = 20_000, 70_000, 0.15
 
@@ -49,8 +54,22 @@ def mask_iou(prediction: Tensor, truth: Tensor) -> Tensor:
     return intersection / union.where(union > 0, 1)
 
 
-def quality_loss(scores: Tensor, ious: Tensor, selector: Tensor, target: str) -> Tensor:
-    """Squared error of the predicted quality, (B,K) -> (B,).
+def squared_error(scores: Tensor, ious: Tensor) -> Tensor:
+    """The published error of a quality score; its gradient fades where a sigmoid saturates."""
+    return (scores - ious) ** 2
+
+
+def divergence(scores: Tensor, ious: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the score in (0, 1) from the IoU in [0, 1], both taken as probabilities.
+
+    0 where they agree. Its gradient with respect to the evidence behind a sigmoid is score - IoU.
+    """
+    surprise = -(ious * torch.log(scores) + (1 - ious) * torch.log1p(-scores))
+    return surprise + torch.xlogy(ious, ious) + torch.xlogy(1 - ious, 1 - ious)
+
+
+def quality_loss(scores: Tensor, ious: Tensor, selector: Tensor, *, target: str, error: Error) -> Tensor:
+    """Error of the predicted quality, (B,K) -> (B,).
 
     Args:
         scores: predicted mask IoU.
@@ -58,7 +77,8 @@ def quality_loss(scores: Tensor, ious: Tensor, selector: Tensor, target: str) ->
         selector: 1 for a real object, 0 for an absent one.
         target: `object` regresses each real object's score to its own IoU; `both` is the published form, which
             compares the means over all rows, absent objects included.
+        error: `squared_error` or `divergence`.
     """
     if target == "both":
-        return (scores.mean(1) - ious.mean(1)) ** 2
-    return (selector * (scores - ious) ** 2).sum(1) / selector.sum(1).clamp(min=1)
+        return error(scores.mean(1), ious.mean(1))
+    return (selector * error(scores, ious)).sum(1) / selector.sum(1).clamp(min=1)

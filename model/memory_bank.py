@@ -133,14 +133,26 @@ class MemoryBank:
         return self._buffers.view(len(self.frames))
 
     def annotate(self, frame: int, entry: MemoryEntry) -> BankEvent:
-        """Give an annotated frame a permanent slot; its quality becomes the reference."""
+        """Give an annotated frame a permanent slot; its quality becomes the reference.
+
+        Raises:
+            ValueError: the policy is `quality` and the network has no scorer.
+        """
+        if entry.quality is None and self.policy == "quality":
+            raise ValueError("policy 'quality' needs a network with a quality scorer; choose 'latest'")
         self._reference = None if entry.quality is None else entry.quality[0].tolist()
         self._last_stored = frame
         self._append(frame, entry, len(self._slots), permanent=True)
         return BankEvent("permanent", None, None if self._reference is None else 1.0)
 
     def remember(self, frame: int, entry: MemoryEntry) -> BankEvent:
-        """Put a predicted frame into a dynamic slot if it is admitted, else into the temporary one."""
+        """Put a predicted frame into a dynamic slot if it is admitted, else into the temporary one.
+
+        Raises:
+            ValueError: no frame has been annotated yet.
+        """
+        if not self._slots:
+            raise ValueError("the first frame of a memory must be annotated")
         quality = self._relative_quality(entry)
         if not self._admits(frame, quality):
             self._temporary = frame
@@ -160,8 +172,6 @@ class MemoryBank:
 
     def _relative_quality(self, entry: MemoryEntry) -> float | None:
         if entry.quality is None or self._reference is None:
-            if self.policy == "quality":
-                raise ValueError("policy 'quality' needs a network with a quality scorer; choose 'latest'")
             return None
         return relative_quality(entry.quality[0].tolist(), self._reference, compat=self.compat)
 
@@ -174,7 +184,8 @@ class MemoryBank:
         if self.policy == "quality":
             position = min(range(len(self._ranks)), key=lambda i: self._rank_value(self._ranks[i]))
         del self._ranks[position]
-        dynamic = [slot for slot in self._slots if self.compat or not slot.permanent]
+        off_by_one = self.compat and self.policy == "quality"
+        dynamic = [slot for slot in self._slots if off_by_one or not slot.permanent]
         self._slots.remove(dynamic[position])
         return dynamic[position]
 

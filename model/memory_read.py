@@ -69,7 +69,7 @@ class MemoryReader:
     def _weighted_values(self, affinity: Tensor, value: Tensor) -> Tensor:
         """Affinity (B,K,c,N), value (B,K,N,Cv) -> (B,K,c,Cv)."""
         if self.top_k is None or self.top_k >= affinity.shape[-1]:
-            return torch.matmul(F.softmax(affinity, -1), value)
+            return torch.matmul(F.softmax(affinity, -1).to(value.dtype), value)
         kept, index = torch.topk(affinity, self.top_k, dim=-1)
         weight = F.softmax(kept, -1).to(value.dtype)
         rows = [
@@ -98,6 +98,6 @@ class MemoryReader:
         """d^2 / (2 sigma^2) between query positions start..start+count and the centres (B,K,N): (B,K,count,N)."""
         position = torch.arange(start, start + count, device=centres.device)[:, None]
         centres = centres.unsqueeze(2)
-        dy = position // width - centres // width
-        dx = position % width - centres % width
-        return (dy * dy + dx * dx).float() / (2 * self.km_sigma**2)
+        rows = (position // width).float() - (centres // width).float()
+        columns = (position % width).float() - (centres % width).float()
+        return rows.square_().add_(columns.square_()).div_(2 * self.km_sigma**2)

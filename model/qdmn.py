@@ -64,6 +64,18 @@ class QDMN(nn.Module):
         self.aspp = ASPP(2 * value_dim, f16 // 4, f16)
         self.decoder = MaskDecoder(f16, f8, f4, f16 // 2)
         self.quality_scorer = QualityScorer(f16, activation=score_activation)
+        self._start_alike()
+
+    @torch.no_grad()
+    def _start_alike(self) -> None:
+        """Give both encoders the same first weights, so that affinity measures likeness from the first iteration."""
+        state = self.query_encoder.state_dict()
+        mask_filters = self.memory_encoder.conv1.weight[:, 3:]
+        state["conv1.weight"] = torch.cat([state["conv1.weight"], mask_filters], 1)
+        self.memory_encoder.load_state_dict(state)
+        nn.init.kaiming_normal_(self.query_projection.key.weight, nonlinearity="linear")
+        nn.init.zeros_(self.query_projection.key.bias)
+        self.memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
 
     def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
         """Encode a frame, enhanced where objects were last seen (the prior mask enhancement).

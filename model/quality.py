@@ -5,14 +5,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 GRID = 24
+EVIDENCE = 12.0
 
 
 class QualityScorer(nn.Module):
     """Four convolutions and two fully connected layers on a memory feature.
 
     The published scorer rectifies both fully connected layers (`relu`); once its last pre-activation is
-    negative for every input the score is 0 for good, since no gradient flows. The `sigmoid` form has a
-    gradient everywhere: a leaky rectifier inside, a sigmoid at the end.
+    negative for every input the score is 0 for good, since no gradient flows. The `sigmoid` form cannot get
+    stuck: its rectifiers leak, and its evidence is kept within +-EVIDENCE, where a sigmoid still has a slope,
+    by a clamp that lets the gradient pass. Train it with `losses.divergence`, whose gradient does not fade.
 
     Args:
         channels: channels of the memory feature.
@@ -48,4 +50,7 @@ class QualityScorer(nn.Module):
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = rectify(conv(x))
         x = self.fc2(rectify(self.fc1(x.flatten(1)))).squeeze(1)
-        return F.relu(x) if silent_below_zero else torch.sigmoid(x)
+        if silent_below_zero:
+            return F.relu(x)
+        evidence = x.float()
+        return torch.sigmoid(evidence + (evidence.clamp(-EVIDENCE, EVIDENCE) - evidence).detach())

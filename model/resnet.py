@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+# Convolution biases, and the batch counters that files of older torch versions lack: both start at 0.
+MAY_BE_MISSING = ("conv1.bias", "conv2.bias", "conv3.bias", "downsample.0.bias", "num_batches_tracked")
 STAGES = {"resnet18": (2, 2, 2), "resnet50": (3, 4, 6)}
 
 
@@ -58,8 +60,8 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 class ResNetEncoder(nn.Module):
     """ResNet without its last stage and classifier.
 
-    Every convolution has a bias, as in the published QDMN weights. Starts from Kaiming-normal filters;
-    `load_imagenet` puts trained ones in.
+    Every convolution has a bias, as in the published QDMN weights. Starts from Kaiming-normal filters and
+    residual branches that are silent; `load_imagenet` puts trained weights in.
 
     Args:
         backbone: one of `STAGES`.
@@ -68,6 +70,8 @@ class ResNetEncoder(nn.Module):
 
     def __init__(self, backbone: str = "resnet50", *, extra_channels: int = 0) -> None:
         super().__init__()
+        if backbone not in STAGES:
+            raise ValueError(f"there is no backbone {backbone!r}; choose one of {', '.join(STAGES)}")
         block = BasicBlock if backbone == "resnet18" else Bottleneck
         self.channels = tuple(width * block.expansion for width in (64, 128, 256))
         self.conv1 = nn.Conv2d(3 + extra_channels, 64, 7, stride=2, padding=3)
@@ -85,6 +89,8 @@ class ResNetEncoder(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
+            elif isinstance(module, BasicBlock | Bottleneck):
+                nn.init.zeros_((module.bn2 if isinstance(module, BasicBlock) else module.bn3).weight)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Image (B,3+extra,H,W) -> features at strides 4, 8 and 16, of `self.channels` channels."""
@@ -108,7 +114,7 @@ class ResNetEncoder(nn.Module):
                 target = state[key] = (
                     append_input_channels(source, self.conv1.in_channels) if key == "conv1.weight" else source
                 )
-            elif not key.endswith(("conv1.bias", "conv2.bias", "conv3.bias", "downsample.0.bias")):
+            elif not key.endswith(MAY_BE_MISSING):
                 raise ValueError(f"entry {key} is missing")
             if target.shape != self.state_dict()[key].shape:
                 raise ValueError(f"entry {key} has shape {tuple(target.shape)}")

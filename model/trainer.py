@@ -9,13 +9,17 @@ from torch.nn.parallel import DistributedDataParallel
 from model.aggregate import soft_aggregate
 from model.checkpoint import Checkpoint
 from model.losses import (
+    Error,
     bootstrap_share,
     bootstrapped_cross_entropy,
+    divergence,
     intersection_and_union,
     mask_iou,
     quality_loss,
+    squared_error,
 )
 from model.memory_read import MemoryReader, stack_entries
+from model.resnet import ResNetEncoder
 from util.device import AUTOCAST
 
 Batch = dict[str, Any]
@@ -61,12 +65,15 @@ class ClipForward(nn.Module):
         return ClipOutput(*(torch.stack(parts, 1) for parts in zip(*outputs, strict=True)))
 
 
-def clip_losses(output: ClipOutput, batch: Batch, iteration: int, quality_target: str) -> dict[str, Tensor]:
+def clip_losses(
+    output: ClipOutput, batch: Batch, iteration: int, *, quality_target: str, quality_error: Error
+) -> dict[str, Tensor]:
     """Losses of a clip, summed over frames and averaged over samples.
 
     Returns:
         `total_loss`; `loss_1` ... of each frame (cross-entropy + quality, 1:1); the parts `segmentation_loss` and
-        `quality_loss`; `p`, the share of pixels that count; and intersection and union of each object in pixels.
+        `quality_loss`; `quality_gap`, the mean distance of score and IoU; `p`, the share of pixels that count; and
+        `intersection` and `union` of each object in pixels.
     """
     truth, labels, selector = batch["masks"][:, 1:], batch["labels"][:, 1:], batch["selector"]
     share = bootstrap_share(iteration)
@@ -76,14 +83,17 @@ def clip_losses(output: ClipOutput, batch: Batch, iteration: int, quality_target
     for t in range(truth.shape[1]):
         logits = output.logits[:, t].masked_fill(absent, -torch.inf)
         segmentation.append(bootstrapped_cross_entropy(logits, labels[:, t], share).mean())
-        quality.append(quality_loss(output.quality[:, t].float(), ious[:, t], selector, quality_target).mean())
+        scores = output.quality[:, t].float()
+        quality.append(quality_loss(scores, ious[:, t], selector, target=quality_target, error=quality_error).mean())
     losses = {f"loss_{t}": s + q for t, (s, q) in enumerate(zip(segmentation, quality, strict=True), 1)}
+    gap = (output.quality.detach().float() - ious).abs() * selector.unsqueeze(1)
     overlap = intersection_and_union(output.masks.detach(), truth)
     return {
         "total_loss": torch.stack(list(losses.values())).sum(),
         **losses,
         "segmentation_loss": torch.stack(segmentation).sum(),
         "quality_loss": torch.stack(quality).sum(),
+        "quality_gap": gap.sum() / (selector.sum() * truth.shape[1]).clamp(min=1),
         "p": torch.tensor(share),
         "intersection": overlap[0].sum((0, 1)),
         "union": overlap[1].sum((0, 1)),
@@ -96,7 +106,8 @@ class Trainer:
     Args:
         network: already on its device.
         lr, steps, gamma, weight_decay: Adam, and the iterations at which the rate is multiplied by gamma.
-        frozen_statistics: keep the batch-norm statistics, as published; for networks with a pretrained trunk.
+        frozen_statistics: keep all batch-norm statistics, as published; for networks with a pretrained trunk.
+            Otherwise the encoders learn theirs. ASPP's stay at 0 and 1 either way.
         amp: one of `AUTOCAST`.
         quality_target: see `quality_loss`.
         distributed: average gradients over the processes of the default group.
@@ -116,7 +127,11 @@ class Trainer:
         quality_target: str = "object",
         distributed: bool = False,
     ) -> None:
-        self.network = network.train(not frozen_statistics)
+        self.network = network.eval()
+        if not frozen_statistics:
+            for module in network.modules():
+                if isinstance(module, ResNetEncoder):
+                    module.train()
         self.device = device
         self.amp = amp
         self.quality_target = quality_target
@@ -139,7 +154,7 @@ class Trainer:
         """
         with self._autocast():
             output = self.clip(batch["frames"], batch["masks"][:, 0], batch["selector"])
-            losses = clip_losses(output, batch, self.iteration, self.quality_target)
+            losses = self.losses(output, batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(losses["total_loss"]).backward()
         self.scaler.step(self.optimizer)
@@ -147,6 +162,11 @@ class Trainer:
         self.scheduler.step()
         self.iteration += 1
         return {k: v.detach() for k, v in losses.items()}, ClipOutput(*(x.detach() for x in output))
+
+    def losses(self, output: ClipOutput, batch: Batch) -> dict[str, Tensor]:
+        """See `clip_losses`. A scorer that ends in a sigmoid learns by divergence, the published one by squares."""
+        error = divergence if self.network.options["score_activation"] == "sigmoid" else squared_error
+        return clip_losses(output, batch, self.iteration, quality_target=self.quality_target, quality_error=error)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=AUTOCAST[self.amp], enabled=self.amp != "off")
@@ -172,7 +192,8 @@ class Trainer:
         """Continue from a checkpoint whose network has been built and filled already."""
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.scheduler.load_state_dict(checkpoint.scheduler)
-        self.scaler.load_state_dict(checkpoint.scaler)
+        if self.scaler.is_enabled() and checkpoint.scaler:
+            self.scaler.load_state_dict(checkpoint.scaler)
         self.iteration = checkpoint.iteration
         torch.set_rng_state(checkpoint.rng["torch"])
         if self.device.type == "cuda" and "cuda" in checkpoint.rng:

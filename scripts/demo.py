@@ -30,37 +30,42 @@ def call(folder: Path, *command: str) -> None:
 
 
 def make_data(folder: Path) -> None:
-    """Training and held-out videos in DAVIS layout."""
-    size = ("--size", "192", "320", "--objects", "1", "2")
+    """Still pictures in the layout of stage 0, training and held-out videos in DAVIS layout."""
+    make = ("scripts/make_synthetic.py", "--overwrite")
+    call(folder, *make, "--output", "data/static", "--layout", "static", "--videos", "240", "--size", "160", "160")
     call(
         folder,
-        *("scripts/make_synthetic.py", "--output", "data/DAVIS", "--layout", "davis", "--overwrite"),
-        *("--videos", "48", "--val", "2", "--frames", "24", *size),
+        *(*make, "--output", "data/DAVIS", "--layout", "davis", "--videos", "48", "--val", "2"),
+        *("--frames", "24", "--size", "160", "240", "--objects", "1", "2"),
     )
 
 
-def train(folder: Path, iterations: int) -> Path:
-    """Train from nothing; returns the checkpoint."""
+def train(folder: Path, stage: int, iterations: int, *start: str) -> Path:
+    """Train a stage; returns its weights."""
+    name = f"demo-s{stage}"
     call(
         folder,
-        *("train.py", "--id", "demo", "--stage", "2", "--davis_root", "data/DAVIS", "--yv_root", "none"),
-        *("--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "128", "--lr", "5e-4"),
-        *("--steps", str(iterations * 3 // 4), "-b", "4", "-i", str(iterations), "--num_workers", "1"),
-        *("--log_interval", "50", "--picture_interval", "100"),
+        *("train.py", "--id", name, "--stage", str(stage), "-i", str(iterations), "-b", "4", "--lr", "3e-4"),
+        *("--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "96", "--num_workers", "1"),
+        *("--log_interval", "50", "--picture_interval", "100", *start),
     )
-    checkpoints = sorted((folder / "saves").glob("*_demo/*_demo_*[0-9].pth"), key=lambda path: path.stat().st_mtime)
-    return checkpoints[-1].relative_to(folder)
+    weights = sorted((folder / "saves").glob(f"*_{name}/*_{name}_*[0-9].pth"), key=lambda path: path.stat().st_mtime)
+    return weights[-1].relative_to(folder)
 
 
 def main() -> None:
     """Make data, train, segment, score, and say where to look."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for everything (%(default)s)")
-    parser.add_argument("--iterations", type=int, default=600, help="length of the training (%(default)s)")
+    parser.add_argument(
+        "--iterations", type=int, nargs=2, default=[350, 250], help="of stages 0 and 2 (%(default)s)", metavar="N"
+    )
     args = parser.parse_args()
     folder = make_output_folder(args.output).resolve()
     make_data(folder)
-    checkpoint = train(folder, args.iterations)
+    stills = train(folder, 0, args.iterations[0], "--static_root", "data/static")
+    videos = ("--davis_root", "data/DAVIS", "--yv_root", "none")
+    checkpoint = train(folder, 2, args.iterations[1], *videos, "--load_network", str(stills))
     call(
         folder,
         *("eval_davis.py", "--model", str(checkpoint), "--davis", "data/DAVIS/2017", "--output", "results"),

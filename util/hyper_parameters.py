@@ -1,6 +1,7 @@
 """Command line of train.py."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -93,6 +94,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     for name in ("batch_size", "iterations", "save_interval", "log_interval", "picture_interval"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1")
+    if args.num_workers < 0:
+        parser.error("--num_workers must not be negative")
+    if not 0 < args.lr < math.inf:
+        parser.error("--lr must be a positive number")
+    if "/" in args.id or "\\" in args.id:
+        parser.error("--id is a name, not a path")
     if args.image_size % 16 or args.image_size < 32:
         parser.error("--image_size must be a multiple of 16, at least 32")
     if args.load_network and args.load_model:

@@ -59,7 +59,7 @@ class TrainingLogger:
         if self._bar is not None:
             self._bar.update(iteration, loss=values["total_loss"])
         else:
-            names = ("total_loss", "segmentation_loss", "quality_loss", "iou", "seconds_per_iteration")
+            names = ("total_loss", "segmentation_loss", "quality_loss", "quality_gap", "iou", "seconds_per_iteration")
             print(f"iteration {iteration}: " + ", ".join(f"{name} {values[name]:.4f}" for name in names), flush=True)
         self._sums.clear()
         self._count, self._since = 0, time.perf_counter()

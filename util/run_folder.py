@@ -6,8 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import git
-
 from util.files import atomic_path, make_output_folder
 
 
@@ -42,7 +40,11 @@ class RunFolder:
 def code_state() -> dict[str, Any]:
     """Commit of the code and whether it has been changed since; empty outside a git checkout."""
     try:
+        import git  # needs a git executable, which a container may lack
+    except ImportError:
+        return {}
+    try:
         repository = git.Repo(Path(__file__).resolve().parents[1])
         return {"commit": repository.head.commit.hexsha, "changed": repository.is_dirty(untracked_files=False)}
-    except (git.InvalidGitRepositoryError, git.NoSuchPathError, git.GitCommandNotFound, ValueError):
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError):
         return {}

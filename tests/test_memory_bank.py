@@ -1,0 +1,253 @@
+"""What the memory bank keeps, and what it lets go."""
+
+import math
+import random
+
+import pytest
+import torch
+
+from model.memory_bank import MemoryBank, relative_quality
+from model.memory_read import MemoryEntry
+
+POSITIONS = 3
+REFERENCE = 0.5
+
+
+def entry(frame, *scores, objects=2):
+    """An entry whose key is tagged with its frame, and whose value with the frame's negative."""
+    key = torch.full((1, objects, POSITIONS, 2), float(frame))
+    return MemoryEntry(key, -key[..., :1], torch.tensor([scores]) if scores else None)
+
+
+def annotated_bank(**options):
+    bank = MemoryBank(**options)
+    bank.annotate(0, entry(0, REFERENCE))
+    return bank
+
+
+def feed(bank, ratios, start=1):
+    """Remember one frame after the other, each with a quality relative to the annotated frame's."""
+    return [bank.remember(t, entry(t, REFERENCE * ratio)) for t, ratio in enumerate(ratios, start)]
+
+
+def random_ratios(count, seed, low=0.5, high=1.5):
+    """Relative qualities that float32 scores represent exactly."""
+    numbers = random.Random(seed)
+    return [round(numbers.uniform(low, high) * 4096) / 4096 for _ in range(count)]
+
+
+def tags(bank):
+    """The frames that the memory view really holds, in ascending order; checks that slots are whole."""
+    key, value = bank.memory
+    assert torch.equal(value, -key[..., :1])
+    slots = key[0].unflatten(1, (-1, POSITIONS)).flatten(2)
+    assert (slots == slots[:1, :, :1]).all()
+    return sorted(slots[0, :, 0].tolist())
+
+
+def published_rule(ratios, *, capacity, mem_every, threshold, protect):
+    """Admission and eviction as the paper and its code have them, on plain lists.
+
+    Yields (frame stored or None, frame evicted or None, frames in memory but for the temporary one).
+    """
+    ranks, memory, counter, last_stored = [], [0], 0, 0
+    for frame, ratio in enumerate(ratios, 1):
+        if frame - last_stored < mem_every or not ratio > threshold:
+            yield None, None, list(memory)
+            continue
+        counter, last_stored, evicted = counter + 1, frame, None
+        if len(ranks) == capacity:
+            values = [quality + math.exp(-(counter - number)) for number, quality in ranks]
+            position = values.index(min(values))
+            del ranks[position]
+            evicted = memory.pop(position + 1 if protect else position)
+        ranks.append((counter, ratio))
+        memory.append(frame)
+        yield frame, evicted, list(memory)
+
+
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize(("capacity", "mem_every"), [(1, 1), (2, 3), (5, 1), (20, 5)])
+@pytest.mark.parametrize("seed", range(3))
+def test_admission_and_eviction_follow_the_published_rule(compat, capacity, mem_every, seed):
+    ratios = random_ratios(60 * mem_every, seed)
+    bank = annotated_bank(capacity=capacity, mem_every=mem_every, quality_threshold=0.8, compat=compat)
+    held = capacity + 1 if compat else capacity
+    rule = published_rule(ratios, capacity=held, mem_every=mem_every, threshold=0.8, protect=not compat)
+    evictions = 0
+    for frame, (ratio, (stored, evicted, memory)) in enumerate(zip(ratios, rule, strict=True), 1):
+        event = bank.remember(frame, entry(frame, REFERENCE * ratio))
+        assert event == ("temporary" if stored is None else "dynamic", evicted, ratio)
+        assert bank.frames == (*memory, *([frame] if stored is None else []))
+        assert tags(bank) == sorted(bank.frames)
+        evictions += evicted is not None
+    assert evictions > 5
+
+
+@pytest.mark.parametrize("policy", ["quality", "latest"])
+def test_evicting_never_drops_an_annotated_frame(policy):
+    bank = annotated_bank(capacity=3, mem_every=1, policy=policy)
+    feed(bank, random_ratios(50, 0))
+    bank.annotate(51, entry(51, REFERENCE))
+    feed(bank, random_ratios(5, 1), start=52)
+    bank.annotate(57, entry(57, REFERENCE))
+    events = feed(bank, random_ratios(100, 2), start=58)
+    assert sum(event.evicted is not None for event in events) > 20
+    assert {0, 51, 57} <= set(bank.frames)
+    assert {0.0, 51.0, 57.0} <= set(tags(bank))
+
+
+@pytest.mark.parametrize("policy", ["quality", "latest"])
+def test_memory_stays_in_its_place_and_size_over_a_long_video(policy):
+    capacity = 4
+    bank = annotated_bank(capacity=capacity, mem_every=2, policy=policy)
+    place = bank.memory.key.data_ptr(), bank.memory.value.data_ptr()
+    largest = 0
+    for t, ratio in enumerate(random_ratios(500, 7), 1):
+        bank.remember(t, entry(t, REFERENCE * ratio))
+        largest = max(largest, bank.memory.key.shape[2])
+        assert (bank.memory.key.data_ptr(), bank.memory.value.data_ptr()) == place
+    assert largest == (1 + capacity + 1) * POSITIONS
+
+
+def test_the_evicted_frame_is_the_worst_in_quality_and_temporal_consistency():
+    bank = annotated_bank(capacity=3, mem_every=1)
+    *_, event = feed(bank, [0.9, 1.0, 0.85, 1.2])
+    assert event == ("dynamic", 1, pytest.approx(1.2))
+    assert bank.frames == (0, 2, 3, 4)
+
+
+def test_nearness_in_time_can_outweigh_quality():
+    bank = annotated_bank(capacity=2, mem_every=1)
+    assert feed(bank, [1.0, 0.9, 1.0])[-1].evicted == 1
+    bank = annotated_bank(capacity=2, mem_every=1)
+    assert feed(bank, [1.2, 0.9, 1.0])[-1].evicted == 2
+
+
+def test_a_frame_is_admitted_when_the_interval_has_passed():
+    events = feed(annotated_bank(mem_every=5), [1.0] * 16)
+    assert [t for t, event in enumerate(events, 1) if event.stored == "dynamic"] == [5, 10, 15]
+
+
+def test_quality_must_exceed_the_threshold():
+    bank = annotated_bank(mem_every=1, quality_threshold=0.75)
+    events = feed(bank, [0.7, 0.75, 0.8])
+    assert [event.stored for event in events] == ["temporary", "temporary", "dynamic"]
+    assert [event.relative_quality for event in events] == pytest.approx([0.7, 0.75, 0.8])
+
+
+def test_after_a_rejection_the_next_frame_is_asked():
+    events = feed(annotated_bank(mem_every=3), [1, 1, 0.1, 0.1, 1, 1, 1, 1])
+    assert [t for t, event in enumerate(events, 1) if event.stored == "dynamic"] == [5, 8]
+
+
+def test_the_temporary_slot_holds_the_previous_frame_whatever_its_quality():
+    bank = annotated_bank(mem_every=5)
+    for t, ratio in enumerate([1.0, 0.0, 0.5, 1.0], 1):
+        bank.remember(t, entry(t, REFERENCE * ratio))
+        assert bank.frames == (0, t)
+        assert tags(bank) == [0, t]
+
+
+def test_an_admitted_frame_needs_no_temporary_slot():
+    bank = annotated_bank(mem_every=2)
+    feed(bank, [1.0, 1.0])
+    assert bank.frames == (0, 2)
+
+
+def test_an_annotation_replaces_the_temporary_frame_and_restarts_the_interval():
+    bank = annotated_bank(mem_every=4)
+    feed(bank, [1.0] * 2)
+    assert bank.annotate(3, entry(3, REFERENCE)) == ("permanent", None, 1.0)
+    assert bank.frames == (0, 3)
+    events = feed(bank, [1.0] * 4, start=4)
+    assert [event.stored for event in events] == ["temporary"] * 3 + ["dynamic"]
+
+
+def test_quality_is_relative_to_the_last_annotated_frame():
+    bank = annotated_bank(mem_every=1)
+    bank.annotate(1, entry(1, 0.25))
+    assert bank.remember(2, entry(2, 0.25)).relative_quality == 1.0
+
+
+def test_more_annotations_than_slots_are_all_kept():
+    bank = annotated_bank(capacity=1, mem_every=1)
+    for t in range(1, 40, 2):
+        bank.annotate(t, entry(t, REFERENCE))
+        bank.remember(t + 1, entry(t + 1, REFERENCE))
+    assert tags(bank) == [0, *range(1, 40, 2), 40]
+
+
+def test_latest_keeps_the_most_recent():
+    bank = annotated_bank(policy="latest", capacity=3, mem_every=2)
+    events = feed(bank, [0.0] * 21)
+    assert bank.frames == (0, 16, 18, 20, 21)
+    assert tags(bank) == sorted(bank.frames)
+    assert [event.evicted for event in events if event.evicted] == [2, 4, 6, 8, 10, 12, 14]
+
+
+def test_every_keeps_all():
+    bank = annotated_bank(policy="every", capacity=2, mem_every=3)
+    events = feed(bank, [0.0] * 200)
+    assert bank.frames == (*range(0, 200, 3), 200)
+    assert tags(bank) == sorted(bank.frames)
+    assert all(event.evicted is None for event in events)
+
+
+@pytest.mark.parametrize("policy", ["latest", "every"])
+def test_a_network_without_scorer_works_with_other_policies(policy):
+    bank = MemoryBank(policy=policy, mem_every=2)
+    assert bank.annotate(0, entry(0)).relative_quality is None
+    assert [bank.remember(t, entry(t)) for t in (1, 2)] == [("temporary", None, None), ("dynamic", None, None)]
+
+
+def test_a_network_without_scorer_is_refused_by_policy_quality():
+    bank = MemoryBank()
+    with pytest.raises(ValueError, match=r"'quality' needs a network with a quality scorer; choose 'latest'"):
+        bank.annotate(0, entry(0))
+        bank.remember(1, entry(1))
+
+
+def test_published_off_by_one_drops_the_annotated_frame():
+    bank = annotated_bank(capacity=1, mem_every=1, compat=True)
+    events = feed(bank, [1.0, 1.0, 1.2])
+    assert [event.evicted for event in events] == [None, None, 0]
+    assert tags(bank) == [1, 2, 3]
+
+
+def test_a_silent_scorer_admits_by_interval():
+    bank = MemoryBank(mem_every=2)
+    bank.annotate(0, entry(0, 0.0, 0.0))
+    events = [bank.remember(t, entry(t, 0.0, 0.0)) for t in range(1, 5)]
+    assert [event.stored for event in events] == ["temporary", "dynamic"] * 2
+    assert {event.relative_quality for event in events} == {1.0}
+
+
+def test_a_silent_scorer_stored_nothing_in_the_published_code():
+    bank = MemoryBank(mem_every=2, compat=True)
+    bank.annotate(0, entry(0, 0.0, 0.0))
+    events = [bank.remember(t, entry(t, 0.9, 0.9)) for t in range(1, 9)]
+    assert {event.stored for event in events} == {"temporary"}
+    assert all(math.isnan(event.relative_quality) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("scores", "reference", "ours", "published"),
+    [
+        ([0.4, 0.8], [0.5, 1.0], 0.8, 0.8),
+        ([0.4, 0.0], [0.5, 0.0], 0.8, 0.4),
+        ([0.4, 0.9], [0.5, 0.0], 0.8, 1.3),
+        ([0.0, 0.8], [0.5, 0.5], 0.8, 0.8),
+    ],
+)
+def test_quality_is_compared_over_the_objects_that_the_scorer_heard(scores, reference, ours, published):
+    assert relative_quality(scores, reference) == pytest.approx(ours)
+    assert relative_quality(scores, reference, compat=True) == pytest.approx(published)
+
+
+@pytest.mark.parametrize(
+    "options", [{"policy": "best"}, {"capacity": 0}, {"capacity": -1}, {"mem_every": 0}, {"mem_every": -5}]
+)
+def test_senseless_arguments_are_refused(options):
+    with pytest.raises(ValueError, match=r"policy is 'best'; choose one of quality|must be at least 1"):
+        MemoryBank(**options)
