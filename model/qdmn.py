@@ -64,18 +64,24 @@ class QDMN(nn.Module):
         self.aspp = ASPP(2 * value_dim, f16 // 4, f16)
         self.decoder = MaskDecoder(f16, f8, f4, f16 // 2)
         self.quality_scorer = QualityScorer(f16, activation=score_activation)
-        self._start_alike()
+        self._initialise()
 
     @torch.no_grad()
-    def _start_alike(self) -> None:
-        """Give both encoders the same first weights, so that affinity measures likeness from the first iteration."""
+    def _initialise(self) -> None:
+        """First weights that let a network learn quickly, also from nothing.
+
+        Both encoders and both key projections start the same and keys start large, so that affinity tells like
+        from unlike from the first iteration; the gate starts by brightening where objects were last seen.
+        """
         state = self.query_encoder.state_dict()
         mask_filters = self.memory_encoder.conv1.weight[:, 3:]
         state["conv1.weight"] = torch.cat([state["conv1.weight"], mask_filters], 1)
         self.memory_encoder.load_state_dict(state)
-        nn.init.kaiming_normal_(self.query_projection.key.weight, nonlinearity="linear")
+        nn.init.normal_(self.query_projection.key.weight, std=2 * self.query_projection.key.weight[0].numel() ** -0.5)
         nn.init.zeros_(self.query_projection.key.bias)
         self.memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
+        self.prior_gate.weight[:, -1] = 0
+        self.prior_gate.weight[:, -1, 1, 1] = 2
 
     def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
         """Encode a frame, enhanced where objects were last seen (the prior mask enhancement).

@@ -19,7 +19,6 @@ from model.losses import (
     squared_error,
 )
 from model.memory_read import MemoryReader, stack_entries
-from model.resnet import ResNetEncoder
 from util.device import AUTOCAST
 
 Batch = dict[str, Any]
@@ -106,8 +105,7 @@ class Trainer:
     Args:
         network: already on its device.
         lr, steps, gamma, weight_decay: Adam, and the iterations at which the rate is multiplied by gamma.
-        frozen_statistics: keep all batch-norm statistics, as published; for networks with a pretrained trunk.
-            Otherwise the encoders learn theirs. ASPP's stay at 0 and 1 either way.
+        frozen_statistics: keep the batch-norm statistics, as published; for networks with a pretrained trunk.
         amp: one of `AUTOCAST`.
         quality_target: see `quality_loss`.
         distributed: average gradients over the processes of the default group.
@@ -127,11 +125,7 @@ class Trainer:
         quality_target: str = "object",
         distributed: bool = False,
     ) -> None:
-        self.network = network.eval()
-        if not frozen_statistics:
-            for module in network.modules():
-                if isinstance(module, ResNetEncoder):
-                    module.train()
+        self.network = network.train(not frozen_statistics)
         self.device = device
         self.amp = amp
         self.quality_target = quality_target

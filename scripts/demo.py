@@ -31,13 +31,10 @@ def call(folder: Path, *command: str) -> None:
 
 def make_data(folder: Path) -> None:
     """Still pictures in the layout of stage 0, training and held-out videos in DAVIS layout."""
-    make = ("scripts/make_synthetic.py", "--overwrite")
-    call(folder, *make, "--output", "data/static", "--layout", "static", "--videos", "240", "--size", "160", "160")
-    call(
-        folder,
-        *(*make, "--output", "data/DAVIS", "--layout", "davis", "--videos", "48", "--val", "2"),
-        *("--frames", "24", "--size", "160", "240", "--objects", "1", "2"),
-    )
+    make = ("scripts/make_synthetic.py", "--overwrite", "--clutter", "0", "--size", "128", "128")
+    call(folder, *make, "--output", "data/static", "--layout", "static", "--videos", "300", "--objects", "1")
+    davis = ("--output", "data/DAVIS", "--layout", "davis", "--videos", "60", "--val", "4", "--frames", "24")
+    call(folder, *make, *davis, "--objects", "2")
 
 
 def train(folder: Path, stage: int, iterations: int, *start: str) -> Path:
@@ -45,9 +42,9 @@ def train(folder: Path, stage: int, iterations: int, *start: str) -> Path:
     name = f"demo-s{stage}"
     call(
         folder,
-        *("train.py", "--id", name, "--stage", str(stage), "-i", str(iterations), "-b", "4", "--lr", "3e-4"),
-        *("--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "96", "--num_workers", "1"),
-        *("--log_interval", "50", "--picture_interval", "100", *start),
+        *("train.py", "--id", name, "--stage", str(stage), "-i", str(iterations), "-b", "4"),
+        *("--lr", "2e-4", "--steps", str(iterations * 4 // 5), "--backbone", "resnet18", "--no_pretrained_backbone"),
+        *("--image_size", "128", "--num_workers", "1", "--log_interval", "20", "--picture_interval", "100", *start),
     )
     weights = sorted((folder / "saves").glob(f"*_{name}/*_{name}_*[0-9].pth"), key=lambda path: path.stat().st_mtime)
     return weights[-1].relative_to(folder)
@@ -58,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for everything (%(default)s)")
     parser.add_argument(
-        "--iterations", type=int, nargs=2, default=[350, 250], help="of stages 0 and 2 (%(default)s)", metavar="N"
+        "--iterations", type=int, nargs=2, default=[150, 320], help="of stages 0 and 2 (%(default)s)", metavar="N"
     )
     args = parser.parse_args()
     folder = make_output_folder(args.output).resolve()

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--load_network", type=Path, help="start from the weights of this checkpoint")
     run.add_argument("--load_model", type=Path, help="resume from this training checkpoint")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    run.add_argument("--num_workers", type=int, default=8, help="loader processes for each training process")
+    run.add_argument("--num_workers", type=int, default=min(8, os.cpu_count() or 1), help="loaders of each process")
     run.add_argument("--seed", type=int, default=14159265)
     run.add_argument("--save_interval", type=int, default=50_000, help="iterations between saved weights")
     run.add_argument("--log_interval", type=int, default=100, help="iterations between logged scalars")
@@ -100,6 +101,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         parser.error("--lr must be a positive number")
     if "/" in args.id or "\\" in args.id:
         parser.error("--id is a name, not a path")
+    if args.no_pretrained_backbone and args.stage == 0 and args.batch_size == 1:
+        parser.error("--no_pretrained_backbone learns batch-norm statistics, which needs -b of at least 2")
     if args.image_size % 16 or args.image_size < 32:
         parser.error("--image_size must be a multiple of 16, at least 32")
     if args.load_network and args.load_model:

@@ -1,0 +1,27 @@
+"""Training reports."""
+
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from util.logger import TrainingLogger
+
+
+def losses(value):
+    names = ("total_loss", "segmentation_loss", "quality_loss", "quality_gap")
+    overlap = {"intersection": torch.tensor([9.0, 4.0]), "union": torch.tensor([19.0, 9.0])}
+    return {name: torch.tensor(value) for name in names} | overlap
+
+
+def test_scalars_are_averaged_over_the_interval_and_pictures_are_written(tmp_path, capsys):
+    logger = TrainingLogger(tmp_path, start=0, total=4, interval=2)
+    for iteration, value in enumerate((1.0, 3.0, 5.0, 5.0), 1):
+        logger.scalars(iteration, losses(value), 1e-3)
+    frames, truth = torch.zeros(1, 3, 3, 16, 24), torch.zeros(1, 3, 2, 16, 24)
+    truth[:, :, 0, 4:8, 4:8] = 1
+    logger.pictures(4, frames, truth, truth[:, 1:])
+    logger.close()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.value for event in events.Scalars("train/total_loss")] == [2.0, 5.0]
+    assert [round(event.value, 4) for event in events.Scalars("train/sec_iou")] == [round(9 / 19, 4)] * 2
+    assert events.Images("train/true_above_predicted")
+    assert "iteration 4: total_loss 5.0000" in capsys.readouterr().out
