@@ -136,6 +136,7 @@ def main() -> None:
         args.stage,
         **roots,
         image_size=args.image_size,
+        num_objects=args.num_objects,
         soft_masks=args.soft_masks,
         repeat_frames=args.repeat_frames,
     )

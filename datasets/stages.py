@@ -23,6 +23,7 @@ def stage_data(
     yv_root: Path,
     yv_list: Path | None = None,
     image_size: int = 384,
+    num_objects: int = 2,
     soft_masks: bool = False,
     repeat_frames: bool = False,
 ) -> tuple[Dataset, EpochStart]:
@@ -33,6 +34,7 @@ def stage_data(
         static_root, bl_root, davis_root, yv_root: folders; `none` leaves DAVIS or YouTube-VOS out of stage 2.
         yv_list: file with the names of the YouTube videos to use.
         image_size: side of the crops, in pixels.
+        num_objects: most objects of a clip in stages 1 and 2.
         soft_masks: see `StaticDataset`.
         repeat_frames: the published draw, in which the frames of a clip may coincide.
 
@@ -44,7 +46,7 @@ def stage_data(
     """
     if stage == 0:
         return static_datasets(static_root, image_size=image_size, soft_masks=soft_masks), lambda epoch, total: None
-    options = {"image_size": image_size, "distinct_frames": not repeat_frames}
+    options = {"image_size": image_size, "num_objects": num_objects, "distinct_frames": not repeat_frames}
     parts: list[tuple[VOSDataset, tuple, int]] = []
     if stage == 1:
         parts.append((bl30k_train(bl_root, STAGE1_SKIPS[0], **options), STAGE1_SKIPS, 1))

@@ -34,7 +34,7 @@ def make_data(folder: Path) -> None:
     make = ("scripts/make_synthetic.py", "--overwrite", "--clutter", "0", "--size", "128", "128")
     call(folder, *make, "--output", "data/static", "--layout", "static", "--videos", "300", "--objects", "1")
     davis = ("--output", "data/DAVIS", "--layout", "davis", "--videos", "60", "--val", "4", "--frames", "24")
-    call(folder, *make, *davis, "--objects", "2")
+    call(folder, *make, *davis, "--objects", "1")
 
 
 def train(folder: Path, stage: int, iterations: int, *start: str) -> Path:
@@ -55,13 +55,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for everything (%(default)s)")
     parser.add_argument(
-        "--iterations", type=int, nargs=2, default=[150, 320], help="of stages 0 and 2 (%(default)s)", metavar="N"
+        "--iterations", type=int, nargs=2, default=[120, 480], help="of stages 0 and 2 (%(default)s)", metavar="N"
     )
     args = parser.parse_args()
     folder = make_output_folder(args.output).resolve()
     make_data(folder)
     stills = train(folder, 0, args.iterations[0], "--static_root", "data/static")
-    videos = ("--davis_root", "data/DAVIS", "--yv_root", "none")
+    videos = ("--davis_root", "data/DAVIS", "--yv_root", "none", "--num_objects", "1")
     checkpoint = train(folder, 2, args.iterations[1], *videos, "--load_network", str(stills))
     call(
         folder,

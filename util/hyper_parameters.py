@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "--yv_list", type=Path, help="file with the names of the YouTube videos to train on; all by default"
     )
     data.add_argument("--image_size", type=int, default=384, help="side of the training crops, in pixels")
+    data.add_argument("--num_objects", type=int, default=2, help="most objects of a clip in stages 1 and 2")
     data.add_argument("--soft_masks", action="store_true", help="stage 0 with soft masks, as published")
     data.add_argument("--repeat_frames", action="store_true", help="clips may repeat a frame, as published")
 
@@ -92,7 +93,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     for name, value in STAGES[args.stage]._asdict().items():
         if getattr(args, name) is None:
             setattr(args, name, value)
-    for name in ("batch_size", "iterations", "save_interval", "log_interval", "picture_interval"):
+    for name in ("batch_size", "num_objects", "iterations", "save_interval", "log_interval", "picture_interval"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1")
     if args.num_workers < 0:
