@@ -137,6 +137,7 @@ def main() -> None:
         **roots,
         image_size=args.image_size,
         num_objects=args.num_objects,
+        max_skip=args.max_skip,
         soft_masks=args.soft_masks,
         repeat_frames=args.repeat_frames,
     )

@@ -24,6 +24,7 @@ def stage_data(
     yv_list: Path | None = None,
     image_size: int = 384,
     num_objects: int = 2,
+    max_skip: int | None = None,
     soft_masks: bool = False,
     repeat_frames: bool = False,
 ) -> tuple[Dataset, EpochStart]:
@@ -35,6 +36,7 @@ def stage_data(
         yv_list: file with the names of the YouTube videos to use.
         image_size: side of the crops, in pixels.
         num_objects: most objects of a clip in stages 1 and 2.
+        max_skip: upper limit on the frame skips, in frames of the video.
         soft_masks: see `StaticDataset`.
         repeat_frames: the published draw, in which the frames of a clip may coincide.
 
@@ -62,7 +64,8 @@ def stage_data(
 
     def start_epoch(epoch: int, total: int) -> None:
         for dataset, skips, _ in parts:
-            dataset.set_max_skip(SkipSchedule(*skips, total).at(epoch))
+            skip = SkipSchedule(*skips, total).at(epoch)
+            dataset.set_max_skip(skip if max_skip is None else min(skip, max_skip))
 
     return ConcatDataset([dataset for dataset, _, repeats in parts for _ in range(repeats)]), start_epoch
 

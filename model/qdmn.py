@@ -163,8 +163,14 @@ class ASPP(nn.Module):
 
 
 def conv_bn_relu(in_channels: int, out_channels: int, kernel: int, dilation: int = 1) -> nn.Sequential:
-    """Convolution without bias that keeps the size, batch-norm, ReLU."""
+    """Convolution without bias that keeps the size, batch-norm, ReLU.
+
+    Only the centre of a kernel starts with weights: the arms of a large dilation lie outside small training crops
+    and must not add untrained noise on larger frames.
+    """
     padding = dilation * (kernel // 2)
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=padding, dilation=dilation, bias=False)
-    nn.init.kaiming_normal_(conv.weight)
+    nn.init.zeros_(conv.weight)
+    centre = conv.weight[:, :, kernel // 2, kernel // 2]
+    nn.init.normal_(centre, std=(2 / in_channels) ** 0.5)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))

@@ -37,14 +37,14 @@ def make_data(folder: Path) -> None:
     call(folder, *make, *davis, "--objects", "1")
 
 
-def train(folder: Path, stage: int, iterations: int, *start: str) -> Path:
+def train(folder: Path, stage: int, iterations: int, *options: str) -> Path:
     """Train a stage; returns its weights."""
     name = f"demo-s{stage}"
     call(
         folder,
         *("train.py", "--id", name, "--stage", str(stage), "-i", str(iterations), "-b", "4"),
-        *("--lr", "2e-4", "--steps", str(iterations * 4 // 5), "--backbone", "resnet18", "--no_pretrained_backbone"),
-        *("--image_size", "128", "--num_workers", "1", "--log_interval", "20", "--picture_interval", "100", *start),
+        *("--steps", str(iterations * 3 // 4), "--backbone", "resnet18", "--no_pretrained_backbone"),
+        *("--image_size", "128", "--num_workers", "1", "--log_interval", "30", "--picture_interval", "90", *options),
     )
     weights = sorted((folder / "saves").glob(f"*_{name}/*_{name}_*[0-9].pth"), key=lambda path: path.stat().st_mtime)
     return weights[-1].relative_to(folder)
@@ -55,13 +55,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for everything (%(default)s)")
     parser.add_argument(
-        "--iterations", type=int, nargs=2, default=[120, 480], help="of stages 0 and 2 (%(default)s)", metavar="N"
+        "--iterations", type=int, nargs=2, default=[160, 340], help="of stages 0 and 2 (%(default)s)", metavar="N"
     )
     args = parser.parse_args()
     folder = make_output_folder(args.output).resolve()
     make_data(folder)
-    stills = train(folder, 0, args.iterations[0], "--static_root", "data/static")
-    videos = ("--davis_root", "data/DAVIS", "--yv_root", "none", "--num_objects", "1")
+    stills = train(folder, 0, args.iterations[0], "--static_root", "data/static", "--lr", "2e-4")
+    videos = (
+        "--davis_root",
+        "data/DAVIS",
+        "--yv_root",
+        "none",
+        "--num_objects",
+        "1",
+        "--max_skip",
+        "5",
+        "--lr",
+        "1e-4",
+    )
     checkpoint = train(folder, 2, args.iterations[1], *videos, "--load_network", str(stills))
     call(
         folder,

@@ -66,6 +66,12 @@ def test_skips_follow_the_schedule_of_each_set(roots):
     assert skips == [(5, 1), (10, 2), (10, 5), (1, 1)]
 
 
+def test_the_skips_can_be_limited(roots):
+    dataset, start_epoch = stage_data(2, **roots, image_size=32, max_skip=7)
+    start_epoch(40, 100)
+    assert [dataset.datasets[0].max_skip, dataset.datasets[-1].max_skip] == [7, 1]
+
+
 def test_stage_one_reads_bl30k(roots):
     dataset, _ = stage_data(1, **roots, image_size=32)
     assert [len(dataset), dataset[0]["frames"].shape] == [1, (3, 3, 32, 32)]

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     data.add_argument("--image_size", type=int, default=384, help="side of the training crops, in pixels")
     data.add_argument("--num_objects", type=int, default=2, help="most objects of a clip in stages 1 and 2")
+    data.add_argument("--max_skip", type=int, help="upper limit on the published frame skips, for fast or short clips")
     data.add_argument("--soft_masks", action="store_true", help="stage 0 with soft masks, as published")
     data.add_argument("--repeat_frames", action="store_true", help="clips may repeat a frame, as published")
 
@@ -96,6 +97,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     for name in ("batch_size", "num_objects", "iterations", "save_interval", "log_interval", "picture_interval"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1")
+    if args.max_skip is not None and args.max_skip < 1:
+        parser.error("--max_skip must be at least 1")
     if args.num_workers < 0:
         parser.error("--num_workers must not be negative")
     if not 0 < args.lr < math.inf:
