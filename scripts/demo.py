@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for everything (%(default)s)")
     parser.add_argument(
-        "--iterations", type=int, nargs=2, default=[160, 340], help="of stages 0 and 2 (%(default)s)", metavar="N"
+        "--iterations", type=int, nargs=2, default=[300, 340], help="of stages 0 and 2 (%(default)s)", metavar="N"
     )
     args = parser.parse_args()
     folder = make_output_folder(args.output).resolve()
