@@ -187,5 +187,7 @@ def test_too_few_samples_for_a_batch_are_named(data, tmp_path, monkeypatch):
         train_here(monkeypatch, tmp_path, *SMALL, *data["static"], "-b", 5, "-i", 1)
 
 
-def test_a_batch_of_one_object_can_be_trained_from_nothing(data, tmp_path, monkeypatch):
-    train_here(monkeypatch, tmp_path, *SMALL, *data["static"], "-b", 1, "-i", 1)
+def test_statistics_are_not_learned_from_a_batch_of_one_object(data, tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        train_here(monkeypatch, tmp_path, *SMALL, *data["static"], "-b", 1, "-i", 1)
+    assert "-b of at least 2" in capsys.readouterr().err
