@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from datasets.pairs import match_size
+from datasets.video_list import read_video_list
 from util.errors import InputError
 from util.images import list_images, read_frame, read_ids
 from util.read_ahead import read_ahead
@@ -197,15 +198,11 @@ def _require_root(root: Path) -> None:
 
 
 def _select_videos(lists: Sequence[Path], only: Sequence[str]) -> list[str]:
-    """The names in the first of `lists` that exists, or of these those in `only`, in the order of the list.
-
-    A line is the name of a video, or begins with the path of one of its frames (DAVIS 2016, ImageSets/480p).
-    """
+    """The names in the first of `lists` that exists, or of these those in `only`, in the order of the list."""
     path = next((path for path in lists if path.is_file()), None)
     if path is None:
         raise InputError(f"list of videos {lists[0]} does not exist; pass --list FILE, or {_remedy()}")
-    entries = [line.split()[0] for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    names = list(dict.fromkeys(Path(entry).parent.name if "/" in entry else entry for entry in entries))
+    names = read_video_list(path)
     if not names:
         raise InputError(f"list of videos {path} is empty; pass another one by --list FILE")
     unknown = [name for name in only if name not in names]

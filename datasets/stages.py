@@ -7,7 +7,8 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from datasets.skip_schedule import STAGE1_SKIPS, STAGE2_DAVIS_SKIPS, STAGE2_YOUTUBE_SKIPS, SkipSchedule
 from datasets.static_dataset import static_datasets
-from datasets.vos_dataset import VOSDataset, bl30k_train, davis_train, read_video_list, youtube_train
+from datasets.video_list import read_video_list
+from datasets.vos_dataset import VOSDataset, bl30k_train, davis_train, youtube_train
 from util.errors import InputError
 
 DAVIS_REPEATS = 5
@@ -73,4 +74,4 @@ def stage_data(
 def _read_list(path: Path) -> set[str]:
     if not path.is_file():
         raise InputError(f"list of videos {path} does not exist; check --yv_list")
-    return read_video_list(path)
+    return set(read_video_list(path))

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from datasets.augment import to_mask, video_augmentation
 from datasets.frame_sampling import sample_positions
 from datasets.pairs import drop_void, list_pairs, match_size, pack_clip
+from datasets.video_list import read_video_list
 from util.errors import InputError
 from util.images import read_frame, read_ids
 
@@ -147,12 +148,6 @@ class VOSDataset(Dataset):
         return [label for label in labels if not self.drop_tiny or _worth_tracking(ids, label)]
 
 
-def read_video_list(path: Path) -> set[str]:
-    """Names of videos from a list with one on each line; DAVIS 2016's lines of frame and mask files are understood."""
-    firsts = [Path(line.split()[0]) for line in path.read_text().splitlines() if line.strip()]
-    return {first.parent.name or first.name for first in firsts}
-
-
 def davis_train(root: Path, max_skip: int, **options: Any) -> VOSDataset:
     """The train videos of DAVIS 2017, else of DAVIS 2016.
 
@@ -172,7 +167,7 @@ def davis_train(root: Path, max_skip: int, **options: Any) -> VOSDataset:
     old_lists = [new / "ImageSets/2016/train.txt", old / "ImageSets/2016/train.txt", old / "ImageSets/480p/train.txt"]
     for release, path in [(new, new_list), *((old, path) for path in old_lists)]:
         frames, masks = release / "JPEGImages/480p", release / "Annotations/480p"
-        names = read_video_list(path) if path.is_file() else set()
+        names = set(read_video_list(path)) if path.is_file() else set()
         if any((frames / name).is_dir() for name in names):
             if release is old:
                 logger.warning("%s is missing or names no video that is there; training on DAVIS 2016", new_list)

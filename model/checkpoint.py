@@ -182,12 +182,12 @@ def _describe(content: Mapping[str, Any]) -> str:
 
 
 def _fill(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    found, expected = _name(checkpoint.arch, checkpoint.options), _name(network.arch, network.options)
     if any(
         checkpoint.options[k] != v
         for k, v in network.options.items()
         if k != "multi_object" and k in checkpoint.options
     ):
-        found, expected = _name(checkpoint.arch, checkpoint.options), _name(network.arch, network.options)
         raise InputError(f"{path} holds {found}, expected {expected}; start with the options of the file")
     state = dict(checkpoint.network)
     target = network.state_dict()
@@ -198,7 +198,6 @@ def _fill(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     misfits = [key for key in target if key in state and state[key].shape != target[key].shape]
     if missing or foreign or misfits:
         first = (missing + foreign + misfits)[0]
-        found, expected = _name(checkpoint.arch, checkpoint.options), _name(network.arch, network.options)
         counts = f"{len(missing)} entries missing, {len(foreign)} unknown, {len(misfits)} of another shape"
         raise InputError(f"{path} holds {found}, expected {expected}: {counts}, first {first}")
     network.load_state_dict(state)

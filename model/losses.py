@@ -50,7 +50,11 @@ def intersection_and_union(prediction: Tensor, truth: Tensor) -> tuple[Tensor, T
 
 def mask_iou(prediction: Tensor, truth: Tensor) -> Tensor:
     """Intersection over union, (...,H,W) -> (...); 0 where the union is empty."""
-    intersection, union = intersection_and_union(prediction, truth)
+    return overlap_ratio(*intersection_and_union(prediction, truth))
+
+
+def overlap_ratio(intersection: Tensor, union: Tensor) -> Tensor:
+    """Intersection over union of areas; 0 where the union is empty."""
     return intersection / union.where(union > 0, 1)
 
 

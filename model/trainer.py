@@ -14,7 +14,7 @@ from model.losses import (
     bootstrapped_cross_entropy,
     divergence,
     intersection_and_union,
-    mask_iou,
+    overlap_ratio,
     quality_loss,
     squared_error,
 )
@@ -77,7 +77,8 @@ def clip_losses(
     truth, labels, selector = batch["masks"][:, 1:], batch["labels"][:, 1:], batch["selector"]
     share = bootstrap_share(iteration)
     absent = torch.cat([torch.zeros_like(selector[:, :1]), 1 - selector], 1).bool()[..., None, None]
-    ious = mask_iou(output.masks.detach(), truth)
+    intersection, union = intersection_and_union(output.masks.detach(), truth)
+    ious = overlap_ratio(intersection, union)
     segmentation, quality = [], []
     for t in range(truth.shape[1]):
         logits = output.logits[:, t].masked_fill(absent, -torch.inf)
@@ -86,7 +87,6 @@ def clip_losses(
         quality.append(quality_loss(scores, ious[:, t], selector, target=quality_target, error=quality_error).mean())
     losses = {f"loss_{t}": s + q for t, (s, q) in enumerate(zip(segmentation, quality, strict=True), 1)}
     gap = (output.quality.detach().float() - ious).abs() * selector.unsqueeze(1)
-    overlap = intersection_and_union(output.masks.detach(), truth)
     return {
         "total_loss": torch.stack(list(losses.values())).sum(),
         **losses,
@@ -94,8 +94,8 @@ def clip_losses(
         "quality_loss": torch.stack(quality).sum(),
         "quality_gap": gap.sum() / (selector.sum() * truth.shape[1]).clamp(min=1),
         "p": torch.tensor(share),
-        "intersection": overlap[0].sum((0, 1)),
-        "union": overlap[1].sum((0, 1)),
+        "intersection": intersection.sum((0, 1)),
+        "union": union.sum((0, 1)),
     }
 
 

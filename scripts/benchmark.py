@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from inference_core import InferenceCore
 from model import build_network
+from model.memory_read import MemoryEntry
 from util.device import AUTOCAST, choose_device, peak_memory_mb, synchronise
 from util.errors import run
 
@@ -90,11 +91,8 @@ def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
 def fill_memory(core: InferenceCore, frames: int) -> None:
     """Bring the bank to `frames` frames without segmenting any: noise is as slow to read as a real memory."""
     key, value = core.bank.memory
-    entry = core.network.encode_memory(
-        torch.zeros(1, 3, 16, 16, device=key.device), torch.zeros(1, key.shape[1], 16, 16, device=key.device)
-    )
     for frame in range(1, frames):
-        core.bank.remember(frame, entry._replace(key=torch.randn_like(key), value=torch.randn_like(value)))
+        core.bank.remember(frame, MemoryEntry(torch.randn_like(key), torch.randn_like(value), None))
 
 
 def unit_seconds(args: argparse.Namespace, device: torch.device) -> float:

@@ -5,7 +5,8 @@ import logging
 import pytest
 import torch
 
-from datasets.vos_dataset import VOSDataset, bl30k_train, davis_train, read_video_list, youtube_train
+from datasets.video_list import read_video_list
+from datasets.vos_dataset import VOSDataset, bl30k_train, davis_train, youtube_train
 from tests.pictures import SIZE, boxes, video_dataset, write_pair, write_video
 from util.errors import InputError
 
@@ -96,7 +97,7 @@ def test_davis_never_trains_on_videos_outside_a_list(tmp_path):
 def test_lists_may_name_videos_or_files(tmp_path):
     lines = ["bear", "", "/JPEGImages/480p/boat/00000.jpg /Annotations/480p/boat/00000.png"]
     write_list(tmp_path / "train.txt", lines)
-    assert read_video_list(tmp_path / "train.txt") == {"bear", "boat"}
+    assert read_video_list(tmp_path / "train.txt") == ["bear", "boat"]
 
 
 def test_bl30k_drops_tiny_objects_only(tmp_path):
