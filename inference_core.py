@@ -86,18 +86,18 @@ class InferenceCore:
         self._size = image.shape[-2:]
         self._frame += 1
         image, padding = pad_to_multiple(image.unsqueeze(0))
-        masks = self._predict(image) if mask is None else pad_to_multiple(mask.unsqueeze(0).to(image))[0]
+        query = None
+        if mask is None:
+            query = self.network.encode_query(image, self._masks.amax(1, keepdim=True))
+            masks = self.network.segment(query, self.bank.memory, self.reader).float().sigmoid()
+        else:
+            masks = pad_to_multiple(mask.unsqueeze(0).to(image))[0]
         probabilities = soft_aggregate(masks).softmax(1)
         self._masks = probabilities[:, 1:]
-        entry = self.network.encode_memory(image, self._masks)
+        entry = self.network.encode_memory(image, self._masks, query)
         event = (self.bank.remember if mask is None else self.bank.annotate)(self._frame, entry)
         self.report = self._describe(entry.quality, event)
         return unpad(probabilities[0], padding)
-
-    def _predict(self, image: Tensor) -> Tensor:
-        """Independent object probabilities (1,K,H,W) of a padded frame."""
-        query = self.network.encode_query(image, self._masks.amax(1, keepdim=True))
-        return self.network.segment(query, self.bank.memory, self.reader).float().sigmoid()
 
     def _describe(self, quality: Tensor | None, event: BankEvent) -> FrameReport:
         scores = () if quality is None else tuple(quality[0].tolist())

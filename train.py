@@ -1,50 +1,85 @@
-"""Train QDMN.
+"""Train a network.
 
 One process:      python train.py --id s0 --stage 0
 Several GPUs:     torchrun --nproc_per_node=2 train.py --id s0 --stage 0
 As published:     python -m torch.distributed.launch --master_port 12345 --nproc_per_node=2 train.py --id s0 --stage 0
 Next stage:       ... train.py --id s02 --stage 2 --load_network saves/<run>/<run>_160000.pth
-Resume:           ... train.py --id s0 --stage 0 --load_model saves/<run>/<run>_checkpoint.pth
+Resume:           ... train.py --id s0 --stage 0 --resume auto
+                  ... train.py --id s0 --stage 0 --load_model saves/<run>/<run>_checkpoint.pth
 """
 
 import argparse
-import math
+from functools import partial
 from pathlib import Path
 
+import cv2
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader
 
-from datasets.stages import EpochStart, stage_data
-from model import build_network
-from model.checkpoint import Checkpoint, build_from, load_checkpoint, load_weights, save_checkpoint
+from datasets.clip_sampler import ClipSampler
+from datasets.clips import collate
+from datasets.davis_test_dataset import DavisTestDataset
+from datasets.stages import StageData, stage_data
+from inference_core import InferenceCore
+from model import build_preset
+from model.checkpoint import Checkpoint, build_from, load_checkpoint, load_newest, load_weights
 from model.pretrained import load_imagenet_encoders
 from model.trainer import Trainer
-from util.distributed import Process, start, stop
+from training_loop import TrainingLoop, Validate
+from util.device import AUTOCAST
+from util.distributed import Process, from_leader, start, stop
 from util.errors import InputError, run
-from util.hyper_parameters import parse_arguments
+from util.evaluation import RunOptions, evaluate
+from util.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
+from util.incidents import Incidents
 from util.logger import TrainingLogger
-from util.run_folder import RunFolder
+from util.run_folder import RunFolder, checkpoints_of
+from util.stop_signal import ignore_stop_signals
 
 
-def build(args: argparse.Namespace, process: Process) -> Trainer:
-    """The trainer, with a new network, one that starts from given weights, or one that resumes."""
-    checkpoint = load_checkpoint(args.load_model) if args.load_model else None
-    if checkpoint is not None:
-        if checkpoint.arguments["stage"] != args.stage:
-            raise InputError(
-                f"{args.load_model} is a run of stage {checkpoint.arguments['stage']}, not {args.stage}; "
-                "resume it with its own --stage, or pass it by --load_network to start the next one"
-            )
-        network = build_from(checkpoint, args.load_model)
-        network.load_state_dict(checkpoint.network)
+def build_data(args: argparse.Namespace) -> StageData:
+    """The samples of the stage."""
+    names = ("static_root", "bl_root", "davis_root", "yv_root", "yv_list", "image_size", "clip_length")
+    names += ("num_objects", "max_skip", "soft_masks", "repeat_frames")
+    options = {name: getattr(args, name) for name in names}
+    return stage_data(args.stage, **options, render=args.data_backend == "cpu")
+
+
+def find_checkpoint(args: argparse.Namespace) -> tuple[Path, Checkpoint] | None:
+    """The training checkpoint that the run resumes from."""
+    if args.load_model:
+        return args.load_model, load_checkpoint(args.load_model)
+    return load_newest(checkpoints_of(args.id)) if args.resume == "auto" else None
+
+
+def build_network(args: argparse.Namespace) -> nn.Module:
+    """A new network with its first weights."""
+    network = build_preset(
+        args.preset,
+        backbone=args.backbone,
+        multi_object=args.stage > 0,
+        score_activation=args.score_activation,
+    )
+    if args.load_network:
+        load_weights(network, args.load_network)
+    elif not args.no_pretrained_backbone:
+        load_imagenet_encoders(network, args.backbone, args.backbone_weights)
+    return network
+
+
+def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path, Checkpoint] | None) -> Trainer:
+    """The trainer of a new network, or of one that goes on where its checkpoint ends."""
+    if found is None:
+        network = build_network(args)
     else:
-        network = build_network(
-            "qdmn", backbone=args.backbone, multi_object=args.stage > 0, score_activation=args.score_activation
-        )
-        fill(network, args)
+        path, checkpoint = found
+        network = build_from(checkpoint, path)
+        network.load_state_dict(checkpoint.network)
+    if args.freeze:
+        network.query_encoder.freeze(args.freeze)
     trainer = Trainer(
-        network.to(process.device),
+        network.to(process.device, memory_format=torch.channels_last),
         process.device,
         lr=args.lr,
         steps=tuple(args.steps),
@@ -53,106 +88,98 @@ def build(args: argparse.Namespace, process: Process) -> Trainer:
         amp=args.amp,
         quality_target=args.quality_target,
         distributed=process.distributed,
+        compile=args.compile,
     )
-    if checkpoint is not None:
-        trainer.restore(checkpoint)
-    if checkpoint is None or not process.leads:
-        torch.manual_seed(args.seed + process.rank + trainer.iteration)
+    if found is not None:
+        trainer.restore(found[1])
     return trainer
 
 
-def fill(network: nn.Module, args: argparse.Namespace) -> None:
-    """Give a new network its first weights."""
-    if args.load_network:
-        load_weights(network, args.load_network)
-    elif not args.no_pretrained_backbone:
-        load_imagenet_encoders(network, args.backbone, args.backbone_weights)
-
-
-def build_loader(dataset: Dataset, args: argparse.Namespace, process: Process) -> DataLoader:
-    """Batches of this process; every epoch in a new order."""
-    sampler = DistributedSampler(dataset, process.world, process.rank, shuffle=True, seed=args.seed)
-    loader = DataLoader(
-        dataset,
-        args.batch_size,
-        sampler=sampler,
-        num_workers=args.num_workers,
-        drop_last=True,
-        pin_memory=process.device.type == "cuda",
+def build_loader(data: StageData, args: argparse.Namespace, process: Process, start: int) -> DataLoader:
+    """Batches of this process from iteration `start` to the end."""
+    sampler = ClipSampler(
+        len(data),
+        total_batch=args.total_batch,
+        iterations=args.iterations,
+        start=start,
+        parts=args.grad_accum,
+        rank=process.rank,
+        world=process.world,
+        seed=args.seed,
     )
-    if not len(loader):
-        raise InputError(
-            f"the data hold {len(dataset)} samples, too few for {process.world} batches of {args.batch_size}; lower -b"
-        )
-    return loader
+    return DataLoader(
+        data,
+        batch_sampler=sampler,
+        num_workers=args.num_workers,
+        collate_fn=collate,
+        pin_memory=process.device.type == "cuda",
+        worker_init_fn=_start_worker,
+    )
 
 
-def train(
-    trainer: Trainer,
-    loader: DataLoader,
-    start_epoch: EpochStart,
-    args: argparse.Namespace,
-    folder: RunFolder | None,
-    logger: TrainingLogger | None,
-) -> None:
-    """Run the epochs that are left."""
-    epochs = math.ceil(args.iterations / len(loader))
-    for epoch in range(trainer.iteration // len(loader), epochs):
-        loader.sampler.set_epoch(epoch)
-        start_epoch(epoch, epochs)
-        for batch in loader:
-            if trainer.iteration >= args.iterations:
-                break
-            batch = {k: v.to(trainer.device, non_blocking=True) if k != "name" else v for k, v in batch.items()}
-            losses, output = trainer.step(batch)
-            if logger is not None:
-                logger.scalars(trainer.iteration, losses, trainer.optimizer.param_groups[0]["lr"])
-                if trainer.iteration % args.picture_interval == 0:
-                    logger.pictures(trainer.iteration, batch["frames"], batch["masks"], output.masks)
-            if folder is not None and trainer.iteration % args.save_interval == 0:
-                save(trainer, folder, args)
-    if folder is not None and trainer.iteration % args.save_interval:
-        save(trainer, folder, args)
+def _start_worker(number: int) -> None:
+    ignore_stop_signals()
+    cv2.setNumThreads(0)
 
 
-def save(trainer: Trainer, folder: RunFolder, args: argparse.Namespace) -> None:
-    """Write the weights and the training checkpoint."""
-    arguments = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    checkpoint = trainer.checkpoint(arguments)
-    weights = Checkpoint(checkpoint.arch, checkpoint.options, checkpoint.network, iteration=checkpoint.iteration)
-    save_checkpoint(folder.weights(trainer.iteration), weights)
-    save_checkpoint(folder.checkpoint, checkpoint)
-    print(f"saved {folder.weights(trainer.iteration)}", flush=True)
+def build_folder(args: argparse.Namespace, process: Process, found: tuple[Path, Checkpoint] | None) -> RunFolder | None:
+    """Where the run writes: a new folder, or with --resume auto the one that it goes on in."""
+    if args.id == "NULL":
+        return None
+    folder = RunFolder(found[0].parent) if found and args.resume else RunFolder.new(args.id)
+    return RunFolder(folder.path.with_name(from_leader(process, folder.id)))
+
+
+def build_validation(args: argparse.Namespace, process: Process, folder: RunFolder | None) -> Validate | None:
+    """What scores a network on the validation videos."""
+    if args.val_root is None or folder is None:
+        return None
+    dataset = DavisTestDataset.davis_2017(args.val_root, "val")
+    options = RunOptions(folder.path / "validation", process.device, AUTOCAST[args.amp], overwrite=True, score=True)
+    return lambda network: evaluate(dataset, options, lambda device: partial(InferenceCore, network)).jf_mean
 
 
 def main() -> None:
     """Parse, build, run."""
     args = parse_arguments()
     process = start(args.device, args.local_rank)
-    torch.manual_seed(args.seed)
     torch.backends.cudnn.benchmark = args.benchmark
-    roots = {name: getattr(args, name) for name in ("static_root", "bl_root", "davis_root", "yv_root", "yv_list")}
-    dataset, start_epoch = stage_data(
-        args.stage,
-        **roots,
-        image_size=args.image_size,
-        num_objects=args.num_objects,
-        max_skip=args.max_skip,
-        soft_masks=args.soft_masks,
-        repeat_frames=args.repeat_frames,
-    )
-    loader = build_loader(dataset, args, process)
-    trainer = build(args, process)
-    folder = logger = None
+    torch.manual_seed(args.seed)
+    fill_batch(args, process.world)
+    data = build_data(args)
+    args.samples = len(data)
+    if args.samples < args.total_batch:
+        raise InputError(f"the data hold {args.samples} samples, too few for a batch of {args.total_batch}; lower -b")
+    found = find_checkpoint(args)
+    if found is not None:
+        check_resumable(args, found[1].arguments, found[0])
+    trainer = build_trainer(args, process, found)
+    loader = build_loader(data, args, process, trainer.iteration)
+    folder = build_folder(args, process, found)
     if process.leads:
-        if args.id != "NULL":
-            folder = RunFolder(args.id)
+        print(describe_run(args, process.world, trainer.iteration), flush=True)
+        if folder is not None:
             folder.record(vars(args))
-        log = None if folder is None else Path("log") / folder.id
-        logger = TrainingLogger(log, start=trainer.iteration, total=args.iterations, interval=args.log_interval)
-    train(trainer, loader, start_epoch, args, folder, logger)
-    if logger is not None:
-        logger.close()
+    loop = TrainingLoop(
+        trainer,
+        process,
+        folder,
+        TrainingLogger(
+            None if folder is None else Path("log") / folder.id,
+            process,
+            start=trainer.iteration,
+            total=args.iterations,
+            interval=args.log_interval,
+            batch=args.total_batch,
+        ),
+        Incidents(folder, process.rank, max_unreadable=args.max_unreadable, max_not_finite=args.max_not_finite),
+        vars(args),
+        build_validation(args, process, folder),
+    )
+    try:
+        loop.run(loader)
+    finally:
+        loop.logger.close()
     stop(process)
 
 

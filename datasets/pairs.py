@@ -1,20 +1,16 @@
-"""Frames and masks that belong together: their files, their sizes, and the tensors a training clip is made of."""
+"""Frames and masks that belong together: their files and their sizes."""
 
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from util.errors import InputError
 from util.images import IMAGE_SUFFIXES, natural_key
-from util.tensors import normalise
 
 MAX_SIZE_DIFFERENCE = 2
 VOID = 255
@@ -76,28 +72,3 @@ def match_size(mask: np.ndarray, frame: np.ndarray, name: object) -> np.ndarray:
         raise InputError(f"{sizes}; export both at the same size")
     _warn_once(f"{sizes}; the mask is resized")
     return np.array(Image.fromarray(mask).resize((frame_width, frame_height), Image.Resampling.NEAREST))
-
-
-def pack_clip(frames: Sequence[Image.Image], masks: Tensor, selector: Tensor, name: str) -> dict[str, Any]:
-    """The training sample of one clip.
-
-    Args:
-        frames: T augmented RGB pictures of one size S x S.
-        masks: (T, K, S, S) float32 in [0, 1], one plane for each object.
-        selector: (K,) float32, 1 for an object that takes part in the losses.
-
-    Returns:
-        frames (T, 3, S, S) float32, normalised with ImageNet's mean and standard deviation; masks and selector as
-        given; labels (T, S, S) int64, k for pixels of object k (1..K, a later object covers an earlier one), 0 for
-        background; name.
-    """
-    labels = torch.zeros(masks.shape[0], *masks.shape[2:], dtype=torch.int64)
-    for number, mask in enumerate(masks.unbind(1), start=1):
-        labels[mask > 0.5] = number
-    return {
-        "frames": torch.stack([normalise(np.array(frame)) for frame in frames]),
-        "masks": masks,
-        "labels": labels,
-        "selector": selector,
-        "name": name,
-    }

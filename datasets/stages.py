@@ -1,18 +1,73 @@
 """The training data of each stage (QDMN, ECCV 2022)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from torch.utils.data import ConcatDataset, Dataset
+import torch
+from torch.utils.data import Dataset
 
+from datasets.clip_sampler import SampleRequest
+from datasets.clips import Sample
 from datasets.skip_schedule import STAGE1_SKIPS, STAGE2_DAVIS_SKIPS, STAGE2_YOUTUBE_SKIPS, SkipSchedule
-from datasets.static_dataset import static_datasets
+from datasets.static_dataset import StaticDataset, static_datasets
 from datasets.video_list import read_video_list
 from datasets.vos_dataset import VOSDataset, bl30k_train, davis_train, youtube_train
 from util.errors import InputError
 
 DAVIS_REPEATS = 5
-EpochStart = Callable[[int, int], None]
+ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """A dataset, how often an epoch goes through it, and the largest frame skip of each (epoch, total epochs)."""
+
+    dataset: StaticDataset | VOSDataset
+    repeats: int = 1
+    max_skip: Callable[[int, int], int] | None = None
+
+
+class StageData(Dataset):
+    """Several datasets as one, asked by `SampleRequest`; the same request gives the same sample, wherever it is made.
+
+    A sample that cannot be read is replaced by another; what was wrong with it stands in the sample's `rejected`.
+    """
+
+    def __init__(self, parts: list[Part]) -> None:
+        self.parts = parts
+        self._entries = [
+            (part, index) for part in parts for _ in range(part.repeats) for index in range(len(part.dataset))
+        ]
+
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+        return len(self._entries)
+
+    def __getitem__(self, request: SampleRequest) -> Sample:
+        """The sample of a request; see `pack_clip`.
+
+        Raises:
+            InputError: ten files in a row cannot be read.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(request.seed)
+            rejected = []
+            index = request.index
+            while True:
+                try:
+                    return {**self._sample(index, request), "rejected": rejected}
+                except InputError as error:
+                    rejected.append(str(error))
+                    if len(rejected) == ATTEMPTS:
+                        raise
+                index = int(torch.randint(len(self), ()))
+
+    def _sample(self, index: int, request: SampleRequest) -> Sample:
+        part, position = self._entries[index]
+        if part.max_skip is not None:
+            part.dataset.max_skip = part.max_skip(request.epoch, request.epochs)
+        return part.dataset[position]
 
 
 def stage_data(
@@ -24,51 +79,53 @@ def stage_data(
     yv_root: Path,
     yv_list: Path | None = None,
     image_size: int = 384,
+    clip_length: int = 3,
     num_objects: int = 2,
     max_skip: int | None = None,
     soft_masks: bool = False,
     repeat_frames: bool = False,
-) -> tuple[Dataset, EpochStart]:
-    """Dataset of a stage, and what to call at the start of an epoch.
+    render: bool = True,
+) -> StageData:
+    """Data of a stage.
 
     Args:
         stage: 0 static pictures, 1 BL30K, 2 DAVIS five times + YouTube-VOS.
         static_root, bl_root, davis_root, yv_root: folders; `none` leaves DAVIS or YouTube-VOS out of stage 2.
         yv_list: file with the names of the YouTube videos to use.
         image_size: side of the crops, in pixels.
+        clip_length: frames of a clip.
         num_objects: most objects of a clip in stages 1 and 2.
         max_skip: upper limit on the frame skips, in frames of the video.
         soft_masks: see `StaticDataset`.
         repeat_frames: the published draw, in which the frames of a clip may coincide.
-
-    Returns:
-        The dataset, and a function of (epoch, total epochs) that sets the largest frame skips.
+        render: see `pack_clip`.
 
     Raises:
         InputError: a folder is missing or holds no data.
     """
+    common = {"image_size": image_size, "clip_length": clip_length, "render": render}
     if stage == 0:
-        return static_datasets(static_root, image_size=image_size, soft_masks=soft_masks), lambda epoch, total: None
-    options = {"image_size": image_size, "num_objects": num_objects, "distinct_frames": not repeat_frames}
-    parts: list[tuple[VOSDataset, tuple, int]] = []
+        return StageData([Part(*found) for found in static_datasets(static_root, soft_masks=soft_masks, **common)])
+
+    def part(build: Callable[..., VOSDataset], root: Path, schedule: tuple, repeats: int, *subset: object) -> Part:
+        def limited(epoch: int, epochs: int) -> int:
+            skip = SkipSchedule(*schedule, epochs).at(epoch)
+            return skip if max_skip is None else min(skip, max_skip)
+
+        options = {"num_objects": num_objects, "distinct_frames": not repeat_frames, **common}
+        return Part(build(root, schedule[0], *subset, **options), repeats, limited)
+
+    parts = []
     if stage == 1:
-        parts.append((bl30k_train(bl_root, STAGE1_SKIPS[0], **options), STAGE1_SKIPS, 1))
+        parts.append(part(bl30k_train, bl_root, STAGE1_SKIPS, 1))
     if stage == 2 and str(davis_root) != "none":
-        davis = davis_train(davis_root, STAGE2_DAVIS_SKIPS[0], **options)
-        parts.append((davis, STAGE2_DAVIS_SKIPS, DAVIS_REPEATS))
+        parts.append(part(davis_train, davis_root, STAGE2_DAVIS_SKIPS, DAVIS_REPEATS))
     if stage == 2 and str(yv_root) != "none":
         subset = None if yv_list is None else _read_list(yv_list)
-        youtube = youtube_train(yv_root, STAGE2_YOUTUBE_SKIPS[0], subset, **options)
-        parts.append((youtube, STAGE2_YOUTUBE_SKIPS, 1))
+        parts.append(part(youtube_train, yv_root, STAGE2_YOUTUBE_SKIPS, 1, subset))
     if not parts:
         raise InputError("stage 2 is left without data; give --davis_root or --yv_root")
-
-    def start_epoch(epoch: int, total: int) -> None:
-        for dataset, skips, _ in parts:
-            skip = SkipSchedule(*skips, total).at(epoch)
-            dataset.set_max_skip(skip if max_skip is None else min(skip, max_skip))
-
-    return ConcatDataset([dataset for dataset, _, repeats in parts for _ in range(repeats)]), start_epoch
+    return StageData(parts)
 
 
 def _read_list(path: Path) -> set[str]:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import ConcatDataset, Dataset
+from torch.utils.data import Dataset
 
-from datasets.augment import static_augmentation, to_mask
-from datasets.pairs import match_size, pack_clip
+from datasets.augment import static_views
+from datasets.clips import Sample, pack_clip
+from datasets.pairs import match_size
+from datasets.render import render_mask
 from util.errors import InputError
 from util.images import read_frame
 
@@ -37,16 +39,26 @@ class StaticDataset(Dataset):
         clip_length: number T of views.
         soft_masks: the published behaviour, masks resampled bicubically and left in [0, 1]; by default a mask is 0
             or 1, which keeps the intersection over union that the quality score learns exact.
+        render: see `pack_clip`.
 
     Raises:
         InputError: the folder holds no picture with a mask.
     """
 
-    def __init__(self, root: Path, *, image_size: int = 384, clip_length: int = 3, soft_masks: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        image_size: int = 384,
+        clip_length: int = 3,
+        soft_masks: bool = False,
+        render: bool = True,
+    ) -> None:
         self.root = Path(root)
+        self.image_size = image_size
         self.clip_length = clip_length
         self.soft_masks = soft_masks
-        self.augmentation = static_augmentation(image_size, soft_masks)
+        self.render = render
         found = _list_pictures(self.root)
         self.pictures = [path for path in found if _has_mask(path)]
         if not self.pictures:
@@ -58,7 +70,7 @@ class StaticDataset(Dataset):
         """Number of pictures."""
         return len(self.pictures)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Sample:
         """The sample described at `pack_clip`, with K = 1.
 
         Raises:
@@ -67,17 +79,17 @@ class StaticDataset(Dataset):
         path = self.pictures[index]
         mask_path = path.with_suffix(".png")
         frame = read_frame(path)
-        grey = np.array(Image.fromarray(read_frame(mask_path)).convert("L"))
-        mask = to_mask(match_size(grey, frame, mask_path))
-        sequence = self.augmentation.sequence(Image.fromarray(frame), mask)
-        frames, masks = self.augmentation.views(*([item] * self.clip_length for item in sequence))
-        soft = torch.stack(list(masks)).float() / 255
+        mask = match_size(np.array(Image.fromarray(read_frame(mask_path)).convert("L")), frame, mask_path)
+        views = static_views(frame.shape[:2], self.image_size, self.clip_length)
+        masks = torch.from_numpy(np.stack([render_mask(mask, view, soft=self.soft_masks) for view in views]))
+        if not self.soft_masks:
+            masks = (masks > 127).to(torch.uint8) * 255
         name = str(path.relative_to(self.root.parent).with_suffix(""))
-        return pack_clip(frames, soft if self.soft_masks else (soft > 0.5).float(), torch.ones(1), name)
+        return pack_clip([frame], views, masks.unsqueeze(1), torch.ones(1), name, render=self.render)
 
 
-def static_datasets(root: Path, **options: Any) -> ConcatDataset:
-    """All sets under `root`, each once, BIG_small and HRSOD_small five times.
+def static_datasets(root: Path, **options: Any) -> list[tuple[StaticDataset, int]]:
+    """All sets under `root` and how often each is gone through: once, BIG_small and HRSOD_small five times.
 
     Args:
         root: folder with the set folders fss, DUTS-TR, DUTS-TE, BIG_small, HRSOD_small, ecssd or others like them.
@@ -92,5 +104,4 @@ def static_datasets(root: Path, **options: Any) -> ConcatDataset:
     folders = [path for path in sorted(root.iterdir()) if any(map(_has_mask, _list_pictures(path)))]
     if not folders:
         raise InputError(f"static root {root} has no folder of .jpg pictures with .png masks, such as DUTS-TR or ecssd")
-    sets = {folder.name: StaticDataset(folder, **options) for folder in folders}
-    return ConcatDataset([data for name, data in sets.items() for _ in range(REPEATS.get(name, 1))])
+    return [(StaticDataset(folder, **options), REPEATS.get(folder.name, 1)) for folder in folders]

@@ -4,19 +4,23 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datasets.augment import to_mask, video_augmentation
+from datasets.augment import View, video_views
+from datasets.clips import Sample, pack_clip
 from datasets.frame_sampling import sample_positions
-from datasets.pairs import drop_void, list_pairs, match_size, pack_clip
+from datasets.pairs import drop_void, list_pairs, match_size
+from datasets.render import render_mask
 from datasets.video_list import read_video_list
 from util.errors import InputError
 from util.images import read_frame, read_ids
 
 ATTEMPTS = 5
+
+Pair = tuple[Path, Path]
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,8 @@ class VOSDataset(Dataset):
     A frame takes part if a mask of the same stem exists.
 
     Args:
-        max_skip: largest distance of neighbouring frames of a clip, in frames of the video, annotated or not.
+        max_skip: largest distance of neighbouring frames of a clip, in frames of the video, annotated or not; may be
+            set anew between samples.
         subset: names of the videos to use; None takes all.
         image_size: side S of the square frames, in pixels.
         clip_length: number T of frames.
@@ -42,6 +47,7 @@ class VOSDataset(Dataset):
         drop_tiny: leave out objects that are tiny at first and large later (BL30K).
         distinct_frames: never repeat a frame in a clip; False is the published draw.
         annotation_step: frames of the video from one annotated frame to the next, 5 for YouTube-VOS.
+        render: see `pack_clip`.
 
     Raises:
         InputError: a folder is missing, or no video has enough annotated frames.
@@ -61,6 +67,7 @@ class VOSDataset(Dataset):
         drop_tiny: bool = False,
         distinct_frames: bool = True,
         annotation_step: int = 1,
+        render: bool = True,
     ) -> None:
         self.frames_root, self.masks_root = Path(frames_root), Path(masks_root)
         self.clip_length = clip_length
@@ -68,25 +75,16 @@ class VOSDataset(Dataset):
         self.drop_tiny = drop_tiny
         self.distinct_frames = distinct_frames
         self.annotation_step = annotation_step
-        self.augmentation = video_augmentation(image_size, min_scale)
-        self._max_skip = torch.ones((), dtype=torch.int64).share_memory_()
-        self.set_max_skip(max_skip)
+        self.max_skip = max_skip
+        self.image_size, self.min_scale = image_size, min_scale
+        self.render = render
         self.videos = self._find_videos(subset)
-
-    def set_max_skip(self, skip: int) -> None:
-        """Change the largest skip, in frames of the video; loader workers that already run see it too."""
-        self._max_skip.fill_(max(1, skip // self.annotation_step))
-
-    @property
-    def max_skip(self) -> int:
-        """The largest skip, in annotated frames."""
-        return int(self._max_skip)
 
     def __len__(self) -> int:
         """Number of videos."""
         return len(self.videos)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Sample:
         """A random clip of one video, the sample described at `pack_clip`.
 
         The objects are drawn from those that the first frame shows. The selector of the first object is always 1:
@@ -95,53 +93,49 @@ class VOSDataset(Dataset):
         Raises:
             InputError: a file cannot be read, or a frame and its mask or two frames differ in size.
         """
-        video = self.videos[index]
+        video, pairs = self.videos[index]
         for _ in range(ATTEMPTS):
-            frames, ids = self._draw_clip(video)
+            frames, views, ids = self._draw_clip(video, pairs)
             candidates = self._candidates(ids)
             if candidates:
                 break
         order = torch.randperm(len(candidates))[: self.num_objects].tolist()
-        masks = torch.zeros(self.clip_length, self.num_objects, *ids.shape[1:])
+        masks = torch.zeros(self.clip_length, self.num_objects, *ids.shape[1:], dtype=torch.uint8)
         for plane, choice in enumerate(order):
-            masks[:, plane] = ids == candidates[choice]
+            masks[:, plane] = (ids == candidates[choice]) * 255
         selector = (torch.arange(self.num_objects) < max(1, len(order))).float()
-        return pack_clip(frames, masks, selector, video)
+        return pack_clip(frames, views, masks, selector, video, render=self.render)
 
-    def _find_videos(self, subset: set[str] | None) -> list[str]:
+    def _find_videos(self, subset: set[str] | None) -> list[tuple[str, list[Pair]]]:
         for root in (self.frames_root, self.masks_root):
             if not root.is_dir():
                 raise InputError(f"folder {root} does not exist; download the dataset or pass its folder")
         present = {path.name for path in self.frames_root.iterdir() if path.is_dir()}
         wanted = present if subset is None else subset
-        videos = sorted(name for name in wanted & present if len(self._pairs(name)) >= self.clip_length)
+        listed = ((name, list_pairs(self.frames_root / name, self.masks_root / name)) for name in wanted & present)
+        videos = sorted((name, pairs) for name, pairs in listed if len(pairs) >= self.clip_length)
         if not videos:
             raise InputError(
                 f"no wanted video of {self.frames_root} has {self.clip_length} frames with masks in "
                 f"{self.masks_root}; check both folders and the list of videos"
             )
-        dropped = sorted(wanted - set(videos))
+        dropped = sorted(wanted - {name for name, _ in videos})
         if dropped:
             examples = ", ".join(dropped[:5])
             logger.warning("%s: %d videos are missing or too short: %s", self.frames_root, len(dropped), examples)
         return videos
 
-    def _pairs(self, video: str) -> list[tuple[Path, Path]]:
-        return list_pairs(self.frames_root / video, self.masks_root / video)
-
-    def _draw_clip(self, video: str) -> tuple[list[Image.Image], Tensor]:
-        """Augmented frames, and their ids (T, S, S) uint8."""
-        pairs = self._pairs(video)
-        positions = sample_positions(len(pairs), self.clip_length, self.max_skip, self.distinct_frames)
+    def _draw_clip(self, video: str, pairs: list[Pair]) -> tuple[list[np.ndarray], list[View], Tensor]:
+        """Frames as they are, the views to make of them, and the ids (T, S, S) uint8 of the views."""
+        max_skip = max(1, self.max_skip // self.annotation_step)
+        positions = sample_positions(len(pairs), self.clip_length, max_skip, self.distinct_frames)
         frames = [read_frame(pairs[i][0]) for i in positions]
         if len({frame.shape for frame in frames}) > 1:
             raise InputError(f"{self.frames_root / video} holds frames of different sizes; resize them to one size")
         masks = [match_size(read_ids(pairs[i][1]), frame, video) for i, frame in zip(positions, frames, strict=True)]
-        pictures, planes = self.augmentation.sequence(
-            [Image.fromarray(frame) for frame in frames], [to_mask(mask) for mask in drop_void(masks)]
-        )
-        pictures, planes = self.augmentation.views(pictures, planes)
-        return pictures, torch.cat(planes).as_subclass(Tensor)
+        views = video_views(frames[0].shape[:2], self.image_size, self.clip_length, self.min_scale)
+        ids = [render_mask(mask, view) for mask, view in zip(drop_void(masks), views, strict=True)]
+        return frames, views, torch.from_numpy(np.stack(ids))
 
     def _candidates(self, ids: Tensor) -> list[int]:
         labels = [label for label in torch.unique(ids[0]).tolist() if label != 0]

@@ -1,7 +1,10 @@
 """Checkpoint files: ours, and published state dicts in and out."""
 
+import logging
+import os
 import pickle
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ FORMAT = "vos-checkpoint"
 VERSION = 1
 MEMORY_STEM = "memory_encoder.conv1.weight"
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass
 class Checkpoint:
@@ -29,8 +34,8 @@ class Checkpoint:
         network: state dict under our names.
         optimizer, scheduler, scaler: their state dicts.
         iteration: updates made so far.
-        rng: states of the random generators.
-        arguments: the command line of the run, for the record.
+        best_score: best J&F in validation so far, -1 before the first.
+        arguments: the command line of the run.
     """
 
     arch: str
@@ -40,15 +45,23 @@ class Checkpoint:
     scheduler: dict[str, Any] | None = None
     scaler: dict[str, Any] | None = None
     iteration: int = 0
-    rng: dict[str, Any] = field(default_factory=dict)
+    best_score: float = -1.0
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint in our format, atomically."""
+def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None = None) -> None:
+    """Write a checkpoint in our format, atomically.
+
+    Args:
+        path: where to.
+        checkpoint: what.
+        previous: keeps the file that was at `path` before.
+    """
     with atomic_path(path) as temporary:
         content = {item.name: getattr(checkpoint, item.name) for item in fields(Checkpoint)}
         _save({"format": FORMAT, "version": VERSION, **content}, temporary, path)
+        if previous is not None and path.exists():
+            os.replace(path, previous)
 
 
 def save_published(path: Path, network: nn.Module) -> None:
@@ -80,6 +93,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if checkpoint.optimizer is None:
         raise InputError(f"{path} holds weights alone; resume from <id>_checkpoint.pth or pass it by --load_network")
     return checkpoint
+
+
+def load_newest(paths: Sequence[Path]) -> tuple[Path, Checkpoint] | None:
+    """The first of these training checkpoints that is whole, with its path; damaged ones are named in warnings."""
+    for path in paths:
+        try:
+            return path, load_checkpoint(path)
+        except InputError as error:
+            logger.warning("%s; trying the one before", error)
+    return None
 
 
 def load_network(path: Path, device: torch.device) -> nn.Module:
@@ -138,7 +161,7 @@ def _ours(path: Path, content: dict[str, Any]) -> Checkpoint:
     if content["version"] > VERSION:
         raise InputError(f"{path} has format version {content['version']}, this code reads {VERSION}; update the code")
     try:
-        return Checkpoint(**{k: v for k, v in content.items() if k not in ("format", "version")})
+        return Checkpoint(**{k: v for k, v in content.items() if k not in ("format", "version", "rng")})
     except TypeError as error:
         raise InputError(f"{path} is a damaged checkpoint ({error}); save it again") from error
 
@@ -161,6 +184,8 @@ def _read(path: Path) -> dict[str, Any]:
     if magic not in (b"PK", b"\x80\x02"):
         raise InputError(f"{path} is not a checkpoint: it is neither a zip archive nor a pickle of PyTorch")
     try:
+        if magic == b"PK":
+            _verify_checksums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
@@ -171,6 +196,14 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}; expected a checkpoint or a state dict")
     return content
+
+
+def _verify_checksums(path: Path) -> None:
+    """Compare each record with the CRC-32 that was stored with it, which torch.load does not do."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise zipfile.BadZipFile(f"record {damaged} has another checksum")
 
 
 def _describe(content: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 def _download(backbone: str) -> Mapping[str, Tensor]:
     try:
-        return torchvision.models.get_model_weights(backbone).IMAGENET1K_V1.get_state_dict(
+        return torchvision.models.get_model_weights(backbone.removesuffix("_v1")).IMAGENET1K_V1.get_state_dict(
             progress=True, check_hash=True
         )
     except (OSError, RuntimeError) as error:

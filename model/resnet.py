@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 # Convolution biases, and the batch counters that files of older torch versions lack: both start at 0.
 MAY_BE_MISSING = ("conv1.bias", "conv2.bias", "conv3.bias", "downsample.0.bias", "num_batches_tracked")
-STAGES = {"resnet18": (2, 2, 2), "resnet50": (3, 4, 6)}
+STAGES = {"resnet18": (2, 2, 2), "resnet50": (3, 4, 6), "resnet50_v1": (3, 4, 6)}
 
 
 class BasicBlock(nn.Module):
@@ -33,12 +33,14 @@ class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions; the 3x3 carries the stride."""
 
     expansion = 4
+    strides_first = False
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, width, 1)
+        first, second = (stride, 1) if self.strides_first else (1, stride)
+        self.conv1 = nn.Conv2d(in_channels, width, 1, stride=first)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=second, padding=1)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, width * self.expansion, 1)
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
@@ -49,6 +51,15 @@ class Bottleneck(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
         return self.relu(self.bn3(self.conv3(out)) + self.downsample(x))
+
+
+class BottleneckV1(Bottleneck):
+    """The first 1x1 convolution carries the stride, as in the paper; for weights that were trained so."""
+
+    strides_first = True
+
+
+BLOCKS = {"resnet18": BasicBlock, "resnet50": Bottleneck, "resnet50_v1": BottleneckV1}
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -72,7 +83,7 @@ class ResNetEncoder(nn.Module):
         super().__init__()
         if backbone not in STAGES:
             raise ValueError(f"there is no backbone {backbone!r}; choose one of {', '.join(STAGES)}")
-        block = BasicBlock if backbone == "resnet18" else Bottleneck
+        block = BLOCKS[backbone]
         self.channels = tuple(width * block.expansion for width in (64, 128, 256))
         self.conv1 = nn.Conv2d(3 + extra_channels, 64, 7, stride=2, padding=3)
         self.bn1 = nn.BatchNorm2d(64)
@@ -98,6 +109,13 @@ class ResNetEncoder(nn.Module):
         f4 = self.layer1(x)
         f8 = self.layer2(f4)
         return f4, f8, self.layer3(f8)
+
+    def freeze(self, last: str) -> None:
+        """Keep the weights of everything up to and including a stage, `layer1` to `layer3`."""
+        layers = ("layer1", "layer2", "layer3")
+        for name, module in self.named_children():
+            if name not in layers[layers.index(last) + 1 :]:
+                module.requires_grad_(False)
 
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
         """Copy torchvision ResNet weights; the convolution biases become 0.

@@ -1,8 +1,11 @@
-"""One training step on a clip, with its objective (QDMN, ECCV 2022)."""
+"""One training step on clips, with its objective (QDMN, ECCV 2022)."""
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -19,7 +22,9 @@ from model.losses import (
     squared_error,
 )
 from model.memory_read import MemoryReader, stack_entries
-from util.device import AUTOCAST
+from util.device import autocast
+
+FUSED_ADAM = ("cpu", "cuda", "mps")
 
 Batch = dict[str, Any]
 
@@ -59,7 +64,7 @@ class ClipForward(nn.Module):
             logits = self.network.segment(query, stack_entries(entries), self.reader)
             logits = soft_aggregate(logits.float().sigmoid() * selector[..., None, None])
             masks = logits.softmax(1)[:, 1:]
-            entries.append(self.network.encode_memory(frames[:, t], masks))
+            entries.append(self.network.encode_memory(frames[:, t], masks, query))
             outputs.append((logits, masks, entries[-1].quality))
         return ClipOutput(*(torch.stack(parts, 1) for parts in zip(*outputs, strict=True)))
 
@@ -100,15 +105,16 @@ def clip_losses(
 
 
 class Trainer:
-    """Updates a network clip by clip; owns the optimiser, its schedule and the gradient scaler.
+    """Updates a network iteration by iteration; owns the optimiser, its schedule and the gradient scaler.
 
     Args:
-        network: already on its device.
+        network: already on its device; parameters that need no gradient keep their values.
         lr, steps, gamma, weight_decay: Adam, and the iterations at which the rate is multiplied by gamma.
         frozen_statistics: keep the batch-norm statistics, as published; for networks with a pretrained trunk.
         amp: one of `AUTOCAST`.
         quality_target: see `quality_loss`.
         distributed: average gradients over the processes of the default group.
+        compile: let `torch.compile` fuse the clip forward.
     """
 
     def __init__(
@@ -124,52 +130,85 @@ class Trainer:
         amp: str = "off",
         quality_target: str = "object",
         distributed: bool = False,
+        compile: bool = False,
     ) -> None:
         self.network = network.train(not frozen_statistics)
         self.device = device
         self.amp = amp
         self.quality_target = quality_target
+        self.distributed = distributed
         self.iteration = 0
-        clip = ClipForward(network)
+        clip: nn.Module = ClipForward(network)
+        if compile:
+            clip = torch.compile(clip)
         devices = [device] if device.type == "cuda" else None
         self.clip = DistributedDataParallel(clip, device_ids=devices) if distributed else clip
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=lr, weight_decay=weight_decay)
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(
+            self.parameters, lr=lr, weight_decay=weight_decay, fused=device.type in FUSED_ADAM
+        )
         self.scheduler = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, list(steps), gamma)
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
 
-    def step(self, batch: Batch) -> tuple[dict[str, Tensor], ClipOutput]:
-        """One update.
+    def step(self, batches: Sequence[Batch]) -> tuple[dict[str, Tensor], ClipOutput, bool]:
+        """One iteration on one batch, or on several whose gradients are averaged.
+
+        A loss or a gradient that is not finite, in any process, leaves weights and statistics as they were.
 
         Args:
-            batch: on the device: `frames` (B,T,3,H,W), `masks` (B,T,K,H,W), `labels` (B,T,H,W), `selector` (B,K).
+            batches: of equal size, on the device: `frames` (B,T,3,H,W), `masks` (B,T,K,H,W), `labels` (B,T,H,W),
+                `selector` (B,K).
 
         Returns:
-            The losses of `clip_losses`, detached, and the predictions.
+            The losses of `clip_losses`, detached and averaged; the predictions for the last batch; whether the weights
+            were updated. A scaler that looks for its scale counts as an update.
         """
-        with self._autocast():
-            output = self.clip(batch["frames"], batch["masks"][:, 0], batch["selector"])
-            losses = self.losses(output, batch)
+        statistics = [buffer.clone() for buffer in self.network.buffers()] if self.network.training else []
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(losses["total_loss"]).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        parts = []
+        for number, batch in enumerate(batches, 1):
+            last = number == len(batches)
+            with nullcontext() if last or not self.distributed else self.clip.no_sync():
+                with autocast(self.device, self.amp):
+                    output = self.clip(batch["frames"], batch["masks"][:, 0], batch["selector"])
+                    losses = self.losses(output, batch)
+                self.scaler.scale(losses["total_loss"] / len(batches)).backward()
+            parts.append({name: value.detach() for name, value in losses.items()})
+        losses = {name: torch.stack([part[name] for part in parts]).mean(0) for name in parts[0]}
+        updated = self._update(losses["total_loss"])
+        if not updated:
+            for buffer, value in zip(self.network.buffers(), statistics, strict=False):
+                buffer.copy_(value)
         self.scheduler.step()
         self.iteration += 1
-        return {k: v.detach() for k, v in losses.items()}, ClipOutput(*(x.detach() for x in output))
+        return losses, ClipOutput(*(x.detach() for x in output)), updated
+
+    def _update(self, loss: Tensor) -> bool:
+        bad = ~loss.isfinite()
+        if not self.scaler.is_enabled():
+            bad = bad | ~torch.nn.utils.get_total_norm([p.grad for p in self.parameters]).isfinite()
+        if self.distributed:
+            count = bad.float()
+            dist.all_reduce(count)
+            bad = count > 0
+        if bad:
+            return False
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return True
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next iteration."""
+        return self.optimizer.param_groups[0]["lr"]
 
     def losses(self, output: ClipOutput, batch: Batch) -> dict[str, Tensor]:
         """See `clip_losses`. A scorer that ends in a sigmoid learns by divergence, the published one by squares."""
         error = divergence if self.network.options["score_activation"] == "sigmoid" else squared_error
         return clip_losses(output, batch, self.iteration, quality_target=self.quality_target, quality_error=error)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=AUTOCAST[self.amp], enabled=self.amp != "off")
-
     def checkpoint(self, arguments: dict[str, Any]) -> Checkpoint:
-        """Everything that `restore` needs to go on."""
-        rng = {"torch": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            rng["cuda"] = torch.cuda.get_rng_state(self.device)
+        """Everything that `restore` needs to go on; random draws follow from seed and iteration."""
         return Checkpoint(
             arch=self.network.arch,
             options=self.network.options,
@@ -178,7 +217,6 @@ class Trainer:
             scheduler=self.scheduler.state_dict(),
             scaler=self.scaler.state_dict(),
             iteration=self.iteration,
-            rng=rng,
             arguments=arguments,
         )
 
@@ -189,6 +227,3 @@ class Trainer:
         if self.scaler.is_enabled() and checkpoint.scaler:
             self.scaler.load_state_dict(checkpoint.scaler)
         self.iteration = checkpoint.iteration
-        torch.set_rng_state(checkpoint.rng["torch"])
-        if self.device.type == "cuda" and "cuda" in checkpoint.rng:
-            torch.cuda.set_rng_state(checkpoint.rng["cuda"], self.device)

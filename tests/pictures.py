@@ -1,13 +1,18 @@
 """Small generated pictures, masks and videos for the tests of the training datasets."""
 
 import numpy as np
+import torch
 from PIL import Image
 
+from datasets.augment import View
+from datasets.colour import colour_map
+from datasets.render import render_clip, render_frame
 from datasets.vos_dataset import VOSDataset
 from util.images import write_ids
-from util.tensors import IMAGENET_MEAN, IMAGENET_STD
 
 SIZE = 48
+GREY_STEP = 5
+PLAIN = colour_map(())
 
 
 def write_pair(picture_path, mask_path, ids):
@@ -33,6 +38,23 @@ def write_video(root, video, frames):
         write_pair(root / f"JPEGImages/{video}/{i:05d}.jpg", root / f"Annotations/{video}/{i:05d}.png", ids)
 
 
+def write_numbered_video(root, video, count):
+    """A video all of whose pixels are object 1 and tell the number of their frame; see `frame_numbers`."""
+    write_video(root, video, [np.ones((16, 16), np.uint8)] * count)
+    for i in range(count):
+        Image.new("RGB", (16, 16), (GREY_STEP * i,) * 3).save(root / f"JPEGImages/{video}/{i:05d}.jpg")
+
+
+def frame_numbers(sample):
+    """Which frames of a numbered video an unrendered sample is made of."""
+    return (sample["frames"].sources[:, 0, 0, 0] / GREY_STEP).round().int().tolist()
+
+
+def longest_step(samples):
+    """The largest distance of neighbouring frames in unrendered samples of a numbered video."""
+    return max(int(np.abs(np.diff(frame_numbers(sample))).max()) for sample in samples)
+
+
 def write_set(folder, names=("a", "b")):
     for name in names:
         write_pair(folder / f"{name}.jpg", folder / f"{name}.png", boxes(255))
@@ -45,4 +67,44 @@ def video_dataset(root, **options):
 
 def red_channel(sample):
     """(T, S, S), 0..255."""
-    return (sample["frames"][:, 0] * IMAGENET_STD[0] + IMAGENET_MEAN[0]) * 255
+    return sample["frames"][:, 0]
+
+
+def same(first, second):
+    return all(torch.equal(first[key], second[key]) for key in ("frames", "masks", "selector"))
+
+
+def smooth_picture(height, width):
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    picture = np.stack([128 + 90 * np.sin(6 * x), 128 + 90 * np.cos(5 * y), 60 + 100 * x], axis=-1)
+    return picture.round().astype(np.uint8)
+
+
+def ellipse(height, width):
+    """bool (H, W), an ellipse beside the middle."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    return ((y / height - 0.5) / 0.25) ** 2 + ((x / width - 0.55) / 0.22) ** 2 < 1
+
+
+def centre_of_mass(weights):
+    """(x, y) in pixel indices."""
+    y, x = np.indices(weights.shape)
+    return np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
+
+
+def plain_view(side, matrix=None, warp=None, colour=PLAIN):
+    """A view that leaves everything as it is unless told."""
+    return View(side, np.eye(3) if matrix is None else matrix, warp, colour)
+
+
+def as_clip(*frames):
+    """RGB (H, W, 3) -> (T, 3, H, W)."""
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+
+
+def render_by_torch(frame, view):
+    """`render_clip` with the arguments of `render_frame`."""
+    return render_clip(as_clip(frame), [view])[0].permute(1, 2, 0).numpy()
+
+
+RENDERERS = {"opencv": render_frame, "torch": render_by_torch}

@@ -1,122 +1,125 @@
-"""Augmentation of frames together with their masks."""
+"""Which views of pictures and videos are drawn."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as tvf
 
-from datasets.augment import MEAN_COLOUR, static_augmentation, to_mask, video_augmentation
+from datasets.augment import WARP_PROBABILITY, static_views, video_views
+from datasets.render import render_frame, render_mask
+from tests.pictures import PLAIN, RENDERERS, centre_of_mass, ellipse, smooth_picture
 
-HEIGHT, WIDTH, SIZE = 150, 200, 64
+SIDE = 80
 
+DRAWS = {"static": static_views, "video": lambda *args: video_views(*args, 0.36)}
+SIZES = {"as large": (100, 130), "shrunk": (700, 900), "grown": (50, 40)}
 
-def ellipse(value=255):
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    inside = ((y - 80) / 35) ** 2 + ((x - 110) / 45) ** 2 < 1
-    return np.where(inside, value, 0).astype(np.uint8)
+both_draws = pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 
 
-def picture_of(mask):
-    return Image.fromarray(np.stack([mask, np.full_like(mask, 90), 255 - mask], axis=-1))
+def drawn(seed, draw, size=(100, 130), count=3):
+    torch.manual_seed(seed)
+    return draw(size, SIDE, count)
 
 
-def centre_of_mass(weights):
-    y, x = torch.meshgrid(*(torch.arange(n) for n in weights.shape), indexing="ij")
-    return torch.stack([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
+def all_numbers(views):
+    return np.concatenate([
+        part.ravel() for view in views for part in (view.matrix, view.colour, view.warp) if part is not None
+    ])  # fmt: skip
 
 
-def transforms_of(augmentation):
-    return [*augmentation.sequence.transforms, *augmentation.view.transforms]
+def mirrored(view):
+    return np.linalg.det(view.matrix[:2, :2]) < 0
 
 
-AUGMENTATIONS = {
-    "static": static_augmentation(SIZE, soft_masks=False),
-    "static with soft masks": static_augmentation(SIZE, soft_masks=True),
-    "video": video_augmentation(SIZE, min_scale=0.36),
-}
-EVERY_TRANSFORM = [
-    pytest.param(transform, id=f"{name}-{i}-{type(transform).__name__}")
-    for name, augmentation in AUGMENTATIONS.items()
-    for i, transform in enumerate(transforms_of(augmentation))
-]
+@both_draws
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("render", RENDERERS.values(), ids=RENDERERS)
+def test_the_mask_stays_on_its_object(draw, size, render):
+    inside = ellipse(*size)
+    picture = np.where(inside[..., None], 250, 40).astype(np.uint8).repeat(3, axis=2)
+    offsets = []
+    for seed in range(8):
+        for view in drawn(seed, draw, size):
+            seen = render(picture, replace(view, colour=PLAIN))[..., 0] > 145
+            hard = render_mask(inside * np.uint8(255), view) > 0
+            soft = render_mask(inside * np.uint8(255), view, soft=True) > 127
+            assert seen.any()
+            assert (seen & hard).sum() > 0.97 * (seen | hard).sum()
+            assert (seen & soft).sum() > 0.97 * (seen | soft).sum()
+            offsets.append(centre_of_mass(seen) - centre_of_mass(hard))
+    assert np.abs(offsets).max() < 0.25
+    assert np.abs(np.mean(offsets, axis=0)).max() < 0.05
 
 
-@pytest.mark.parametrize("transform", EVERY_TRANSFORM)
-def test_every_transform_keeps_the_mask_on_its_object(transform):
-    for seed in range(6):
-        torch.manual_seed(seed)
-        frame, mask = transform(picture_of(ellipse()), to_mask(ellipse()))
-        red, green, blue = tvf.pil_to_tensor(frame).double()
-        mask = mask[0].double()
-        assert red.shape == mask.shape
-        if isinstance(transform, v2.RandomGrayscale | v2.ColorJitter):
-            assert torch.equal(mask, torch.from_numpy(ellipse()).double())
-            continue
-        content = (green - 90).abs() < 2
-        seen = torch.where(content, red, 0)
-        assert (centre_of_mass(seen) - centre_of_mass(mask)).abs().max() < 0.2
-        assert ((seen > 127) != (mask > 127)).sum() < 0.06 * (mask > 127).sum()
-        assert ((blue < 128) & content & (mask < 128)).sum() < 0.06 * (mask > 127).sum()
+@both_draws
+def test_the_seed_decides_everything(draw):
+    first, again, other = (all_numbers(drawn(seed, draw)) for seed in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_a_clip_keeps_type_size_and_labels(name):
+@both_draws
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_there_are_as_many_views_as_asked(draw, count):
+    views = drawn(0, draw, count=count)
+    assert [render_frame(smooth_picture(100, 130), view).shape for view in views] == [(SIDE, SIDE, 3)] * count
+
+
+@both_draws
+def test_views_of_a_clip_differ_in_place_and_colour(draw):
+    first, second, third = drawn(0, draw)
+    for one, other in ((first, second), (second, third), (first, third)):
+        assert not np.allclose(one.matrix, other.matrix)
+        assert not np.allclose(one.colour, other.colour)
+
+
+@both_draws
+def test_all_views_of_a_clip_are_mirrored_or_none(draw):
+    clips = [[mirrored(view) for view in drawn(seed, draw)] for seed in range(40)]
+    assert all(len(set(clip)) == 1 for clip in clips)
+    assert 10 < sum(clip[0] for clip in clips) < 30
+
+
+@both_draws
+def test_all_views_of_a_clip_are_grey_or_none(draw):
+    clips = [[np.ptp(view.colour, axis=0).max() < 1e-6 for view in drawn(seed, draw)] for seed in range(200)]
+    assert all(len(set(clip)) == 1 for clip in clips)
+    assert 2 <= sum(clip[0] for clip in clips) <= 25
+
+
+def test_static_views_are_warped_with_their_probability_and_video_views_never():
     torch.manual_seed(0)
-    augmentation = AUGMENTATIONS[name]
-    frames, masks = augmentation.sequence([picture_of(ellipse())] * 3, [to_mask(ellipse(2))] * 3)
-    frames, masks = augmentation.views(frames, masks)
-    assert [frame.size for frame in frames] == [(SIZE, SIZE)] * 3
-    assert all(frame.mode == "RGB" for frame in frames)
-    assert all(mask.shape == (1, SIZE, SIZE) and mask.dtype == torch.uint8 for mask in masks)
-    if name != "static with soft masks":
-        assert set(torch.cat(list(masks)).unique().tolist()) <= {0, 2}
+    static = [view.warp is not None for view in static_views((40, 50), 16, 300)]
+    assert abs(np.mean(static) - WARP_PROBABILITY) < 0.08
+    assert all(view.warp is None for view in video_views((40, 50), 16, 50, 0.36))
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_the_sequence_draw_is_shared_by_all_frames(name):
-    torch.manual_seed(1)
-    frames, masks = AUGMENTATIONS[name].sequence([picture_of(ellipse())] * 3, [to_mask(ellipse())] * 3)
-    assert np.array(frames[0]).tobytes() == np.array(frames[1]).tobytes() == np.array(frames[2]).tobytes()
-    assert torch.equal(masks[0], masks[1]) and torch.equal(masks[0], masks[2])
-
-
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_views_of_equal_frames_differ(name):
-    torch.manual_seed(1)
-    _, masks = AUGMENTATIONS[name].views([picture_of(ellipse())] * 3, [to_mask(ellipse())] * 3)
-    assert not torch.equal(masks[0], masks[1])
-    assert not torch.equal(masks[1], masks[2])
-
-
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_colour_comes_last_and_changes_the_uncovered_border_too(name):
-    torch.manual_seed(0)
-    frames, masks = AUGMENTATIONS[name].views(
-        [Image.new("RGB", (WIDTH, WIDTH), "white")] * 8, [to_mask(np.full((WIDTH, WIDTH), 255, np.uint8))] * 8
-    )
-    untouched = [MEAN_COLOUR in {tuple(c) for c in np.array(frame).reshape(-1, 3).tolist()} for frame in frames]
-    assert all((mask == 0).any() for mask in masks)
-    assert sum(untouched) < 4
-
-
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_affine_maps_uncover_the_mean_colour_and_background(name):
-    white = Image.new("RGB", (WIDTH, HEIGHT), "white")
-    full = to_mask(np.full((HEIGHT, WIDTH), 255, np.uint8))
-    affine = AUGMENTATIONS[name].view.transforms[0]
-    for seed in range(5):
+@pytest.mark.parametrize("min_scale", [0.25, 0.9])
+def test_the_crop_of_a_video_keeps_its_share_of_the_area_in_all_frames(min_scale):
+    shares = []
+    for seed in range(60):
         torch.manual_seed(seed)
-        frame, mask = affine(white, full)
-        colours = {tuple(c) for c in np.array(frame).reshape(-1, 3).tolist()}
-        assert MEAN_COLOUR in colours
-        uncovered = torch.from_numpy(np.array(frame)[..., 0] == MEAN_COLOUR[0])
-        assert (mask[0][uncovered] == 0).float().mean() > 0.95
+        clip = [abs(np.linalg.det(view.matrix)) * 32**2 for view in video_views((100, 130), 32, 3, min_scale)]
+        assert np.ptp(clip) < 1e-6 * clip[0]
+        shares.append(clip[0] / (100 * 130))
+    assert min_scale - 0.02 < min(shares) < min_scale + 0.15
+    assert 0.9 < max(shares) < 1.02
 
 
-def test_soft_masks_are_soft_and_hard_masks_are_not():
-    for soft in (False, True):
-        torch.manual_seed(2)
-        _, masks = static_augmentation(SIZE, soft).views([picture_of(ellipse())], [to_mask(ellipse())])
-        assert (masks[0].unique().numel() > 2) == soft
+def test_static_views_zoom_within_their_limits():
+    zooms = [(100 / 16) ** 2 / abs(np.linalg.det(view.matrix)) for view in static_views((100, 130), 16, 200)]
+    spread = np.sqrt(zooms)
+    assert spread.max() / spread.min() < 1.1 / 0.9 * 1.05 and spread.max() / spread.min() > 1.15
+    shared = [
+        np.sqrt((100 / 16) ** 2 / abs(np.linalg.det(drawn_view.matrix)))
+        for seed in range(60)
+        for drawn_view in static_clip(seed)
+    ]
+    assert 0.7 < min(shared) < 0.85 and 1.4 < max(shared) < 1.67
+
+
+def static_clip(seed):
+    torch.manual_seed(seed)
+    return static_views((100, 130), 16, 1)

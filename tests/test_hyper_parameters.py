@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from util.hyper_parameters import parse_arguments
+from util.errors import InputError
+from util.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
 
-TRAIN = Path(__file__).parents[1] / "train.py"
+ROOT = Path(__file__).parents[1]
+READERS = [ROOT / name for name in ("train.py", "training_loop.py", "util/hyper_parameters.py")]
 
 
 def names_read_by(script):
@@ -82,6 +84,14 @@ def test_debug_reports_every_iteration():
         ("--num_workers", "-1"),
         ("--lr", "-1"),
         ("--lr", "nan"),
+        ("--clip_length", "1"),
+        ("--total_batch", "0"),
+        ("--grad_accum", "0"),
+        ("--max_skip", "0"),
+        ("--resume", "newest"),
+        ("--resume", "auto"),
+        ("--val_root", "data"),
+        ("--checkpoint_interval", "0"),
     ],
 )
 def test_a_senseless_value_is_refused_with_the_name_of_its_option(capsys, arguments):
@@ -90,6 +100,45 @@ def test_a_senseless_value_is_refused_with_the_name_of_its_option(capsys, argume
 
 def test_starting_and_resuming_exclude_each_other(capsys):
     assert "give one of them" in refusal(capsys, "--load_network", "a.pth", "--load_model", "b.pth")
+
+
+def test_the_total_batch_is_shared_by_processes_and_parts():
+    args = parse_arguments(["--total_batch", "16", "--grad_accum", "2"])
+    fill_batch(args, world=4)
+    assert (args.batch_size, args.total_batch) == (2, 16)
+    args = parse_arguments(["-b", "3"])
+    fill_batch(args, world=2)
+    assert (args.batch_size, args.total_batch) == (3, 6)
+
+
+def test_a_total_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(InputError, match="multiple of 4"):
+        fill_batch(parse_arguments(["--total_batch", "6", "--grad_accum", "2"]), world=2)
+
+
+def test_statistics_are_not_learned_from_a_batch_of_one_object():
+    with pytest.raises(InputError, match="-b of at least 2"):
+        fill_batch(parse_arguments(["--no_pretrained_backbone", "-b", "1"]), world=1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", 1), ("total_batch", 3), ("lr", 1.0), ("samples", 99)])
+def test_a_run_does_not_go_on_under_other_arguments(name, value):
+    args = parse_arguments([])
+    args.samples = 40
+    fill_batch(args, world=1)
+    recorded = dict(vars(args))
+    check_resumable(args, recorded, Path("run.pth"))
+    with pytest.raises(InputError, match=r"run.pth belongs to a run with"):
+        check_resumable(args, {**recorded, name: value}, Path("run.pth"))
+
+
+def test_the_description_names_batch_epochs_and_schedule():
+    args = parse_arguments(["-i", "10", "--steps", "8", "99", "-b", "4"])
+    args.samples = 21
+    fill_batch(args, world=2)
+    text = describe_run(args, world=2, start=3)
+    assert "batch 8 (2 processes x 1 parts x 4), 2 iterations per epoch, 5 epochs" in text
+    assert "iterations 3 to 10, rate 2e-05, times 0.1 at 8" in text and "99" not in text
 
 
 def test_unknown_options_are_refused(capsys):
@@ -107,4 +156,4 @@ def test_help_names_every_option_with_its_default(capsys):
 
 def test_every_option_is_used():
     options = set(vars(parse_arguments([])))
-    assert options - names_read_by(TRAIN) == {"debug"}
+    assert options - set.union(*map(names_read_by, READERS)) == set()

@@ -268,8 +268,8 @@ def test_an_object_without_a_single_pixel_is_allowed(network):
 class WithoutScorer(QDMN):
     """A network whose memory frames have no quality."""
 
-    def encode_memory(self, image, masks):
-        return super().encode_memory(image, masks)._replace(quality=None)
+    def encode_memory(self, image, masks, query=None):
+        return super().encode_memory(image, masks, query)._replace(quality=None)
 
 
 @pytest.fixture(scope="module")

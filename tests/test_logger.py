@@ -3,6 +3,7 @@
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from util.distributed import Process
 from util.logger import TrainingLogger
 
 
@@ -13,12 +14,13 @@ def losses(value):
 
 
 def test_scalars_are_averaged_over_the_interval_and_pictures_are_written(tmp_path, capsys):
-    logger = TrainingLogger(tmp_path, start=0, total=4, interval=2)
+    alone = Process(0, 1, torch.device("cpu"))
+    logger = TrainingLogger(tmp_path, alone, start=0, total=4, interval=2, batch=8)
     for iteration, value in enumerate((1.0, 3.0, 5.0, 5.0), 1):
-        logger.scalars(iteration, losses(value), 1e-3)
+        logger.step(iteration, losses(value), 1e-3, 0.25)
     frames, truth = torch.zeros(1, 3, 3, 16, 24), torch.zeros(1, 3, 2, 16, 24)
     truth[:, :, 0, 4:8, 4:8] = 1
-    logger.pictures(4, frames, truth, truth[:, 1:])
+    logger.pictures(4, frames, truth, truth[:, 1:], torch.ones(1, 2, 2))
     logger.close()
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [event.value for event in events.Scalars("train/total_loss")] == [2.0, 5.0]

@@ -5,17 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torchvision import tv_tensors
 
-from datasets.tps import RandomThinPlateWarp, draw_control_points, pixel_map, warp
+from datasets.tps import draw_control_points, pixel_map
 
 FIXTURE = Path(__file__).parent / "fixtures/tps_warp.npz"
-
-
-def identity_pixels(height, width):
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    return torch.stack([x, y], dim=-1).float()
 
 
 def test_pixel_map_equals_the_published_one():
@@ -36,6 +29,23 @@ def test_the_map_carries_each_destination_point_to_its_source():
     assert torch.allclose(pixels[nodes[:, 1], nodes[:, 0]], source * size, atol=1e-2)
 
 
+@pytest.mark.parametrize(("height", "width"), [(384, 384), (96, 145), (50, 72)])
+def test_a_coarse_map_is_close_to_the_exact_one(height, width):
+    for seed in range(4):
+        torch.manual_seed(seed)
+        points = draw_control_points(height, width)
+        coarse, exact = (pixel_map(*points, height, width, spacing=spacing) for spacing in (8, 1))
+        assert coarse.shape == exact.shape == (height, width, 2)
+        assert (coarse - exact).abs().max() < 0.1
+
+
+def test_points_that_stay_leave_every_pixel_in_place_but_for_the_published_stretch():
+    source, _ = draw_control_points(40, 60)
+    pixels = pixel_map(source, source, 40, 60, spacing=8)
+    assert torch.allclose(pixels[7, :, 0], torch.linspace(0, 60, 60), atol=1e-3)
+    assert torch.allclose(pixels[:, 9, 1], torch.linspace(0, 40, 40), atol=1e-3)
+
+
 def test_control_points_lie_on_distinct_rows_and_columns():
     source, _ = draw_control_points(40, 60)
     assert source.shape == (12, 2)
@@ -44,40 +54,8 @@ def test_control_points_lie_on_distinct_rows_and_columns():
     assert source.min() >= 0 and source.max() < 1
 
 
-@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
-def test_warping_by_pixel_indices_copies_pixels(mode):
-    image = torch.randint(0, 256, (3, 20, 30), dtype=torch.uint8)
-    pixels = identity_pixels(20, 30)
-    assert torch.equal(warp(image, pixels, mode), image)
-    assert torch.equal(warp(image, pixels.flip(1), mode), image.flip(2))
-
-
-def test_bilinear_warp_reads_between_pixels():
-    image = torch.tensor([[[0.0, 1.0, 4.0]]]).expand(1, 3, 3)
-    pixels = identity_pixels(3, 3)
-    pixels[1, 0, 0] = 1.25
-    assert warp(image, pixels, "bilinear")[0, 1, 0] == pytest.approx(1.75)
-
-
-def test_pixels_read_outside_are_zero():
-    image = torch.full((1, 10, 10), 9, dtype=torch.uint8)
-    warped = warp(image, identity_pixels(10, 10) + torch.tensor([4.0, 0.0]), "bilinear")
-    assert (warped[..., :6] == 9).all() and (warped[..., 6:] == 0).all()
-
-
-def test_warped_masks_invent_no_values():
-    torch.manual_seed(3)
-    mask = tv_tensors.Mask(torch.randint(0, 3, (1, 48, 48), dtype=torch.uint8) * 100)
-    warped = RandomThinPlateWarp(1.0)(Image.new("RGB", (48, 48)), mask)[1]
-    assert isinstance(warped, tv_tensors.Mask) and warped.dtype == torch.uint8
-    assert set(warped.unique().tolist()) <= {0, 100, 200}
-    assert not torch.equal(warped, mask)
-
-
-def test_the_warp_happens_with_its_probability():
+def test_control_points_move_by_their_deviation():
     torch.manual_seed(0)
-    mask = tv_tensors.Mask(torch.randint(0, 256, (1, 16, 16), dtype=torch.uint8))
-    picture = Image.new("RGB", (16, 16))
-    transform = RandomThinPlateWarp(0.33)
-    warped = sum(not torch.equal(transform(picture, mask)[1], mask) for _ in range(300))
-    assert 70 <= warped <= 130
+    moves = torch.cat([torch.sub(*draw_control_points(40, 60, deviation=0.05)) for _ in range(100)])
+    assert moves.std().item() == pytest.approx(0.05, rel=0.1)
+    assert moves.mean().abs() < 0.005

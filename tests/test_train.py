@@ -1,51 +1,24 @@
 """Training runs from the command line, on one process and on several."""
 
-import os
-import socket
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+import torchvision
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
 from model.checkpoint import load_checkpoint, load_network
-from tests.pictures import boxes, write_pair
+from tests.training_runs import SMALL, complete, launcher, losses_of, only, write_training_data
 from util.errors import InputError
 
-SCRIPT = Path(__file__).parents[1] / "train.py"
 CPU = torch.device("cpu")
-SMALL = ["--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "64", "-b", "2"]
-SMALL += ["--num_workers", "0", "--device", "cpu", "--log_interval", "1", "--lr", "1e-4"]
+PUBLISHED = [*SMALL, "--preset", "published"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Four static pictures, and a DAVIS tree with one video, which counts five times."""
-    root = tmp_path_factory.mktemp("data")
-    for name in "abcd":
-        write_pair(root / f"static/ecssd/{name}.jpg", root / f"static/ecssd/{name}.png", boxes(255))
-    trainval = root / "DAVIS/2017/trainval"
-    for i in range(4):
-        name = f"480p/ball/{i:05d}"
-        write_pair(trainval / f"JPEGImages/{name}.jpg", trainval / f"Annotations/{name}.png", boxes(1, 2))
-    (trainval / "ImageSets/2017").mkdir(parents=True)
-    (trainval / "ImageSets/2017/train.txt").write_text("ball\n")
-    return {"static": ["--static_root", f"{root}/static"], "davis": ["--davis_root", f"{root}/DAVIS"]}
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
-
-
-def start(folder, arguments, launcher=()):
-    """Run train.py in a folder, with one thread for each process."""
-    command = [sys.executable, *launcher, str(SCRIPT), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
+    return write_training_data(tmp_path_factory.mktemp("data"))
 
 
 def train_here(monkeypatch, folder, *arguments):
@@ -55,23 +28,18 @@ def train_here(monkeypatch, folder, *arguments):
     train.main()
 
 
-def only(folder, pattern):
-    (path,) = folder.glob(pattern)
-    return path
-
-
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory, data):
     """Three iterations of stage 0, saved after the second and at the end."""
     folder = tmp_path_factory.mktemp("first")
     arguments = ["--id", "s0", "--stage", "0", "-i", "3", "--save_interval", "2", "--picture_interval", "2"]
-    result = start(folder, [*SMALL, *data["static"], *arguments])
-    assert result.returncode == 0, result.stderr
-    return folder, result
+    code, output = complete(folder, [*PUBLISHED, *data["static"], *arguments])
+    assert code == 0, output
+    return folder, output
 
 
 def test_a_run_writes_weights_and_a_training_checkpoint(first_run):
-    folder, result = first_run
+    folder, output = first_run
     run = only(folder, "saves/*_s0")
     assert sorted(path.name.removeprefix(run.name) for path in run.iterdir()) == [
         "_2.pth",
@@ -79,7 +47,7 @@ def test_a_run_writes_weights_and_a_training_checkpoint(first_run):
         "_arguments.json",
         "_checkpoint.pth",
     ]
-    assert [line.split(":")[0] for line in result.stdout.splitlines() if line.startswith("iteration")] == [
+    assert [line.split(":")[0] for line in output.splitlines() if line.startswith("iteration ")] == [
         "iteration 1",
         "iteration 2",
         "iteration 3",
@@ -106,11 +74,10 @@ def test_a_run_changes_the_weights(first_run):
 
 def test_several_processes_train_the_next_stage_from_the_last(first_run, data, tmp_path):
     weights = only(first_run[0], "saves/*/*_3.pth")
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}"]
-    arguments = ["--id", "s02", "--stage", "2", "--yv_root", "none", "--load_network", str(weights), "-i", "2"]
-    result = start(tmp_path, [*SMALL, "-b", "1", *data["davis"], *arguments], launcher)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("iteration 2:") == 1
+    arguments = ["--id", "s02", "--stage", "2", "--yv_root", "none", "--load_network", weights, "-i", "2", "-b", "1"]
+    code, output = complete(tmp_path, [*PUBLISHED, *data["davis"], *arguments], launcher("torchrun", 2))
+    assert code == 0, output
+    assert output.count("iteration 2:") == 1
     run = only(tmp_path, "saves/*")
     network = load_network(run / f"{run.name}_2.pth", CPU)
     assert network.options["multi_object"]
@@ -119,43 +86,68 @@ def test_several_processes_train_the_next_stage_from_the_last(first_run, data, t
     assert load_checkpoint(run / f"{run.name}_checkpoint.pth").iteration == 2
 
 
-def test_the_published_launcher_works_and_id_null_writes_nothing(data, tmp_path):
-    launcher = ["-m", "torch.distributed.launch", "--nproc_per_node=2", f"--master_port={free_port()}"]
-    result = start(tmp_path, [*SMALL, *data["static"], "--id", "NULL", "-i", "2"], launcher)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("iteration 2:") == 1
+def test_every_launcher_and_any_sharing_give_the_same_losses(data, tmp_path):
+    """The statistics are frozen: learned ones would depend on what a process sees at once."""
+    torch.manual_seed(0)
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "trunk.pth")
+    arguments = [*SMALL, *data["static"], "--backbone_weights", tmp_path / "trunk.pth", "-i", 3, "--total_batch", 4]
+    arguments.remove("--no_pretrained_backbone")
+    curves = []
+    for kind, processes, parts in (("python", 1, 1), ("torchrun", 1, 4), ("torchrun", 2, 2), ("launch", 2, 1)):
+        code, output = complete(tmp_path, [*arguments, "--grad_accum", parts], launcher(kind, processes))
+        assert code == 0, output
+        assert f"batch 4 ({processes} processes x {parts} parts x {4 // processes // parts})" in output
+        curves.append(list(losses_of(output).values()))
+    for curve in curves[1:]:
+        assert curve == pytest.approx(curves[0], rel=1e-3)
+
+
+def test_id_null_writes_nothing(data, tmp_path, monkeypatch):
+    train_here(monkeypatch, tmp_path, *SMALL, *data["static"], "--id", "NULL", "-i", "1")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_root_is_one_line_and_exit_code_2(tmp_path):
-    result = start(tmp_path, [*SMALL, "--static_root", "nowhere"])
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
-    assert "nowhere" in result.stderr
+    code, output = complete(tmp_path, [*SMALL, "--static_root", "nowhere"])
+    assert code == 2
+    assert output.count("\n") == 1 and "nowhere" in output
     assert list(tmp_path.iterdir()) == []
 
 
-def test_resuming_goes_on_at_the_next_iteration(first_run, data, tmp_path, monkeypatch, capsys):
-    checkpoint = only(first_run[0], "saves/*/*_checkpoint.pth")
-    train_here(monkeypatch, tmp_path, *SMALL, *data["static"], "--id", "again", "--load_model", checkpoint, "-i", 5)
-    lines = [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("iteration")]
-    assert lines == ["iteration 4", "iteration 5"]
-    resumed = load_checkpoint(only(tmp_path, "saves/*/*_checkpoint.pth"))
-    assert resumed.iteration == resumed.scheduler["last_epoch"] == 5
-    assert {int(state["step"]) for state in resumed.optimizer["state"].values()} == {5}
-    assert only(tmp_path, "saves/*/*_5.pth")
+def test_validation_is_logged_and_keeps_the_best_weights(data, tmp_path, monkeypatch):
+    root = data["davis"][1]
+    arguments = ["--yv_root", "none", "--stage", 2, "--val_root", f"{root}/2017", "--val_interval", 1]
+    train_here(monkeypatch, tmp_path, *SMALL, *data["davis"], *arguments, "--id", "v", "-i", 2)
+    events = EventAccumulator(str(only(tmp_path, "log/*_v"))).Reload()
+    scores = [event.value for event in events.Scalars("train/validation_j_and_f")]
+    assert len(scores) == 2 and all(0 <= score <= 1 for score in scores)
+    checkpoint = load_checkpoint(only(tmp_path, "saves/*_v/*_checkpoint.pth"))
+    assert checkpoint.best_score == pytest.approx(max(scores))
+    best = load_network(only(tmp_path, "saves/*_v/*_best.pth"), CPU).state_dict()
+    last = load_network(only(tmp_path, "saves/*_v/*_2.pth"), CPU).state_dict()
+    assert all(torch.equal(best[key], last[key]) for key in best) == (scores[1] > scores[0])
 
 
-def test_resume_between_epochs_equals_uninterrupted(data, tmp_path, monkeypatch):
-    """Two batches make an epoch."""
-    options = [*SMALL, *data["static"], "--save_interval", 100]
-    train_here(monkeypatch, tmp_path, *options, "--id", "whole", "-i", 4)
-    train_here(monkeypatch, tmp_path, *options, "--id", "begun", "-i", 2)
-    begun = only(tmp_path, "saves/*_begun/*_checkpoint.pth")
-    train_here(monkeypatch, tmp_path, *options, "--id", "ended", "-i", 4, "--load_model", begun)
-    whole, ended = (load_checkpoint(only(tmp_path, f"saves/*_{name}/*_checkpoint.pth")) for name in ("whole", "ended"))
-    different = [name for name in whole.network if not torch.equal(whole.network[name], ended.network[name])]
-    assert different == []
+@pytest.mark.parametrize("options", [["--data_backend", "gpu"], ["--amp", "bf16"], ["--clip_length", "4"]])
+def test_other_ways_to_train_learn_from_the_same_clips(data, tmp_path, options):
+    code, output = complete(tmp_path, [*SMALL, *data["static"], "-i", 2, *options])
+    assert code == 0, output
+    plain = complete(tmp_path, [*SMALL, *data["static"], "-i", 2])[1]
+    tolerance = 1.5 if "--clip_length" in options else 0.1
+    assert list(losses_of(output).values()) == pytest.approx(list(losses_of(plain).values()), rel=tolerance)
+
+
+def test_frozen_layers_keep_their_weights(data, tmp_path, monkeypatch):
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "trunk.pth")
+    options = [word for word in SMALL if word != "--no_pretrained_backbone"]
+    options += ["--backbone_weights", tmp_path / "trunk.pth", "--freeze", "layer2", "--save_interval", 1]
+    train_here(monkeypatch, tmp_path, *options, *data["static"], "--id", "f", "-i", 2)
+    first, second = (torch.load(only(tmp_path, f"saves/*/*_{n}.pth"), weights_only=True)["network"] for n in (1, 2))
+    kept = {name for name in first if torch.equal(first[name], second[name])}
+    frozen = {name for name in first if name.startswith("query_encoder.") and ".layer3." not in name}
+    assert frozen <= kept
+    learned = {name for name in first if name.endswith("weight")} - frozen
+    assert not learned & kept
 
 
 def test_the_seed_decides_the_run(data, tmp_path, monkeypatch):
@@ -177,7 +169,7 @@ def test_weights_alone_do_not_resume(first_run, data, tmp_path, monkeypatch):
 def test_a_checkpoint_of_another_stage_does_not_resume(first_run, data, tmp_path, monkeypatch):
     """A single-object network would train on two objects without a word."""
     checkpoint = only(first_run[0], "saves/*/*_checkpoint.pth")
-    options = [*SMALL, *data["davis"], "--yv_root", "none", "--stage", 2, "-i", 4]
+    options = [*SMALL, *data["davis"], "--yv_root", "none", "--stage", 2, "-i", 3]
     with pytest.raises(InputError, match="stage"):
         train_here(monkeypatch, tmp_path, *options, "--load_model", checkpoint)
 
@@ -185,9 +177,3 @@ def test_a_checkpoint_of_another_stage_does_not_resume(first_run, data, tmp_path
 def test_too_few_samples_for_a_batch_are_named(data, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"4 samples, too few .* of 5; lower -b"):
         train_here(monkeypatch, tmp_path, *SMALL, *data["static"], "-b", 5, "-i", 1)
-
-
-def test_statistics_are_not_learned_from_a_batch_of_one_object(data, tmp_path, monkeypatch, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        train_here(monkeypatch, tmp_path, *SMALL, *data["static"], "-b", 1, "-i", 1)
-    assert "-b of at least 2" in capsys.readouterr().err

@@ -48,7 +48,7 @@ def test_training_iteration_equals_the_published_one(form, iteration):
     trainer.iteration = iteration
     batch = published_batch(1 if form == "so" else 2)
     before = {k: v.clone() for k, v in to_published(dict(network.named_parameters())).items()}
-    losses, output = trainer.step(batch)
+    losses, output, _ = trainer.step([batch])
 
     for name in ("loss_1", "loss_2", "total_loss", "p"):
         assert losses[name].item() == pytest.approx(float(expected[name]), rel=2e-5)

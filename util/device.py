@@ -34,6 +34,11 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def autocast(device: torch.device, amp: str) -> torch.autocast:
+    """Automatic mixed precision, by one of the names of `AUTOCAST`."""
+    return torch.autocast(device.type, dtype=AUTOCAST[amp], enabled=amp != "off")
+
+
 def synchronise(device: torch.device) -> None:
     """Wait until the device has done all that was asked of it."""
     if device.type == "cuda":

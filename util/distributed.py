@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from util.device import choose_device
 
@@ -46,6 +47,30 @@ def start(device: str, local_rank: int = 0) -> Process:
     if world > 1:
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return Process(rank, world, chosen)
+
+
+def in_any(process: Process, flag: bool) -> bool:
+    """Whether the flag is set in any process; all must ask at the same time."""
+    if not process.distributed:
+        return flag
+    count = torch.tensor(float(flag), device=process.device)
+    dist.all_reduce(count)
+    return bool(count > 0)
+
+
+def mean_over(process: Process, values: Tensor) -> Tensor:
+    """Mean of a tensor over the processes; all must ask at the same time."""
+    if process.distributed:
+        dist.all_reduce(values)
+    return values / process.world
+
+
+def from_leader(process: Process, value: str) -> str:
+    """The leading process's value; all must ask at the same time."""
+    box = [value]
+    if process.distributed:
+        dist.broadcast_object_list(box, device=process.device)
+    return box[0]
 
 
 def stop(process: Process) -> None:

@@ -9,6 +9,19 @@ class InputError(Exception):
     """Input that cannot be used: one sentence that names the file and the remedy."""
 
 
+class Stopped(Exception):
+    """A run that ended early and orderly because of a signal.
+
+    Args:
+        number: of the signal.
+        message: how to go on.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 def describe_os_error(error: OSError) -> str:
     """One line for an operating-system error, with the remedy where one is known."""
     where = f" {error.filename}" if error.filename else ""
@@ -27,7 +40,7 @@ def _sentence(error: InputError) -> str:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script: bad input prints one line to stderr and exits with code 2."""
+    """Run a script: bad input prints one line to stderr and exits with code 2, a signal with 128 + its number."""
     try:
         main()
     except InputError as error:
@@ -36,6 +49,9 @@ def run(main: Callable[[], None]) -> None:
         if error.errno is None:
             raise
         message = describe_os_error(error)
+    except Stopped as stopped:
+        print(f"stopped: {stopped}", flush=True)
+        sys.exit(128 + stopped.number)
     except KeyboardInterrupt:
         sys.exit(130)
     else:

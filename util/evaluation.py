@@ -20,7 +20,7 @@ from util.png_writer import PngWriter
 from util.progress import Progress
 from util.recorders import FrameReport, QualityRecorder, SheetRecorder
 from util.result_folder import atomic_folder, beside, is_complete, zip_results
-from util.score_tables import format_table, score_folder, write_csv
+from util.score_tables import Scores, format_table, score_folder, write_csv
 from util.scoring import score_results
 
 SHEETS, QUALITY = "-sheets", "-quality"
@@ -109,13 +109,18 @@ class Speed:
         return self.frames / self.seconds if self.seconds else 0.0
 
 
-def evaluate(dataset: Dataset, options: RunOptions, build: Callable[[torch.device], Callable[[], Core]]) -> None:
+def evaluate(
+    dataset: Dataset, options: RunOptions, build: Callable[[torch.device], Callable[[], Core]]
+) -> Scores | None:
     """Segment the videos of a test set that are not finished yet, then score and pack the results as wanted.
 
     Args:
         dataset: the videos.
         options: what to do with them.
         build: loads the network onto a device and returns what makes a fresh core; not called without need.
+
+    Returns:
+        The scores, where they are wanted.
 
     Raises:
         InputError: the output folder cannot be used, the set cannot be scored, or a frame cannot be read.
@@ -135,6 +140,7 @@ def evaluate(dataset: Dataset, options: RunOptions, build: Callable[[torch.devic
         new_core = build(options.device)
         _make_folders(options)
         _segment_videos(pending, new_core, write_binary if dataset.merged else write_ids, options)
+    scores = None
     if options.score:
         names = [video.name for video in dataset.videos]
         scores = score_results(options.output, dataset.masks_folder, names, binary=dataset.merged)
@@ -143,6 +149,7 @@ def evaluate(dataset: Dataset, options: RunOptions, build: Callable[[torch.devic
     if options.zip:
         archive = zip_results(options.output, {video.name: video.result_names for video in dataset.videos})
         print(f"packed into {archive}")
+    return scores
 
 
 def _is_finished(output: Path, video: Video) -> bool:

@@ -6,41 +6,52 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
+import cv2
+import numpy as np
 import progressbar
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import draw_segmentation_masks, make_grid
 
+from util.distributed import Process, mean_over
 from util.palette import voc_palette
 from util.tensors import denormalise
 
+CONSOLE = ("total_loss", "segmentation_loss", "quality_loss", "quality_gap", "iou", "seconds_per_iteration")
+
 
 class TrainingLogger:
-    """Averages scalars over an interval and writes them.
+    """Averages scalars over an interval and over the processes; the leading process writes them.
 
     Args:
         folder: TensorBoard folder, or None for the console alone.
+        process: this process; every process needs a logger.
         start, total: iterations at the beginning and at the end of the run.
         interval: iterations between two reports.
+        batch: samples of an iteration, over all processes.
     """
 
-    def __init__(self, folder: Path | None, *, start: int, total: int, interval: int) -> None:
-        self._writer = None if folder is None else SummaryWriter(str(folder))
-        self._interval = interval
+    def __init__(
+        self, folder: Path | None, process: Process, *, start: int, total: int, interval: int, batch: int
+    ) -> None:
+        self._process = process
+        self._writer = SummaryWriter(str(folder)) if folder is not None and process.leads else None
+        self._interval, self._batch = interval, batch
         self._sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
-        self._count = 0
+        self._waited, self._count = 0.0, 0
         self._since = time.perf_counter()
         self._bar = None
-        if sys.stderr.isatty():
+        if process.leads and sys.stderr.isatty():
             widgets = [progressbar.Variable("loss", precision=4), " ", progressbar.SimpleProgress(), " "]
             widgets += [progressbar.Bar(), " ", progressbar.AdaptiveETA()]
             self._bar = progressbar.ProgressBar(min_value=start, max_value=total, widgets=widgets, fd=sys.stderr)
 
-    def scalars(self, iteration: int, losses: Mapping[str, Tensor], rate: float) -> None:
-        """Take the losses of an iteration (see `clip_losses`); report when the interval is full."""
+    def step(self, iteration: int, losses: Mapping[str, Tensor], rate: float, waited: float) -> None:
+        """Take the losses of an iteration (see `clip_losses`), its rate, and the seconds that it waited for data."""
         for name, value in losses.items():
             self._sums[name] = self._sums[name] + value
+        self._waited += waited
         self._count += 1
         if self._bar is not None:
             self._bar.update(iteration)
@@ -48,44 +59,67 @@ class TrainingLogger:
             self._report(iteration, rate)
 
     def _report(self, iteration: int, rate: float) -> None:
-        intersection, union = (self._sums.pop(name) for name in ("intersection", "union"))
-        values = {name: (total / self._count).item() for name, total in self._sums.items()}
+        sums = {name: mean_over(self._process, total) for name, total in self._sums.items()}
+        intersection, union = sums.pop("intersection"), sums.pop("union")
+        values = {name: (total / self._count).item() for name, total in sums.items()}
         ious = ((intersection + 1) / (union + 1)).tolist()
         values |= {("iou", "sec_iou")[k] if k < 2 else f"iou_{k + 1}": iou for k, iou in enumerate(ious)}
-        values |= {"lr": rate, "seconds_per_iteration": (time.perf_counter() - self._since) / self._count}
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(f"train/{name}", value, iteration)
+        seconds = (time.perf_counter() - self._since) / self._count
+        values |= {"lr": rate, "seconds_per_iteration": seconds, "samples_per_second": self._batch / seconds}
+        values["data_wait_share"] = self._waited / self._count / seconds
+        for name, value in values.items():
+            self.scalar(name, value, iteration)
         if self._bar is not None:
             self._bar.update(iteration, loss=values["total_loss"])
-        else:
-            names = ("total_loss", "segmentation_loss", "quality_loss", "quality_gap", "iou", "seconds_per_iteration")
-            print(f"iteration {iteration}: " + ", ".join(f"{name} {values[name]:.4f}" for name in names), flush=True)
+        elif self._process.leads:
+            print(f"iteration {iteration}: " + ", ".join(f"{name} {values[name]:.4f}" for name in CONSOLE), flush=True)
         self._sums.clear()
-        self._count, self._since = 0, time.perf_counter()
+        self._waited, self._count, self._since = 0.0, 0, time.perf_counter()
 
-    def pictures(self, iteration: int, frames: Tensor, truth: Tensor, predicted: Tensor, samples: int = 4) -> None:
+    def scalar(self, name: str, value: float, iteration: int) -> None:
+        """Write one value."""
+        if self._writer is not None:
+            self._writer.add_scalar(f"train/{name}", value, iteration)
+
+    def pictures(
+        self,
+        iteration: int,
+        frames: Tensor,
+        truth: Tensor,
+        predicted: Tensor,
+        quality: Tensor,
+        samples: int = 4,
+    ) -> None:
         """Write a grid: for each sample a row of frames with the true masks, and one with the predicted masks.
 
+        The predicted ones say for each object what quality was predicted and what the IoU is.
+
         Args:
+            iteration: after which the masks were predicted.
             frames: (B,T,3,H,W), normalised.
             truth: (B,T,K,H,W) in [0, 1].
             predicted: (B,T-1,K,H,W) in [0, 1]; the first frame shows its true masks in both rows.
+            quality: (B,T-1,K) in [0, 1].
+            samples: most samples that are shown.
         """
         if self._writer is None:
             return
-        predicted = torch.cat([truth[:, :1], predicted], 1)
         rows = []
         for sample in range(min(samples, len(frames))):
             pictures = denormalise(frames[sample].float().cpu())
-            for masks in (truth[sample], predicted[sample]):
-                rows += [_overlay(p, m) for p, m in zip(pictures, masks.cpu() > 0.5, strict=True)]
+            true = truth[sample].cpu() > 0.5
+            guess = torch.cat([true[:1], predicted[sample].cpu() > 0.5])
+            overlap = (true & guess).flatten(2).sum(2) / (true | guess).flatten(2).sum(2).clamp(min=1)
+            rows += [_overlay(p, m) for p, m in zip(pictures, true, strict=True)]
+            for t, (picture, masks) in enumerate(zip(pictures, guess, strict=True)):
+                scores = quality[sample, t - 1].tolist() if t else []
+                rows.append(_caption(_overlay(picture, masks), zip(scores, overlap[t].tolist(), strict=False)))
         self._writer.add_image("train/true_above_predicted", make_grid(rows, nrow=frames.shape[1]), iteration)
 
     def close(self) -> None:
         """Write what is left and end the bar."""
         if self._bar is not None:
-            self._bar.finish()
+            self._bar.finish(dirty=True)
         if self._writer is not None:
             self._writer.close()
 
@@ -94,3 +128,13 @@ def _overlay(picture: Tensor, masks: Tensor) -> Tensor:
     """Picture (3,H,W) uint8 with coloured masks (K,H,W) bool."""
     colours = [tuple(colour) for colour in voc_palette()[1 : len(masks) + 1].tolist()]
     return draw_segmentation_masks(picture, masks, alpha=0.5, colors=colours)
+
+
+def _caption(picture: Tensor, scores: "zip[tuple[float, float]]") -> Tensor:
+    """Picture (3,H,W) uint8 with one line `quality / IoU` for each object."""
+    pixels = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+    for line, (quality, iou) in enumerate(scores, 1):
+        text = f"q {quality:.2f} / {iou:.2f}"
+        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(pixels, text, (3, 13 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, thickness, cv2.LINE_AA)
+    return torch.from_numpy(pixels).permute(2, 0, 1)

@@ -13,9 +13,13 @@ Padding = tuple[int, int, int, int]
 
 def normalise(frame: np.ndarray) -> Tensor:
     """RGB (H, W, 3) uint8 -> (3, H, W) float32 with ImageNet's mean and standard deviation removed."""
-    image = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).float().div_(255)
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    return image.sub_(mean).div_(std)
+    return normalise_images(torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1))
+
+
+def normalise_images(images: Tensor) -> Tensor:
+    """RGB (...,3,H,W) uint8 -> float32 with ImageNet's mean and standard deviation removed."""
+    mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return images.float().div_(255).sub_(mean).div_(std)
 
 
 def denormalise(images: Tensor) -> Tensor:

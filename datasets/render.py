@@ -1,0 +1,106 @@
+"""Making the frames and masks that `datasets.augment.View` describes: one resampling, then one colour map.
+
+On the CPU with OpenCV, frame by frame; on any device with torch, clip by clip. Frames are resampled bicubically, from a
+picture that has been reduced before where the view shrinks it; masks are read at the nearest pixel.
+"""
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datasets.augment import View
+from datasets.geometry import scaling, translation
+
+MEAN_COLOUR = (124, 116, 104)
+SHRINK_LIMIT = 1.5
+
+
+def render_frame(frame: np.ndarray, view: View) -> np.ndarray:
+    """RGB (H,W,3) uint8 -> its view (S,S,3) uint8; what lies outside has the mean colour."""
+    shrink = shrinkage(view.matrix)
+    matrix = view.matrix
+    if shrink > SHRINK_LIMIT:
+        height, width = (max(1, round(side / shrink)) for side in frame.shape[:2])
+        matrix = reduced(frame.shape[:2], (height, width)) @ matrix
+        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    picture = _resample(frame, view, matrix, cv2.INTER_CUBIC, MEAN_COLOUR)
+    of_pixel, of_mean = np.split(view.colour, 2, axis=1)
+    offset = of_mean @ np.array(cv2.mean(picture)[:3])
+    return cv2.transform(picture, np.column_stack([of_pixel, offset]))
+
+
+def render_mask(mask: np.ndarray, view: View, *, soft: bool = False) -> np.ndarray:
+    """Ids or grey values (H,W) uint8 -> their view (S,S) uint8, 0 outside.
+
+    Args:
+        mask: of the size of its frame.
+        view: what to make of it.
+        soft: resample bicubically, as published for static pictures.
+    """
+    return _resample(mask, view, view.matrix, cv2.INTER_CUBIC if soft else cv2.INTER_NEAREST, 0)
+
+
+def _resample(
+    picture: np.ndarray, view: View, matrix: np.ndarray, interpolation: int, fill: tuple[int, ...] | int
+) -> np.ndarray:
+    size = (view.side, view.side)
+    if view.warp is None:
+        flags = interpolation | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(picture, matrix[:2], size, flags=flags, borderValue=fill)
+    pixels = cv2.transform(view.warp, matrix[:2])
+    return cv2.remap(picture, pixels, None, interpolation, borderValue=fill)
+
+
+def shrinkage(matrix: np.ndarray) -> float:
+    """Source pixels for each pixel of the view, along a side."""
+    return float(abs(np.linalg.det(matrix[:2, :2])) ** 0.5)
+
+
+def reduced(size: tuple[int, int], smaller: tuple[int, int]) -> np.ndarray:
+    """Pixel index of a picture -> pixel index of the same picture at a smaller size, (3,3)."""
+    scale = scaling(smaller[1] / size[1], smaller[0] / size[0])
+    return translation(-0.5, -0.5) @ scale @ translation(0.5, 0.5)
+
+
+def render_clip(frames: Tensor, views: list[View]) -> Tensor:
+    """The views of a clip, made on the device of its frames.
+
+    Args:
+        frames: (T,3,H,W) uint8, or (1,3,H,W) for views of one picture.
+        views: T of them.
+
+    Returns:
+        (T,3,S,S) uint8.
+    """
+    shrink = max(shrinkage(view.matrix) for view in views)
+    pictures = frames.float()
+    size = tuple(frames.shape[-2:])
+    to_reduced = np.eye(3)
+    if shrink > SHRINK_LIMIT:
+        smaller = tuple(max(1, round(side / shrink)) for side in size)
+        to_reduced, size = reduced(size, smaller), smaller
+        pictures = F.interpolate(pictures, smaller, mode="area")
+    fill = torch.tensor(MEAN_COLOUR, device=frames.device, dtype=torch.float32).view(1, 3, 1, 1)
+    grid = torch.stack([_grid(view, to_reduced @ view.matrix, size) for view in views]).to(frames.device)
+    pictures = (pictures - fill).expand(len(views), -1, -1, -1)
+    pictures = F.grid_sample(pictures, grid, mode="bicubic", padding_mode="zeros", align_corners=False) + fill
+    pictures = pictures.round_().clamp_(0, 255)
+    colour = torch.from_numpy(np.stack([view.colour for view in views])).to(frames.device, torch.float32)
+    of_pixel, of_mean = colour.split(3, dim=2)
+    offset = of_mean @ pictures.mean((2, 3)).unsqueeze(2)
+    pictures = torch.baddbmm(offset, of_pixel, pictures.flatten(2)).view_as(pictures)
+    return pictures.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _grid(view: View, matrix: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Where `grid_sample` reads, (S,S,2) in -1..1 from border to border."""
+    if view.warp is None:
+        index = np.arange(view.side, dtype=np.float32)
+        pixels = np.stack(np.meshgrid(index, index), axis=-1)
+    else:
+        pixels = view.warp
+    height, width = size
+    last = translation(-1, -1) @ scaling(2 / width, 2 / height) @ translation(0.5, 0.5)
+    return torch.from_numpy(cv2.transform(pixels, (last @ matrix)[:2]).astype(np.float32))

@@ -1,0 +1,74 @@
+"""What the networks that read a memory have in common."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.memory_read import Memory, MemoryEntry, MemoryReader
+
+
+class QueryFeatures(NamedTuple):
+    """A frame to be segmented: key (B,Ck,h,w), value (B,Cv,h,w), features f16, f8, f4 at strides 16, 8 and 4."""
+
+    key: Tensor
+    value: Tensor
+    f16: Tensor
+    f8: Tensor
+    f4: Tensor
+
+
+class MemoryNetwork(nn.Module):
+    """A network of the STM family: encodes frames, reads the memory, decodes masks.
+
+    Attributes:
+        arch: its name in the list of networks.
+        options: keyword arguments that build it again.
+    """
+
+    arch: str
+    options: dict[str, Any]
+
+    def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
+        """Encode a frame that is to be segmented.
+
+        Args:
+            image: (B,3,H,W), normalised; H and W are multiples of 16.
+            prior: (B,1,H,W) in [0, 1]: where any object was on the previous frame.
+        """
+        raise NotImplementedError
+
+    def encode_memory(self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None) -> MemoryEntry:
+        """Encode a frame with its masks and score the masks.
+
+        Args:
+            image: (B,3,H,W), normalised.
+            masks: (B,K,H,W) object probabilities in [0, 1], used as they are.
+            query: what `encode_query` made of this image, where it has run; some networks share it.
+        """
+        raise NotImplementedError
+
+    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+        """Readout (B,K,Cv,h,w) -> logits (B,K,H,W)."""
+        raise NotImplementedError
+
+    def read(self, query: QueryFeatures, memory: Memory | Sequence[Memory], reader: MemoryReader) -> Tensor:
+        """Readout (B,K,Cv,h,w)."""
+        memories = [memory] if isinstance(memory, Memory) else memory
+        return torch.cat([reader(m, query.key) for m in memories], 1)
+
+    def segment(self, query: QueryFeatures, memory: Memory | Sequence[Memory], reader: MemoryReader) -> Tensor:
+        """Object logits (B,K,H,W) of a frame.
+
+        Args:
+            query: from `encode_query`.
+            memory: one memory of all K objects, or several whose objects follow each other.
+            reader: how the memory is read.
+        """
+        return self.decode(query, self.read(query, memory, reader))
+
+
+def with_others(masks: Tensor) -> Tensor:
+    """Masks (B,K,H,W) -> (B,K,2,H,W): each beside the sum of the other objects' masks."""
+    return torch.stack([masks, masks.sum(1, keepdim=True) - masks], 2)

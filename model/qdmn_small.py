@@ -1,0 +1,119 @@
+"""A light QDMN: one image encoder for queries and memory, narrow heads.
+
+Not a published network. The parts that make QDMN (Liu et al., ECCV 2022) are there: the prior mask enhancement, the
+ASPP, the quality scorer on the memory feature and the gated bank that uses it. What costs most is shared: keys depend
+on the image alone (as in STCN, NeurIPS 2021), so that memorising a frame needs no second pass of the encoder.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.aspp import ASPP
+from model.blocks import MaskDecoder, ResidualBlock
+from model.memory_network import MemoryNetwork, QueryFeatures, with_others
+from model.memory_read import MemoryEntry
+from model.prior import PriorGate
+from model.quality import QualityScorer
+from model.resnet import ResNetEncoder
+
+SHARPNESS = 12.0
+
+
+class SmallQDMN(MemoryNetwork):
+    """QDMN with a shared image encoder; 12.4 M parameters with a resnet50 trunk.
+
+    Args:
+        backbone: see `ResNetEncoder`.
+        key_dim, value_dim: channels of keys and values.
+        width: channels of the memory feature and of the decoder.
+        score_activation: see `QualityScorer`.
+    """
+
+    arch = "qdmn_small"
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "resnet50",
+        key_dim: int = 128,
+        value_dim: int = 128,
+        width: int = 112,
+        score_activation: str = "sigmoid",
+    ) -> None:
+        super().__init__()
+        self.options = {
+            "backbone": backbone,
+            "key_dim": key_dim,
+            "value_dim": value_dim,
+            "width": width,
+            "score_activation": score_activation,
+        }
+        self.query_encoder = ResNetEncoder(backbone)
+        f4, f8, f16 = self.query_encoder.channels
+        self.key = UnitKey(f16, key_dim)
+        self.prior_gate = PriorGate(f16)
+        self.query_value = nn.Conv2d(f16, value_dim, 1)
+        self.mask_fusion = MaskFusion(f16, width)
+        self.memory_value = nn.Conv2d(width, value_dim, 3, padding=1)
+        self.quality_scorer = QualityScorer(width, activation=score_activation)
+        self.aspp = ASPP(2 * value_dim, width // 2, width)
+        self.decoder = MaskDecoder(width, f8, f4, width)
+
+    def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
+        """See `MemoryNetwork`. The prior enhances the value, not the key."""
+        f4, f8, f16 = self.query_encoder(image)
+        return QueryFeatures(self.key(f16), self.query_value(self.prior_gate(f16, prior)), f16, f8, f4)
+
+    def encode_memory(self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None) -> MemoryEntry:
+        """See `MemoryNetwork`; with `query` the image is not encoded again."""
+        if query is None:
+            f16 = self.query_encoder(image)[-1]
+            key = self.key(f16)
+        else:
+            f16, key = query.f16, query.key
+        batch, objects = masks.shape[:2]
+        feature = self.mask_fusion(f16, with_others(masks))
+        value = self.memory_value(feature).flatten(2).transpose(1, 2).unflatten(0, (batch, objects))
+        key = key.flatten(2).transpose(1, 2).unsqueeze(1).expand(-1, objects, -1, -1)
+        return MemoryEntry(key, value, self.quality_scorer(feature).unflatten(0, (batch, objects)))
+
+    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+        """See `MemoryNetwork`."""
+        batch, objects = readout.shape[:2]
+        value = query.value.unsqueeze(1).expand(-1, objects, -1, -1, -1)
+        feature = self.aspp(torch.cat([readout, value], 2).flatten(0, 1))
+        return self.decoder(feature, query.f8, query.f4).squeeze(1).unflatten(0, (batch, objects))
+
+
+class UnitKey(nn.Module):
+    """Keys of one length: their affinity is a cosine, its sharpness is learned.
+
+    A random projection keeps cosines nearly as they are, so that matching works from the first iteration if the
+    encoder's features match.
+    """
+
+    def __init__(self, channels: int, key_dim: int) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(channels, key_dim, 1, bias=False)
+        nn.init.orthogonal_(self.project.weight)
+        self.log_length = nn.Parameter(torch.tensor(SHARPNESS).log())
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Feature (B,C,h,w) -> key (B,Ck,h,w) of length exp(log_length)."""
+        return F.normalize(self.project(feature).float(), dim=1) * self.log_length.exp()
+
+
+class MaskFusion(nn.Module):
+    """Memory feature of an object: the frame's feature and the patches of its mask."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.frame = nn.Conv2d(channels, width, 1)
+        self.patches = nn.Conv2d(2, width, 16, stride=16)
+        self.blocks = nn.Sequential(ResidualBlock(width, width), ResidualBlock(width, width))
+
+    def forward(self, f16: Tensor, masks: Tensor) -> Tensor:
+        """Frame feature (B,C,h,w), each object's mask and the others' sum (B,K,2,H,W) -> (B*K,O,h,w)."""
+        patches = self.patches(masks.flatten(0, 1)).unflatten(0, masks.shape[:2])
+        return self.blocks((self.frame(f16).unsqueeze(1) + patches).flatten(0, 1))

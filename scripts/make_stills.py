@@ -1,0 +1,62 @@
+"""Makes still pictures for stage 0 from the frames of annotated videos.
+
+    python scripts/make_stills.py --davis data/DAVIS/2016 --list train.txt --output data/static/davis
+
+Every frame becomes a pair <video>_<frame>.jpg|png beside each other; all objects together are the mask. Frames without
+an object are left out.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from datasets.pairs import list_pairs
+from datasets.video_list import read_video_list
+from util.errors import InputError, run
+from util.files import atomic_path, make_output_folder
+from util.images import read_ids, write_binary
+from util.progress import Progress
+
+
+def make_stills(frames: Path, masks: Path, output: Path) -> int:
+    """Copy the frames of a video that show an object, with 0/255 masks; returns how many."""
+    made = 0
+    for frame, mask in list_pairs(frames, masks):
+        ids = read_ids(mask)
+        if frame.suffix.lower() not in (".jpg", ".jpeg"):
+            raise InputError(f"{frame} is not a JPEG picture; stage 0 reads pairs of .jpg and .png")
+        if np.any(ids):
+            name = f"{frames.name}_{frame.stem}"
+            write_binary(output / f"{name}.png", ids > 0)
+            with atomic_path(output / f"{name}.jpg") as temporary:
+                temporary.write_bytes(frame.read_bytes())
+            made += 1
+    return made
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--davis", type=Path, required=True, help="folder with JPEGImages/480p and Annotations/480p")
+    parser.add_argument("--list", type=Path, required=True, help="text file with the names of the videos")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the pairs, e.g. data/static/davis")
+    args = parser.parse_args()
+    if not args.list.is_file():
+        raise InputError(f"list of videos {args.list} does not exist; check --list")
+    videos = read_video_list(args.list)
+    output = make_output_folder(args.output)
+    with Progress(len(videos)) as progress:
+        for video in videos:
+            made = make_stills(
+                args.davis / "JPEGImages/480p" / video, args.davis / "Annotations/480p" / video, output
+            )
+            progress.advance(video)
+            progress.part_done(f"{video}: {made} pairs")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,167 @@
+"""Frames and masks made from views, with OpenCV and with torch."""
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.augment import static_views, video_views
+from datasets.colour import colour_map
+from datasets.geometry import affine, flip, sampling_matrix, scaling, translation
+from datasets.render import MEAN_COLOUR, reduced, render_clip, render_frame, render_mask, shrinkage
+from tests.pictures import RENDERERS, as_clip, ellipse, plain_view, smooth_picture
+
+SIDE = 64
+GREY = colour_map((("saturation", 0.0),))
+
+both_renderers = pytest.mark.parametrize("render", RENDERERS.values(), ids=RENDERERS)
+
+
+def indices(side):
+    """(S,S,2) float32, each pixel's own (x, y)."""
+    return np.stack(np.meshgrid(*[np.arange(side, dtype=np.float32)] * 2), axis=-1)
+
+
+def noise(height=SIDE, width=SIDE):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def seen(view, picture, **options):
+    return render_mask((picture * 255).astype(np.uint8), view, **options)
+
+
+@both_renderers
+def test_a_plain_view_is_the_picture(render):
+    assert np.array_equal(render(noise(), plain_view(SIDE)), noise())
+    assert np.array_equal(render_mask(noise()[..., 0], plain_view(SIDE)), noise()[..., 0])
+
+
+@both_renderers
+def test_a_flip_mirrors_every_pixel(render):
+    view = plain_view(SIDE, sampling_matrix(flip(SIDE)))
+    assert np.array_equal(render(noise(), view), noise()[:, ::-1])
+    assert np.array_equal(render_mask(noise()[..., 0], view), noise()[:, ::-1, 0])
+
+
+@both_renderers
+@pytest.mark.parametrize("warped", [False, True])
+def test_pixels_are_read_where_warp_and_matrix_say(render, warped):
+    y, x = np.mgrid[:100, :120]
+    slopes = np.stack([2 * x, 2 * y, x + y], axis=-1).astype(np.uint8)
+    matrix = sampling_matrix(affine((100, 120), 15, 1.2, 8), translation(-25, -15))
+    ripple = indices(SIDE) + 3 * np.sin(indices(SIDE)[..., ::-1] / 9)
+    read = (ripple if warped else indices(SIDE)) @ matrix[:2, :2].T + matrix[:2, 2]
+    inside = ((read > 2) & (read < (117, 97))).all(2)
+    expected = np.stack([2 * read[..., 0], 2 * read[..., 1], read.sum(2)], axis=-1)
+    view = plain_view(SIDE, matrix, ripple.astype(np.float32) if warped else None)
+    assert inside.mean() > 0.7
+    assert np.abs(render(slopes, view) - expected)[inside].max() < 0.7
+
+
+@both_renderers
+@pytest.mark.parametrize("warped", [False, True])
+def test_outside_lie_the_mean_colour_and_background(render, warped):
+    view = plain_view(SIDE, translation(SIDE / 2, 0), indices(SIDE) if warped else None)
+    frame, mask = render(np.full_like(noise(), 255), view), render_mask(np.full((SIDE, SIDE), 7, np.uint8), view)
+    assert (frame[:, : SIDE // 2 - 2] == 255).all() and (mask[:, : SIDE // 2] == 7).all()
+    assert (frame[:, SIDE // 2 + 2 :] == MEAN_COLOUR).all() and (mask[:, SIDE // 2 :] == 0).all()
+
+
+@both_renderers
+def test_colour_changes_what_lies_outside_too(render):
+    outside = plain_view(SIDE, translation(1000, 0), colour=colour_map((("brightness", 0.5),)))
+    assert np.abs(render(noise(), outside) - np.array(MEAN_COLOUR) / 2).max() <= 0.5
+
+
+@both_renderers
+def test_colour_is_clipped_after_all_changes_only(render):
+    picture = smooth_picture(SIDE, SIDE)
+    back_and_forth = plain_view(SIDE, colour=colour_map((("brightness", 4.0), ("brightness", 0.25))))
+    assert np.array_equal(render(picture, back_and_forth), picture)
+    assert (render(noise(), plain_view(SIDE, colour=colour_map((("brightness", 100.0),))))[noise() > 3] == 255).all()
+
+
+@both_renderers
+def test_contrast_turns_about_the_mean_of_the_view(render):
+    flat = plain_view(SIDE, sampling_matrix(translation(-30, -20)), colour=colour_map((("contrast", 0.0),)))
+    frame = smooth_picture(120, 120)
+    mean_grey = frame[20 : 20 + SIDE, 30 : 30 + SIDE].mean((0, 1)) @ [0.299, 0.587, 0.114]
+    assert np.abs(render(frame, flat) - mean_grey).max() < 1
+
+
+@both_renderers
+def test_grey_has_equal_channels(render):
+    frame = render(noise(), plain_view(SIDE, colour=GREY)).astype(int)
+    assert np.ptp(frame, axis=2).max() == 0 and frame.std() > 1
+
+
+@both_renderers
+def test_fine_stripes_become_grey_when_shrunk(render):
+    stripes = np.zeros((320, 320, 3), np.uint8)
+    stripes[:, ::2] = 255
+    frame = render(stripes, plain_view(SIDE, sampling_matrix(scaling(0.2, 0.2))))
+    assert np.abs(frame[2:-2, 2:-2].astype(int) - 127.5).max() < 30
+
+
+def test_hard_masks_invent_no_ids_and_soft_masks_do():
+    mask = np.where(ellipse(90, 110), 200, 0).astype(np.uint8)
+    for view in static_views((90, 110), SIDE, 6) + video_views((90, 110), SIDE, 6, 0.36):
+        assert set(np.unique(render_mask(mask, view))) == {0, 200}
+        assert len(np.unique(render_mask(mask, view, soft=True))) > 10
+
+
+def test_a_warp_is_read_before_the_matrix():
+    matrix = sampling_matrix(translation(-10, 0), scaling(2, 2))
+    shifted = indices(SIDE) + np.float32([6, 0])
+    first_column = render_mask(noise()[..., 0], plain_view(SIDE, matrix, shifted))[:, 0]
+    assert np.array_equal(first_column[::2], noise()[: SIDE // 2, 13, 0])
+
+
+VIEWS = {
+    "static": lambda size: static_views(size, SIDE, 3),
+    "video": lambda size: video_views(size, SIDE, 3, 0.36),
+}
+SIZES = {"as large": (100, 130), "shrunk": (700, 900), "grown": (50, 40)}
+
+
+@pytest.mark.parametrize("make", VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_both_renderers_agree(make, size):
+    picture = smooth_picture(*size)
+    warps = 0
+    for seed in range(5):
+        torch.manual_seed(seed)
+        views = make(size)
+        together = render_clip(as_clip(picture), views).permute(0, 2, 3, 1).numpy().astype(float)
+        for view, by_clip in zip(views, together, strict=True):
+            by_frame = render_frame(picture, view).astype(float)
+            assert np.abs(by_frame - by_clip).mean() < 0.5
+            assert np.abs(by_frame - RENDERERS["torch"](picture, view)).max() <= 4
+            warps += view.warp is not None
+    assert (warps > 0) == (make is VIEWS["static"])
+
+
+def test_one_picture_serves_all_views():
+    torch.manual_seed(0)
+    picture = smooth_picture(90, 120)
+    views = static_views((90, 120), SIDE, 3)
+    clip = render_clip(as_clip(picture), views)
+    assert clip.shape == (3, 3, SIDE, SIDE) and clip.dtype == torch.uint8
+    assert torch.equal(clip, render_clip(as_clip(picture, picture, picture), views))
+
+
+def test_every_frame_of_a_clip_gets_its_own_view():
+    frames = as_clip(smooth_picture(SIDE, SIDE), noise())
+    views = [plain_view(SIDE, sampling_matrix(flip(SIDE))), plain_view(SIDE, colour=GREY)]
+    first, second = render_clip(frames, views)
+    assert torch.equal(first, frames[0].flip(2))
+    assert torch.equal(second[0], second[1]) and not torch.equal(first[0], first[1])
+
+
+def test_shrinkage_counts_source_pixels():
+    assert shrinkage(sampling_matrix(scaling(0.25, 0.25), flip(50))) == pytest.approx(4)
+    assert shrinkage(sampling_matrix(affine((50, 50), 30, 2.0, 10))) == pytest.approx(0.5)
+
+
+def test_a_smaller_picture_keeps_its_corners():
+    corners = np.array([[-0.5, 199.5], [-0.5, 99.5], [1, 1]])
+    assert np.allclose((reduced((100, 200), (25, 66)) @ corners)[:2], [[-0.5, 65.5], [-0.5, 24.5]])
