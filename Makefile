@@ -2,14 +2,14 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint clean
+.PHONY: demo demo-train test lint clean
 
 test: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m pytest
 
-demo: $(VENV)/installed
-	$(RUN) scripts/demo.py
+demo demo-train: $(VENV)/installed
+	$(RUN) scripts/demo.py $(if $(filter demo-train,$@),--train)
 
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .

@@ -4,6 +4,8 @@ On the CPU with OpenCV, frame by frame; on any device with torch, clip by clip. 
 picture that has been reduced before where the view shrinks it; masks are read at the nearest pixel.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
@@ -14,17 +16,15 @@ from datasets.augment import View
 from datasets.geometry import scaling, translation
 
 MEAN_COLOUR = (124, 116, 104)
-SHRINK_LIMIT = 1.5
 
 
 def render_frame(frame: np.ndarray, view: View) -> np.ndarray:
     """RGB (H,W,3) uint8 -> its view (S,S,3) uint8; what lies outside has the mean colour."""
-    shrink = shrinkage(view.matrix)
-    matrix = view.matrix
-    if shrink > SHRINK_LIMIT:
-        height, width = (max(1, round(side / shrink)) for side in frame.shape[:2])
-        matrix = reduced(frame.shape[:2], (height, width)) @ matrix
-        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    factor, matrix = reduction([view]), view.matrix
+    if factor > 1:
+        height, width = (side // factor for side in frame.shape[:2])
+        frame = cv2.resize(frame[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)
+        matrix = reduced(factor) @ matrix
     picture = _resample(frame, view, matrix, cv2.INTER_CUBIC, MEAN_COLOUR)
     of_pixel, of_mean = np.split(view.colour, 2, axis=1)
     offset = of_mean @ np.array(cv2.mean(picture)[:3])
@@ -53,15 +53,14 @@ def _resample(
     return cv2.remap(picture, pixels, None, interpolation, borderValue=fill)
 
 
-def shrinkage(matrix: np.ndarray) -> float:
-    """Source pixels for each pixel of the view, along a side."""
-    return float(abs(np.linalg.det(matrix[:2, :2])) ** 0.5)
+def reduction(views: Sequence[View]) -> int:
+    """The whole number by which a source can be reduced before its views are read, because they shrink it more."""
+    return max(*(int(abs(np.linalg.det(view.matrix[:2, :2])) ** 0.5) for view in views), 1)
 
 
-def reduced(size: tuple[int, int], smaller: tuple[int, int]) -> np.ndarray:
-    """Pixel index of a picture -> pixel index of the same picture at a smaller size, (3,3)."""
-    scale = scaling(smaller[1] / size[1], smaller[0] / size[0])
-    return translation(-0.5, -0.5) @ scale @ translation(0.5, 0.5)
+def reduced(factor: int) -> np.ndarray:
+    """Pixel index of a picture -> pixel index of the picture reduced by a factor, (3,3)."""
+    return translation(-0.5, -0.5) @ scaling(1 / factor, 1 / factor) @ translation(0.5, 0.5)
 
 
 def render_clip(frames: Tensor, views: list[View]) -> Tensor:
@@ -74,16 +73,12 @@ def render_clip(frames: Tensor, views: list[View]) -> Tensor:
     Returns:
         (T,3,S,S) uint8.
     """
-    shrink = max(shrinkage(view.matrix) for view in views)
-    pictures = frames.float()
-    size = tuple(frames.shape[-2:])
-    to_reduced = np.eye(3)
-    if shrink > SHRINK_LIMIT:
-        smaller = tuple(max(1, round(side / shrink)) for side in size)
-        to_reduced, size = reduced(size, smaller), smaller
-        pictures = F.interpolate(pictures, smaller, mode="area")
+    factor, pictures = reduction(views), frames.float()
+    if factor > 1:
+        pictures = F.avg_pool2d(pictures, factor)
+    size = tuple(pictures.shape[-2:])
     fill = torch.tensor(MEAN_COLOUR, device=frames.device, dtype=torch.float32).view(1, 3, 1, 1)
-    grid = torch.stack([_grid(view, to_reduced @ view.matrix, size) for view in views]).to(frames.device)
+    grid = torch.stack([_grid(view, reduced(factor) @ view.matrix, size) for view in views]).to(frames.device)
     pictures = (pictures - fill).expand(len(views), -1, -1, -1)
     pictures = F.grid_sample(pictures, grid, mode="bicubic", padding_mode="zeros", align_corners=False) + fill
     pictures = pictures.round_().clamp_(0, 255)

@@ -1,6 +1,7 @@
-"""The main job from end to end on made data: train a small network, segment held-out videos, score them.
+"""The main job from end to end on made data: segment held-out videos, score them, and say where to look.
 
-    python scripts/demo.py
+    python scripts/demo.py            with the network that comes with the project
+    python scripts/demo.py --train    with a network trained from nothing before, in a few minutes
 
 Everything is written to the folder demo/. Each step is a command of this project and is printed before it runs.
 """
@@ -14,11 +15,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from util.baseline import copy_first_masks  # noqa: E402
-from util.errors import InputError, run  # noqa: E402
-from util.files import make_output_folder  # noqa: E402
-from util.images import list_images  # noqa: E402
-from util.scoring import score_results  # noqa: E402
+from util.baseline import copy_first_masks
+from util.errors import InputError, run
+from util.files import make_output_folder
+from util.images import list_images
+from util.scoring import score_results
+
+SHIPPED = ROOT / "saves/qdmn_small.pth"
 
 
 def call(folder: Path, *command: str) -> None:
@@ -29,20 +32,33 @@ def call(folder: Path, *command: str) -> None:
         raise InputError(f"the demo stopped: {command[0]} ended with code {finished.returncode}; see its message above")
 
 
-def make_data(folder: Path) -> None:
-    """Still pictures in the layout of stage 0, training and held-out videos in DAVIS layout."""
-    make = ("scripts/make_synthetic.py", "--overwrite", "--clutter", "0", "--size", "128", "128")
-    call(folder, *make, "--output", "data/static", "--layout", "static", "--videos", "300", "--objects", "1")
-    davis = ("--output", "data/DAVIS", "--layout", "davis", "--videos", "60", "--val", "4", "--frames", "24")
-    call(folder, *make, *davis, "--objects", "1")
+def make_videos(folder: Path, size: int, videos: int, *options: str) -> None:
+    """Training and four held-out videos in DAVIS layout."""
+    call(
+        folder,
+        *("scripts/make_synthetic.py", "--output", "data/DAVIS", "--layout", "davis", "--overwrite"),
+        *("--videos", str(videos), "--val", "4", "--size", str(size), str(size), *options),
+    )
 
 
-def train(folder: Path, stage: int, iterations: int, *options: str) -> Path:
+def train(folder: Path, iterations: list[int]) -> Path:
+    """Train a small network from nothing on still pictures, then on videos; returns its weights."""
+    call(
+        folder,
+        *("scripts/make_synthetic.py", "--output", "data/static", "--layout", "static", "--overwrite"),
+        *("--videos", "300", "--objects", "1", "--clutter", "0", "--size", "128", "128"),
+    )
+    stills = train_stage(folder, 0, iterations[0], "--static_root", "data/static", "--lr", "2e-4")
+    videos = ("--davis_root", "data/DAVIS", "--yv_root", "none", "--num_objects", "1", "--max_skip", "5")
+    return train_stage(folder, 2, iterations[1], *videos, "--lr", "1e-4", "--load_network", str(stills))
+
+
+def train_stage(folder: Path, stage: int, iterations: int, *options: str) -> Path:
     """Train a stage; returns its weights."""
     name = f"demo-s{stage}"
     call(
         folder,
-        *("train.py", "--id", name, "--stage", str(stage), "-i", str(iterations), "-b", "4"),
+        *("train.py", "--id", name, "--stage", str(stage), "-i", str(iterations), "-b", "4", "--preset", "small"),
         *("--steps", str(iterations * 3 // 4), "--backbone", "resnet18", "--no_pretrained_backbone"),
         *("--image_size", "128", "--num_workers", "1", "--log_interval", "30", "--picture_interval", "90", *options),
     )
@@ -50,35 +66,8 @@ def train(folder: Path, stage: int, iterations: int, *options: str) -> Path:
     return weights[-1].relative_to(folder)
 
 
-def main() -> None:
-    """Make data, train, segment, score, and say where to look."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for everything (%(default)s)")
-    parser.add_argument(
-        "--iterations", type=int, nargs=2, default=[300, 340], help="of stages 0 and 2 (%(default)s)", metavar="N"
-    )
-    args = parser.parse_args()
-    folder = make_output_folder(args.output).resolve()
-    make_data(folder)
-    stills = train(folder, 0, args.iterations[0], "--static_root", "data/static", "--lr", "2e-4")
-    videos = (
-        "--davis_root",
-        "data/DAVIS",
-        "--yv_root",
-        "none",
-        "--num_objects",
-        "1",
-        "--max_skip",
-        "5",
-        "--lr",
-        "1e-4",
-    )
-    checkpoint = train(folder, 2, args.iterations[1], *videos, "--load_network", str(stills))
-    call(
-        folder,
-        *("eval_davis.py", "--model", str(checkpoint), "--davis", "data/DAVIS/2017", "--output", "results"),
-        *("--score", "--contact_sheet", "--quality_csv", "--overwrite"),
-    )
+def report(folder: Path) -> None:
+    """Print the score beside that of copying the first mask, and where the results are."""
     tree = folder / "data/DAVIS/2017/trainval"
     names = (tree / "ImageSets/2017/val.txt").read_text().split()
     annotations = tree / "Annotations/480p"
@@ -88,7 +77,32 @@ def main() -> None:
     sheets = list_images(folder / "results-sheets")
     print(f"\nJ&F {100 * ours:.1f}; first mask copied to every frame: {100 * copied:.1f}")
     print(f"masks: {folder / 'results'}\npictures: {', '.join(map(str, sheets))}")
-    print(f"curves: {sys.executable} -m tensorboard.main --logdir {folder / 'log'}")
+
+
+def main() -> None:
+    """Make data, train if wanted, segment, score, and say where to look."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for everything (%(default)s)")
+    parser.add_argument("--train", action="store_true", help="train a network from nothing first")
+    parser.add_argument(
+        "--iterations", type=int, nargs=2, default=[300, 300], help="of stages 0 and 2 (%(default)s)", metavar="N"
+    )
+    args = parser.parse_args()
+    folder = make_output_folder(args.output).resolve()
+    if args.train:
+        make_videos(folder, 128, 60, "--frames", "24", "--objects", "1", "--clutter", "0")
+        model = train(folder, args.iterations)
+    else:
+        make_videos(folder, 320, 0, "--frames", "40", "--objects", "1", "3")
+        model = SHIPPED
+    call(
+        folder,
+        *("eval_davis.py", "--model", str(model), "--davis", "data/DAVIS/2017", "--output", "results"),
+        *("--score", "--contact_sheet", "--quality_csv", "--overwrite"),
+    )
+    report(folder)
+    if args.train:
+        print(f"curves: {sys.executable} -m tensorboard.main --logdir {folder / 'log'}")
 
 
 if __name__ == "__main__":

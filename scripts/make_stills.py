@@ -51,9 +51,7 @@ def main() -> None:
     output = make_output_folder(args.output)
     with Progress(len(videos)) as progress:
         for video in videos:
-            made = make_stills(
-                args.davis / "JPEGImages/480p" / video, args.davis / "Annotations/480p" / video, output
-            )
+            made = make_stills(args.davis / "JPEGImages/480p" / video, args.davis / "Annotations/480p" / video, output)
             progress.advance(video)
             progress.part_done(f"{video}: {made} pairs")
 

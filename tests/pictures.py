@@ -40,8 +40,10 @@ def write_video(root, video, frames):
 
 def write_numbered_video(root, video, count):
     """A video all of whose pixels are object 1 and tell the number of their frame; see `frame_numbers`."""
-    write_video(root, video, [np.ones((16, 16), np.uint8)] * count)
+    write_video(root, video, [np.ones((16, 16), np.uint8)])
+    mask = (root / f"Annotations/{video}/00000.png").read_bytes()
     for i in range(count):
+        (root / f"Annotations/{video}/{i:05d}.png").write_bytes(mask)
         Image.new("RGB", (16, 16), (GREY_STEP * i,) * 3).save(root / f"JPEGImages/{video}/{i:05d}.jpg")
 
 

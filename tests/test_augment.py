@@ -109,17 +109,7 @@ def test_the_crop_of_a_video_keeps_its_share_of_the_area_in_all_frames(min_scale
 
 
 def test_static_views_zoom_within_their_limits():
-    zooms = [(100 / 16) ** 2 / abs(np.linalg.det(view.matrix)) for view in static_views((100, 130), 16, 200)]
-    spread = np.sqrt(zooms)
-    assert spread.max() / spread.min() < 1.1 / 0.9 * 1.05 and spread.max() / spread.min() > 1.15
-    shared = [
-        np.sqrt((100 / 16) ** 2 / abs(np.linalg.det(drawn_view.matrix)))
-        for seed in range(60)
-        for drawn_view in static_clip(seed)
-    ]
-    assert 0.7 < min(shared) < 0.85 and 1.4 < max(shared) < 1.67
-
-
-def static_clip(seed):
-    torch.manual_seed(seed)
-    return static_views((100, 130), 16, 1)
+    views = [view for seed in range(60) for view in drawn(seed, static_views)]
+    zooms = [100 / SIDE / abs(np.linalg.det(view.matrix)) ** 0.5 for view in views]
+    assert 0.8 * 0.9 * 0.99 < min(zooms) < 0.82
+    assert 1.45 < max(zooms) < 1.5 * 1.1 * 1.01

@@ -1,16 +1,28 @@
 """The benchmark measures what it says."""
 
 import argparse
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from scripts.benchmark import STAGES, inference_figures
+from scripts.bench.inference import STAGES, inference_figures
+
+SCRIPT = Path(__file__).parents[1] / "scripts/benchmark.py"
 
 
 @pytest.fixture
 def arguments():
     return argparse.Namespace(
-        backbone="resnet18", size=[32, 48], memory_frames=3, device="cpu", amp="off", warmup=1, repeats=2
+        preset="small",
+        backbone="resnet18",
+        size=[32, 48],
+        memory_frames=3,
+        device="cpu",
+        amp="off",
+        warmup=1,
+        repeats=2,
     )
 
 
@@ -22,3 +34,18 @@ def test_the_parts_of_a_frame_do_not_exceed_the_whole(arguments, objects):
     assert sum(figures.stages.values()) < 1.5 * figures.frame
     assert figures.unit > 0
     assert figures.peak_mb > 0
+
+
+@pytest.mark.parametrize(
+    ("command", "rows"),
+    [
+        (["train", "--preset", "small", "--backbone", "resnet18", "--image_size", "64", "--batch_size", "2"], 5),
+        (["data", "--image_size", "64", "--height", "72"], 2),
+    ],
+)
+def test_every_part_has_a_row(command, rows):
+    options = ["--repeats", "2", "--warmup", "1"]
+    output = subprocess.run(
+        [sys.executable, str(SCRIPT), *command, *options], capture_output=True, text=True, check=True
+    )
+    assert len([line for line in output.stdout.splitlines() if " s  " in line or "samples/s, plain" in line]) == rows

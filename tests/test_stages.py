@@ -1,49 +1,64 @@
-"""Each stage gets its datasets, repeats and skips."""
+"""The training data of each stage: sets, repeats, skips, and files that cannot be read."""
 
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from torch.utils.data import DataLoader
 
+from datasets.clip_sampler import ClipSampler, SampleRequest
+from datasets.clips import Unrendered, collate
 from datasets.stages import stage_data
+from datasets.static_dataset import StaticDataset
+from tests.pictures import boxes, frame_numbers, longest_step, same, write_numbered_video, write_set, write_video
 from util.errors import InputError
-from util.images import write_ids
 
 NONE = Path("none")
-
-
-def write_video(frames, masks, length=4, size=(40, 56)):
-    for folder in (frames, masks):
-        folder.mkdir(parents=True)
-    for number in range(length):
-        Image.fromarray(np.full((*size, 3), 90, np.uint8)).save(frames / f"{number:05d}.jpg")
-        ids = np.zeros(size, np.uint8)
-        ids[8:24, 8:30] = 1
-        write_ids(masks / f"{number:05d}.png", ids)
+FRAMES = 30
 
 
 @pytest.fixture
 def roots(tmp_path):
-    davis, youtube = tmp_path / "DAVIS", tmp_path / "YouTube"
-    tree = davis / "2017/trainval"
-    write_video(tree / "JPEGImages/480p/cow", tree / "Annotations/480p/cow")
-    (tree / "ImageSets/2017").mkdir(parents=True)
-    (tree / "ImageSets/2017/train.txt").write_text("cow\n")
+    davis, youtube, bl30k, static = (tmp_path / name for name in ("DAVIS", "YouTube", "BL30K", "static"))
+    write_numbered_video(davis / "2017/trainval", "480p/cow", FRAMES)
+    (davis / "2017/trainval/ImageSets/2017").mkdir(parents=True)
+    (davis / "2017/trainval/ImageSets/2017/train.txt").write_text("cow\n")
     for name in ("a", "b"):
-        write_video(youtube / "train_480p/JPEGImages" / name, youtube / "train_480p/Annotations" / name)
-    write_video(tmp_path / "BL30K/JPEGImages/x", tmp_path / "BL30K/Annotations/x")
-    return {"static_root": tmp_path, "bl_root": tmp_path / "BL30K", "davis_root": davis, "yv_root": youtube}
+        write_numbered_video(youtube / "train_480p", name, FRAMES)
+    write_video(bl30k, "x", [boxes(1)] * 4)
+    write_set(static / "ecssd", ["p", "q", "r"])
+    write_set(static / "BIG_small", ["s"])
+    return {"static_root": static, "bl_root": bl30k, "davis_root": davis, "yv_root": youtube}
+
+
+def names(data):
+    return [data[SampleRequest(i, 0, 0, 100)]["name"] for i in range(len(data))]
+
+
+def steps_at(data, index, epoch):
+    return longest_step(data[SampleRequest(index, seed, epoch, 100)] for seed in range(40))
+
+
+def test_stage_zero_repeats_the_small_sets_five_times(roots):
+    data = stage_data(0, **roots, image_size=16)
+    assert names(data) == ["BIG_small/s"] * 5 + ["ecssd/p", "ecssd/q", "ecssd/r"]
+
+
+def test_stage_one_reads_bl30k(roots):
+    data = stage_data(1, **roots, image_size=32)
+    assert names(data) == ["x"]
+    assert data[SampleRequest(0, 0, 0, 1)]["frames"].shape == (3, 3, 32, 32)
 
 
 def test_stage_two_repeats_davis_five_times_beside_youtube(roots):
-    dataset, _ = stage_data(2, **roots, image_size=32)
-    assert len(dataset) == 5 * 1 + 2
+    assert names(stage_data(2, **roots, image_size=16)) == ["cow"] * 5 + ["a", "b"]
 
 
 def test_either_set_of_stage_two_can_be_left_out(roots):
-    assert len(stage_data(2, **{**roots, "yv_root": NONE})[0]) == 5
-    assert len(stage_data(2, **{**roots, "davis_root": NONE})[0]) == 2
+    assert len(stage_data(2, **{**roots, "yv_root": NONE})) == 5
+    assert len(stage_data(2, **{**roots, "davis_root": NONE})) == 2
     with pytest.raises(InputError, match="without data"):
         stage_data(2, **{**roots, "yv_root": NONE, "davis_root": NONE})
 
@@ -51,27 +66,126 @@ def test_either_set_of_stage_two_can_be_left_out(roots):
 def test_a_list_chooses_the_youtube_videos(roots, tmp_path):
     chosen = tmp_path / "list.txt"
     chosen.write_text("b\n")
-    assert len(stage_data(2, **{**roots, "davis_root": NONE}, yv_list=chosen)[0]) == 1
+    assert names(stage_data(2, **{**roots, "davis_root": NONE}, yv_list=chosen, image_size=16)) == ["b"]
     with pytest.raises(InputError, match="nowhere"):
         stage_data(2, **roots, yv_list=tmp_path / "nowhere.txt")
 
 
-def test_skips_follow_the_schedule_of_each_set(roots):
-    dataset, start_epoch = stage_data(2, **roots, image_size=32)
-    davis, youtube = dataset.datasets[0], dataset.datasets[-1]
-    skips = []
-    for epoch in (0, 10, 40, 95):
-        start_epoch(epoch, 100)
-        skips.append((davis.max_skip, youtube.max_skip))
-    assert skips == [(5, 1), (10, 2), (10, 5), (1, 1)]
+@pytest.mark.parametrize(("epoch", "davis", "youtube"), [(0, 5, 1), (10, 10, 2), (40, 10, 5), (95, 1, 1)])
+def test_skips_follow_the_schedule_of_each_set(roots, epoch, davis, youtube):
+    data = stage_data(2, **roots, image_size=16, render=False)
+    assert steps_at(data, 6, epoch) == youtube
+    assert steps_at(data, 0, epoch) == davis
 
 
-def test_the_skips_can_be_limited(roots):
-    dataset, start_epoch = stage_data(2, **roots, image_size=32, max_skip=7)
-    start_epoch(40, 100)
-    assert [dataset.datasets[0].max_skip, dataset.datasets[-1].max_skip] == [7, 1]
+def test_the_skips_can_be_limited_in_frames_of_the_video(roots):
+    data = stage_data(2, **roots, image_size=16, render=False, max_skip=7)
+    assert [steps_at(data, 0, epoch) for epoch in (0, 40)] == [5, 7]
+    assert [steps_at(data, 6, epoch) for epoch in (0, 40)] == [1, 1]
 
 
-def test_stage_one_reads_bl30k(roots):
-    dataset, _ = stage_data(1, **roots, image_size=32)
-    assert [len(dataset), dataset[0]["frames"].shape] == [1, (3, 3, 32, 32)]
+def test_frames_repeat_on_request(roots, tmp_path):
+    write_numbered_video(tmp_path / "short/2017/trainval", "480p/calf", 4)
+    options = {**roots, "davis_root": tmp_path / "short", "yv_root": NONE, "image_size": 16, "render": False}
+    for repeat in (False, True):
+        data = stage_data(2, **options, repeat_frames=repeat)
+        clips = [frame_numbers(data[SampleRequest(0, seed, 0, 1)]) for seed in range(40)]
+        assert any(len(set(clip)) < 3 for clip in clips) == repeat
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_options_reach_the_samples(roots, stage):
+    options = {**roots, "image_size": 24, "clip_length": 4, "num_objects": 3}
+    sample = stage_data(stage, **options)[SampleRequest(0, 0, 0, 1)]
+    assert sample["frames"].shape == (4, 3, 24, 24)
+    assert sample["masks"].shape == (4, 1 if stage == 0 else 3, 24, 24)
+    assert isinstance(stage_data(stage, **options, render=False)[SampleRequest(0, 0, 0, 1)]["frames"], Unrendered)
+
+
+def test_soft_masks_are_made_on_request(roots):
+    for soft in (False, True):
+        masks = stage_data(0, **roots, image_size=24, soft_masks=soft)[SampleRequest(0, 0, 0, 1)]["masks"]
+        assert (len(masks.unique()) > 2) == soft
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_a_request_gives_its_sample_whatever_the_random_state(roots, stage):
+    data = stage_data(stage, **roots, image_size=24)
+    samples = []
+    for seed in (1, 2):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        samples.append(data[SampleRequest(0, 77, 30, 100)])
+        data[SampleRequest(len(data) - 1, 5, 60, 100)]
+    assert same(*samples)
+    assert not same(samples[0], data[SampleRequest(0, 78, 30, 100)])
+
+
+def test_the_random_state_is_left_as_it_was(roots):
+    data = stage_data(0, **roots, image_size=24)
+    before = torch.get_rng_state()
+    data[SampleRequest(0, 77, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), before)
+    for path in roots["static_root"].rglob("*.jpg"):
+        path.write_bytes(b"broken")
+    with pytest.raises(InputError):
+        data[SampleRequest(0, 77, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_loader_workers_make_the_same_batches_over_epochs(roots, workers):
+    data = stage_data(2, **roots, image_size=16)
+    sampler = ClipSampler(len(data), total_batch=2, iterations=12, seed=4)
+    loader = DataLoader(data, batch_sampler=sampler, collate_fn=collate, num_workers=workers)
+    for requests, batch in zip(sampler, loader, strict=True):
+        expected = collate([data[request] for request in requests])
+        assert batch["name"] == expected["name"] and same(batch, expected)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_an_unreadable_sample_is_replaced_and_named(roots, suffix):
+    broken = roots["static_root"] / f"ecssd/q{suffix}"
+    broken.write_bytes(broken.read_bytes()[:100])
+    data = stage_data(0, **roots, image_size=24)
+    for seed in range(8):
+        sample = data[SampleRequest(6, seed, 0, 1)]
+        assert sample["name"] in {"BIG_small/s", "ecssd/p", "ecssd/r"}
+        assert sample["rejected"] and all(str(broken) in message for message in sample["rejected"])
+    assert same(data[SampleRequest(6, 3, 0, 1)], data[SampleRequest(6, 3, 0, 1)])
+    assert data[SampleRequest(5, 0, 0, 1)]["rejected"] == []
+
+
+def test_replacements_are_taken_from_everywhere(roots):
+    (roots["static_root"] / "ecssd/q.jpg").write_bytes(b"broken")
+    data = stage_data(0, **roots, image_size=16)
+    assert {data[SampleRequest(6, seed, 0, 1)]["name"] for seed in range(30)} == {"BIG_small/s", "ecssd/p", "ecssd/r"}
+
+
+def test_rejected_files_are_listed_in_the_batch(roots):
+    (roots["static_root"] / "ecssd/q.jpg").write_bytes(b"broken")
+    data = stage_data(0, **roots, image_size=16)
+    batch = collate([data[SampleRequest(index, 0, 0, 1)] for index in (5, 6, 7)])
+    assert batch["rejected"] and all("q.jpg" in message for message in batch["rejected"])
+
+
+def test_ten_unreadable_samples_in_a_row_are_an_input_error(roots):
+    data = stage_data(0, **roots, image_size=16)
+    for path in roots["static_root"].rglob("*.jpg"):
+        path.write_bytes(b"broken")
+    with pytest.raises(InputError, match="cannot be read"):
+        data[SampleRequest(0, 0, 0, 1)]
+
+
+def test_nine_unreadable_samples_in_a_row_are_borne(roots, monkeypatch):
+    data = stage_data(0, **roots, image_size=16)
+    answers = iter([InputError(f"file {i}") for i in range(9)] + [{"name": "good"}])
+
+    def answer(*_):
+        if isinstance(next_answer := next(answers), InputError):
+            raise next_answer
+        return next_answer
+
+    monkeypatch.setattr(StaticDataset, "__getitem__", answer)
+    assert data[SampleRequest(0, 0, 0, 1)] == {"name": "good", "rejected": [f"file {i}" for i in range(9)]}

@@ -1,7 +1,5 @@
 """Clips made of one picture."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 import torch
@@ -23,17 +21,23 @@ def static_root(tmp_path):
     return tmp_path
 
 
-def test_soft_masks_are_soft_and_their_labels_are_not(static_root):
-    sample = StaticDataset(static_root / "flat", image_size=SIZE, soft_masks=True)[0]
-    masks = sample["masks"]
-    assert ((masks > 0) & (masks < 1)).any() and masks.min() >= 0 and masks.max() <= 1
-    assert torch.equal(sample["labels"], (masks[:, 0] > 0.5).long())
+def test_soft_masks_are_soft(static_root):
+    masks = StaticDataset(static_root / "flat", image_size=SIZE, soft_masks=True)[0]["masks"]
+    assert masks.dtype == torch.uint8
+    assert {0, 255} < set(masks.unique().tolist())
 
 
 def test_static_masks_are_binary_by_default(static_root):
     grey = np.linspace(0, 255, 60 * 80).reshape(60, 80).astype(np.uint8)
     Image.fromarray(grey).save(static_root / "flat/a.png")
-    assert set(StaticDataset(static_root / "flat", image_size=SIZE)[0]["masks"].unique().tolist()) == {0.0, 1.0}
+    assert set(StaticDataset(static_root / "flat", image_size=SIZE)[0]["masks"].unique().tolist()) == {0, 255}
+
+
+def test_views_of_one_picture_differ(static_root):
+    sample = StaticDataset(static_root / "flat", image_size=SIZE)[0]
+    for key in ("frames", "masks"):
+        first, second, third = sample[key]
+        assert not torch.equal(first, second) and not torch.equal(second, third) and not torch.equal(first, third)
 
 
 def test_static_sets_are_found_and_repeated(tmp_path):
@@ -41,13 +45,16 @@ def test_static_sets_are_found_and_repeated(tmp_path):
     write_set(tmp_path / "fss/bee", ["1", "2"])
     write_set(tmp_path / "ecssd", ["x"])
     write_set(tmp_path / "BIG_small", ["y"])
+    write_set(tmp_path / "HRSOD_small", ["y"])
     write_set(tmp_path / "mine", ["z"])
     write_set(tmp_path / "unmasked", ["x"])
     (tmp_path / "unmasked/x.png").unlink()
     (tmp_path / "empty").mkdir()
-    names = Counter(sample["name"] for sample in static_datasets(tmp_path, image_size=16, clip_length=2))
-    assert names == {
-        "BIG_small/y": 5, "ecssd/x": 1, "fss/ant/1": 1, "fss/bee/1": 1, "fss/bee/2": 1, "mine/z": 1
+    sets = static_datasets(tmp_path, image_size=16, clip_length=2)
+    repeats = {data[i]["name"]: repeats for data, repeats in sets for i in range(len(data))}
+    assert repeats == {
+        "BIG_small/y": 5, "HRSOD_small/y": 5, "ecssd/x": 1,
+        "fss/ant/1": 1, "fss/bee/1": 1, "fss/bee/2": 1, "mine/z": 1,
     }  # fmt: skip
 
 

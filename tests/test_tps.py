@@ -29,14 +29,22 @@ def test_the_map_carries_each_destination_point_to_its_source():
     assert torch.allclose(pixels[nodes[:, 1], nodes[:, 0]], source * size, atol=1e-2)
 
 
-@pytest.mark.parametrize(("height", "width"), [(384, 384), (96, 145), (50, 72)])
-def test_a_coarse_map_is_close_to_the_exact_one(height, width):
-    for seed in range(4):
+def test_a_coarse_map_is_close_to_the_exact_one():
+    for seed in range(6):
         torch.manual_seed(seed)
-        points = draw_control_points(height, width)
-        coarse, exact = (pixel_map(*points, height, width, spacing=spacing) for spacing in (8, 1))
-        assert coarse.shape == exact.shape == (height, width, 2)
-        assert (coarse - exact).abs().max() < 0.1
+        points = draw_control_points(384, 384)
+        coarse, exact = (pixel_map(*points, 384, 384, spacing=spacing) for spacing in (8, 1))
+        difference = (coarse - exact).norm(dim=2)
+        assert 0 < difference.mean() < 0.05
+        assert difference.quantile(0.9) < 0.1
+
+
+def test_a_coarse_map_is_exact_where_it_is_evaluated():
+    torch.manual_seed(0)
+    points = draw_control_points(97, 49)
+    coarse, exact = (pixel_map(*points, 97, 49, spacing=spacing) for spacing in (8, 1))
+    assert coarse.shape == exact.shape == (97, 49, 2)
+    assert torch.allclose(coarse[::8, ::8], exact[::8, ::8], atol=1e-3)
 
 
 def test_points_that_stay_leave_every_pixel_in_place_but_for_the_published_stretch():

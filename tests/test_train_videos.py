@@ -22,6 +22,10 @@ def video_root(tmp_path):
     return tmp_path
 
 
+def names(dataset):
+    return [name for name, _ in dataset.videos]
+
+
 def test_short_videos_are_left_out_with_one_line(video_root, caplog):
     write_video(video_root, "short", [boxes(1)] * 2)
     write_video(video_root, "half", [boxes(1)] * 4)
@@ -29,7 +33,7 @@ def test_short_videos_are_left_out_with_one_line(video_root, caplog):
         (video_root / f"Annotations/half/0000{i}.png").unlink()
     (video_root / "JPEGImages/unmasked").mkdir()
     with caplog.at_level(logging.WARNING):
-        assert video_dataset(video_root).videos == ["two"]
+        assert names(video_dataset(video_root)) == ["two"]
     assert len(caplog.records) == 1
     assert "3 videos" in caplog.text and "short" in caplog.text
 
@@ -44,8 +48,8 @@ def test_frames_without_mask_take_no_part(tmp_path):
 
 def test_a_subset_names_the_videos(video_root):
     write_video(video_root, "one", [boxes(5)] * 4)
-    assert video_dataset(video_root).videos == ["one", "two"]
-    assert video_dataset(video_root, subset={"two", "absent"}).videos == ["two"]
+    assert names(video_dataset(video_root)) == ["one", "two"]
+    assert names(video_dataset(video_root, subset={"two", "absent"})) == ["two"]
     with pytest.raises(InputError, match="no wanted video"):
         video_dataset(video_root, subset={"absent"})
 
@@ -67,7 +71,7 @@ def test_davis_prefers_2017_with_its_list(tmp_path):
     write_davis(tmp_path, "2016", ["old"])
     write_list(tmp_path / "2017/trainval/ImageSets/2017/train.txt", ["train"])
     write_list(tmp_path / "2017/trainval/ImageSets/2016/train.txt", ["old"])
-    assert davis_train(tmp_path, 5).videos == ["train"]
+    assert names(davis_train(tmp_path, 5)) == ["train"]
 
 
 @pytest.mark.parametrize("listed_2017", [None, ["elsewhere"]])
@@ -78,12 +82,12 @@ def test_davis_falls_back_to_2016(tmp_path, listed_2017, list_2016):
     write_list(tmp_path / list_2016 / "train.txt", ["old"])
     if listed_2017:
         write_list(tmp_path / "2017/trainval/ImageSets/2017/train.txt", listed_2017)
-    assert davis_train(tmp_path, 5).videos == ["old"]
+    assert names(davis_train(tmp_path, 5)) == ["old"]
 
 
 def test_davis_without_any_list_uses_all_and_says_so(tmp_path, caplog):
     write_davis(tmp_path, "2017/trainval", ["a", "b"])
-    assert davis_train(tmp_path, 5).videos == ["a", "b"]
+    assert names(davis_train(tmp_path, 5)) == ["a", "b"]
     assert "all videos are used" in caplog.text
 
 

@@ -1,10 +1,12 @@
 """Reading frames and masks, writing masks."""
 
+import contextlib
 import re
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torchvision.io import ImageReadMode, decode_jpeg, read_file
 
 from util.errors import InputError
 from util.files import atomic_path
@@ -50,7 +52,11 @@ def read_frame(path: Path) -> np.ndarray:
     Raises:
         InputError: the file is missing, truncated or not a picture.
     """
-    return np.array(_open(path).convert("RGB"))
+    if path.suffix.lower() in (".jpg", ".jpeg") and path.is_file():
+        with contextlib.suppress(RuntimeError):  # of unusual kinds of JPEG, and of damaged files, PIL says more
+            return decode_jpeg(read_file(str(path)), ImageReadMode.RGB).permute(1, 2, 0).numpy()
+    picture = _open(path)
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def read_ids(path: Path) -> np.ndarray:
