@@ -12,8 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util.baseline import copy_first_masks
 from util.errors import InputError, run
@@ -21,6 +20,7 @@ from util.files import make_output_folder
 from util.images import list_images
 from util.scoring import score_results
 
+ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "saves/qdmn_small.pth"
 
 

@@ -170,17 +170,10 @@ def test_rejected_files_are_listed_in_the_batch(roots):
     assert batch["rejected"] and all("q.jpg" in message for message in batch["rejected"])
 
 
-def test_ten_unreadable_samples_in_a_row_are_an_input_error(roots):
+@pytest.mark.parametrize("failures", [9, 10])
+def test_ten_unreadable_samples_in_a_row_are_an_input_error(roots, monkeypatch, failures):
     data = stage_data(0, **roots, image_size=16)
-    for path in roots["static_root"].rglob("*.jpg"):
-        path.write_bytes(b"broken")
-    with pytest.raises(InputError, match="cannot be read"):
-        data[SampleRequest(0, 0, 0, 1)]
-
-
-def test_nine_unreadable_samples_in_a_row_are_borne(roots, monkeypatch):
-    data = stage_data(0, **roots, image_size=16)
-    answers = iter([InputError(f"file {i}") for i in range(9)] + [{"name": "good"}])
+    answers = iter([InputError(f"file {i} cannot be read") for i in range(failures)] + [{"name": "good"}])
 
     def answer(*_):
         if isinstance(next_answer := next(answers), InputError):
@@ -188,4 +181,9 @@ def test_nine_unreadable_samples_in_a_row_are_borne(roots, monkeypatch):
         return next_answer
 
     monkeypatch.setattr(StaticDataset, "__getitem__", answer)
-    assert data[SampleRequest(0, 0, 0, 1)] == {"name": "good", "rejected": [f"file {i}" for i in range(9)]}
+    if failures == 10:
+        with pytest.raises(InputError, match="file 9 cannot be read"):
+            data[SampleRequest(0, 0, 0, 1)]
+    else:
+        rejected = [f"file {i} cannot be read" for i in range(failures)]
+        assert data[SampleRequest(0, 0, 0, 1)] == {"name": "good", "rejected": rejected}

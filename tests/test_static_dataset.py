@@ -33,6 +33,13 @@ def test_static_masks_are_binary_by_default(static_root):
     assert set(StaticDataset(static_root / "flat", image_size=SIZE)[0]["masks"].unique().tolist()) == {0, 255}
 
 
+@pytest.mark.parametrize(("value", "is_object"), [(127, False), (128, True)])
+def test_a_grey_mask_is_the_object_from_one_half_on(static_root, value, is_object):
+    Image.fromarray(np.full((60, 80), value, np.uint8)).save(static_root / "flat/a.png")
+    masks = StaticDataset(static_root / "flat", image_size=SIZE)[0]["masks"]
+    assert bool(masks.any()) == is_object
+
+
 def test_views_of_one_picture_differ(static_root):
     sample = StaticDataset(static_root / "flat", image_size=SIZE)[0]
     for key in ("frames", "masks"):

@@ -1,0 +1,111 @@
+"""A baseline that learns nothing of videos: masks are carried on by the likeness of ImageNet features.
+
+    python scripts/label_propagation.py --model trunk.pth --davis data/DAVIS/2016 --output output/propagation --score
+
+Every cell of a frame at stride 16 takes the weighted mean of the labels of the most similar cells near it, in the first
+and in the last few frames (as in Space-Time Correspondence as a Contrastive Random Walk, NeurIPS 2020).
+"""
+
+import argparse
+import sys
+from collections import deque
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from datasets.davis_test_dataset import DavisTestDataset
+from inference_core import FrameReport
+from model.pretrained import load_imagenet_encoders
+from model.resnet import ResNetEncoder
+from util.device import AUTOCAST, choose_device
+from util.errors import run
+from util.evaluation import RunOptions, evaluate
+from util.tensors import pad_to_multiple, unpad
+
+STRIDE = 16
+
+
+class LabelPropagation:
+    """A core without memory bank: keeps the first and the last frames.
+
+    Args:
+        encoder: its stride-16 features are compared.
+        context: last frames that are kept beside the first.
+        top_k: most similar cells that count.
+        temperature: of the softmax over their cosines.
+        radius: cells farther away, along either axis, do not count.
+    """
+
+    def __init__(
+        self, encoder: ResNetEncoder, *, context: int = 4, top_k: int = 10, temperature: float = 0.07, radius: int = 6
+    ) -> None:
+        self.encoder = encoder
+        self.top_k, self.temperature, self.radius = top_k, temperature, radius
+        self._first: tuple[Tensor, Tensor] | None = None
+        self._last: deque[tuple[Tensor, Tensor]] = deque(maxlen=context)
+        self._frame = -1
+        self.report: FrameReport | None = None
+
+    def step(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Image (3,H,W) and, on the first frame, masks (K,H,W) -> probabilities (K+1,H,W), background first."""
+        self._frame += 1
+        self.report = FrameReport(self._frame, (), None, "temporary", None, ())
+        padded, padding = pad_to_multiple(image[None])
+        feature = F.normalize(self.encoder(padded)[-1][0], dim=0)
+        if mask is not None:
+            labels = torch.cat([1 - mask.amax(0, keepdim=True), mask])
+            self._first = (feature, F.avg_pool2d(pad_to_multiple(labels)[0], STRIDE))
+            return labels
+        memory = [self._first, *self._last]
+        labels = self._read(feature, memory)
+        self._last.append((feature, labels))
+        return unpad(F.interpolate(labels[None], scale_factor=STRIDE, mode="bilinear")[0], padding)
+
+    def _read(self, feature: Tensor, memory: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Labels (K+1,h,w) of a frame with the feature (C,h,w)."""
+        grid = feature.shape[1:]
+        far = _distance(grid, feature.device) > self.radius
+        cosines = [(feature.flatten(1).T @ past.flatten(1)).masked_fill(far, -torch.inf) for past, _ in memory]
+        labels = torch.cat([past.flatten(1) for _, past in memory], 1)
+        best, index = torch.cat(cosines, 1).topk(self.top_k, 1)
+        weight = (best / self.temperature).softmax(1)
+        return (labels[:, index] * weight).sum(2).unflatten(1, grid)
+
+
+def _distance(grid: torch.Size, device: torch.device) -> Tensor:
+    """Chebyshev distance (n,n) between the cells of a grid."""
+    rows, columns = torch.meshgrid(*(torch.arange(side, device=device) for side in grid), indexing="ij")
+    cells = torch.stack([rows.flatten(), columns.flatten()], 1)
+    return (cells[:, None] - cells[None]).abs().amax(2)
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="ImageNet weights; by default torchvision's, downloaded")
+    parser.add_argument("--backbone", choices=("resnet18", "resnet50", "resnet50_v1"), default="resnet50")
+    parser.add_argument("--davis", type=Path, default=Path("data/DAVIS/2016"), help="DAVIS 2016 (%(default)s)")
+    parser.add_argument("--videos", nargs="+", default=[], metavar="NAME", help="only these videos")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the masks")
+    parser.add_argument("--score", action="store_true", help="compute J&F")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
+    parser.add_argument("--amp", choices=AUTOCAST, default="off", help="automatic mixed precision (%(default)s)")
+    args = parser.parse_args()
+    dataset = DavisTestDataset.davis_2016(args.davis, only=args.videos)
+    options = RunOptions(args.output, choose_device(args.device), AUTOCAST[args.amp], score=args.score)
+
+    def build(device: torch.device) -> object:
+        encoder = ResNetEncoder(args.backbone)
+        load_imagenet_encoders(encoder, args.backbone, args.model)
+        encoder = encoder.to(device).eval()
+        return lambda: LabelPropagation(encoder)
+
+    evaluate(dataset, options, build)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,108 @@
+"""How well the predicted quality tells good masks from bad ones: rank correlation with the true IoU.
+
+    python eval_davis.py --model saves/qdmn_small.pth --output output/val --quality_csv
+    python scripts/quality_correlation.py --results output/val --annotations data/DAVIS/2017/trainval/Annotations/480p
+
+Prints Spearman's coefficient over all objects and frames behind the first, and for each video, and draws
+<results>-quality/scatter.png.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from util.errors import InputError, run
+from util.evaluation import QUALITY
+from util.files import atomic_path
+from util.result_folder import beside
+from util.scoring import score_results
+
+SIDE, MARGIN = 400, 40
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 0, the mean rank where values are equal."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts) - 1
+    return (last - (counts - 1) / 2)[inverse]
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's rank correlation, NaN where one of them is constant."""
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(np.corrcoef(ranks(first), ranks(second))[0, 1])
+
+
+def read_qualities(path: Path) -> np.ndarray:
+    """Table of `QualityRecorder` -> (frames, objects)."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; segment with --quality_csv first")
+    with path.open(newline="") as stream:
+        header, *rows = csv.reader(stream)
+    columns = [i for i, name in enumerate(header) if name.startswith("quality_")]
+    try:
+        return np.array([[float(row[i]) for i in columns] for row in rows])
+    except ValueError as error:
+        raise InputError(f"{path} holds no qualities; the network has no scorer") from error
+
+
+def collect(results: Path, annotations: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Predicted quality and true IoU of all objects and frames behind the first, by video."""
+    videos = sorted(path.name for path in results.iterdir() if path.is_dir() and not path.name.startswith("."))
+    scores = score_results(results, annotations, videos, skip_ends=False)
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for video in videos:
+        qualities = read_qualities(beside(results, QUALITY) / f"{video}.csv")
+        tracks = [entry.j_values for entry in scores.objects if entry.sequence == video]
+        if len(tracks) != qualities.shape[1]:
+            raise InputError(f"{video} has {len(tracks)} objects but {qualities.shape[1]} qualities; segment it again")
+        counts = [min(len(track), len(qualities) - 1) for track in tracks]
+        predicted = np.concatenate([qualities[-count:, k] for k, count in enumerate(counts)])
+        true = np.concatenate([track[-count:] for track, count in zip(tracks, counts, strict=True)])
+        found[video] = (predicted, true)
+    return found
+
+
+def draw(path: Path, predicted: np.ndarray, true: np.ndarray) -> None:
+    """A scatter plot with the predicted quality to the right and the true IoU upwards, both from 0 to 1."""
+    plot = np.full((SIDE + 2 * MARGIN, SIDE + 2 * MARGIN, 3), 255, np.uint8)
+    low, high = MARGIN, MARGIN + SIDE
+    cv2.rectangle(plot, (low, low), (high, high), (0, 0, 0), 1)
+    cv2.line(plot, (low, high), (high, low), (200, 200, 200), 1)
+    for x, y in zip(predicted.clip(0, 1), true, strict=True):
+        cv2.circle(plot, (round(low + SIDE * x), round(high - SIDE * y)), 2, (200, 90, 30), -1, cv2.LINE_AA)
+    for text, place in (("predicted quality", (low + 130, high + 28)), ("true IoU", (low, low - 12))):
+        cv2.putText(plot, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", plot)[1].tobytes())
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, required=True, help="folder of the segmented videos")
+    parser.add_argument("--annotations", type=Path, required=True, help="folder of their true masks")
+    args = parser.parse_args()
+    if not args.results.is_dir():
+        raise InputError(f"folder {args.results} does not exist; check --results")
+    found = collect(args.results, args.annotations)
+    if not found:
+        raise InputError(f"{args.results} holds no folder of a segmented video")
+    for video, pair in found.items():
+        print(f"{video:24} {spearman(*pair):6.3f}  ({len(pair[0])} masks)")
+    predicted, true = (np.concatenate([pair[i] for pair in found.values()]) for i in (0, 1))
+    print(f"{'all':24} {spearman(predicted, true):6.3f}  ({len(true)} masks)")
+    picture = beside(args.results, QUALITY) / "scatter.png"
+    draw(picture, predicted, true)
+    print(f"drawn in {picture}")
+
+
+if __name__ == "__main__":
+    run(main)

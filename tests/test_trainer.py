@@ -1,0 +1,94 @@
+"""Training steps."""
+
+import pytest
+import torch
+
+from model import build_preset
+from model.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+def batch(seed=0, size=4):
+    generator = torch.Generator().manual_seed(seed)
+    masks = (torch.rand(size, 3, 1, 32, 32, generator=generator) > 0.5).float()
+    frames = torch.randn(size, 3, 3, 32, 32, generator=generator)
+    return {"frames": frames, "masks": masks, "labels": masks[:, :, 0].long(), "selector": torch.ones(size, 1)}
+
+
+def part(whole, start, stop):
+    return {name: value[start:stop] for name, value in whole.items()}
+
+
+def trainer(**options):
+    torch.manual_seed(0)
+    return Trainer(build_preset("small", backbone="resnet18"), CPU, lr=1e-3, **options)
+
+
+def state(of):
+    return {name: value.clone() for name, value in of.network.state_dict().items()}
+
+
+def changed(before, after):
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_a_batch_in_parts_gives_the_same_update():
+    whole, parts = trainer(), trainer()
+    losses = whole.step([batch()])[0]
+    in_parts = parts.step([part(batch(), 0, 2), part(batch(), 2, 4)])[0]
+    assert in_parts["total_loss"].item() == pytest.approx(losses["total_loss"].item(), rel=1e-4)
+    gradients = [torch.cat([p.grad.flatten() for p in t.parameters]) for t in (whole, parts)]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4 * gradients[0].abs().max().item())
+
+
+@pytest.mark.parametrize("amp", ["off", "bf16"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_loss_that_is_not_finite_changes_nothing_but_the_iteration(frozen, amp):
+    learner = trainer(frozen_statistics=frozen, amp=amp)
+    learner.step([batch()])
+    before = state(learner)
+    spoilt = batch(1)
+    spoilt["frames"][0, 1, 0, 3, 3] = torch.nan
+    _, _, updated = learner.step([spoilt])
+    assert not updated
+    assert changed(before, state(learner)) == set()
+    assert learner.iteration == learner.scheduler.last_epoch == 2
+    assert learner.step([batch(2)])[2]
+    assert changed(before, state(learner))
+
+
+def test_frozen_statistics_stay_and_learned_ones_move():
+    for frozen in (True, False):
+        learner = trainer(frozen_statistics=frozen)
+        before = state(learner)
+        learner.step([batch()])
+        moved = {name for name in changed(before, state(learner)) if "running" in name}
+        assert bool(moved) != frozen
+
+
+def test_parameters_that_need_no_gradient_keep_their_values():
+    torch.manual_seed(0)
+    network = build_preset("small", backbone="resnet18")
+    network.query_encoder.freeze("layer1")
+    learner = Trainer(network, CPU, lr=1e-3)
+    before = state(learner)
+    learner.step([batch()])
+    moved = changed(before, state(learner))
+    assert not any(name.startswith(("query_encoder.conv1", "query_encoder.layer1")) for name in moved)
+    assert any(name.startswith("query_encoder.layer2") for name in moved)
+
+
+def test_the_rate_falls_at_its_steps():
+    learner = trainer(steps=(1, 2), gamma=0.5)
+    rates = []
+    for seed in range(3):
+        rates.append(learner.rate)
+        learner.step([batch(seed)])
+    assert rates == pytest.approx([1e-3, 5e-4, 2.5e-4])
+
+
+def test_learning_lowers_the_loss():
+    learner = trainer(frozen_statistics=False)
+    losses = [learner.step([batch()])[0]["total_loss"].item() for _ in range(12)]
+    assert losses[-1] < 0.8 * losses[0]
