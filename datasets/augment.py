@@ -83,4 +83,4 @@ def video_views(size: Size, side: int, count: int, min_scale: float) -> list[Vie
 def _random_warp(side: int) -> np.ndarray | None:
     if torch.rand(()) >= WARP_PROBABILITY:
         return None
-    return pixel_map(*draw_control_points(side, side), side, side, spacing=8).numpy()
+    return pixel_map(*draw_control_points(side, side), side, side, spacing=4).numpy()

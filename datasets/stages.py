@@ -51,7 +51,7 @@ class StageData(Dataset):
             InputError: ten files in a row cannot be read.
         """
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(request.seed)
+            torch.default_generator.manual_seed(request.seed)
             rejected = []
             index = request.index
             while True:

@@ -180,7 +180,7 @@ def youtube_train(root: Path, max_skip: int, subset: set[str] | None = None, **o
 
     Args:
         root: folder that holds `train_480p/JPEGImages` and `train_480p/Annotations`.
-        max_skip: in frames of the video, as for `set_max_skip`.
+        max_skip: in frames of the video.
         subset: names of the videos to use; None takes all.
         options: further keywords of `VOSDataset`.
 
