@@ -19,7 +19,7 @@ def evaluation_parser(description: str | None, davis: Path) -> argparse.Argument
         davis: default of `--davis`.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("saves/QDMN.pth"), help="checkpoint (%(default)s)")
+    parser.add_argument("--model", type=Path, default=Path("saves/qdmn_small.pth"), help="checkpoint (%(default)s)")
     parser.add_argument("--davis", type=Path, default=davis, help="root of the dataset (%(default)s)")
     parser.add_argument("--output", type=Path, help="folder for the results (output/<set>)")
     parser.add_argument("--list", type=Path, metavar="FILE", help="names of the videos instead of the set's own list")
