@@ -1,6 +1,6 @@
 """Segment DAVIS 2017 val or test-dev from the masks of the first frames.
 
-    python eval_davis.py --model saves/QDMN.pth --davis data/DAVIS/2017 --output output/val --score
+    python eval_davis.py --model saves/qdmn_small.pth --davis data/DAVIS/2017 --output output/val --score
     python eval_davis.py --split testdev --use_km --zip
 
 Results are palette PNGs with the object ids of the first mask, one folder for each video. Finished videos are skipped.

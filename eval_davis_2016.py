@@ -1,6 +1,6 @@
 """Segment DAVIS 2016 val from the masks of the first frames.
 
-    python eval_davis_2016.py --model saves/QDMN.pth --davis data/DAVIS/2016 --output output/davis2016 --score
+    python eval_davis_2016.py --model saves/qdmn_small.pth --davis data/DAVIS/2016 --output output/davis2016 --score
 
 Results are grey PNGs, 0 background and 255 object, one folder for each video. Finished videos are skipped.
 """

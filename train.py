@@ -34,7 +34,8 @@ from util.evaluation import RunOptions, evaluate
 from util.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
 from util.incidents import Incidents
 from util.logger import TrainingLogger
-from util.run_folder import RunFolder, checkpoints_of
+from util.run_folder import ROOT as SAVES
+from util.run_folder import RunFolder, checkpoints_of, new_run_id
 from util.stop_signal import ignore_stop_signals
 
 
@@ -126,8 +127,8 @@ def build_folder(args: argparse.Namespace, process: Process, found: tuple[Path, 
     """Where the run writes: a new folder, or with --resume auto the one that it goes on in."""
     if args.id == "NULL":
         return None
-    folder = RunFolder(found[0].parent) if found and args.resume else RunFolder.new(args.id)
-    return RunFolder(folder.path.with_name(from_leader(process, folder.id)))
+    run_id = found[0].parent.name if found and args.resume else new_run_id(args.id)
+    return RunFolder(SAVES / from_leader(process, run_id))
 
 
 def build_validation(args: argparse.Namespace, process: Process, folder: RunFolder | None) -> Validate | None:
@@ -137,6 +138,21 @@ def build_validation(args: argparse.Namespace, process: Process, folder: RunFold
     dataset = DavisTestDataset.davis_2017(args.val_root, "val")
     options = RunOptions(folder.path / "validation", process.device, AUTOCAST[args.amp], overwrite=True, score=True)
     return lambda network: evaluate(dataset, options, lambda device: partial(InferenceCore, network)).jf_mean
+
+
+def build_loop(args: argparse.Namespace, process: Process, trainer: Trainer, folder: RunFolder | None) -> TrainingLoop:
+    """The loop with its reports."""
+    logger = TrainingLogger(
+        None if folder is None else Path("log") / folder.id,
+        process,
+        start=trainer.iteration,
+        total=args.iterations,
+        interval=args.log_interval,
+        batch=args.total_batch,
+    )
+    incidents = Incidents(folder, process.rank, max_unreadable=args.max_unreadable, max_not_finite=args.max_not_finite)
+    validate = build_validation(args, process, folder)
+    return TrainingLoop(trainer, process, folder, logger, incidents, vars(args), validate)
 
 
 def main() -> None:
@@ -160,22 +176,7 @@ def main() -> None:
         print(describe_run(args, process.world, trainer.iteration), flush=True)
         if folder is not None:
             folder.record(vars(args))
-    loop = TrainingLoop(
-        trainer,
-        process,
-        folder,
-        TrainingLogger(
-            None if folder is None else Path("log") / folder.id,
-            process,
-            start=trainer.iteration,
-            total=args.iterations,
-            interval=args.log_interval,
-            batch=args.total_batch,
-        ),
-        Incidents(folder, process.rank, max_unreadable=args.max_unreadable, max_not_finite=args.max_not_finite),
-        vars(args),
-        build_validation(args, process, folder),
-    )
+    loop = build_loop(args, process, trainer, folder)
     try:
         loop.run(loader)
     finally:

@@ -1,6 +1,5 @@
 """The training data of each stage (QDMN, ECCV 2022)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +20,26 @@ ATTEMPTS = 10
 
 @dataclass(frozen=True)
 class Part:
-    """A dataset, how often an epoch goes through it, and the largest frame skip of each (epoch, total epochs)."""
+    """A dataset in the data of a stage.
+
+    Attributes:
+        dataset: of pictures or videos.
+        repeats: how often an epoch goes through it.
+        skips: first arguments of `SkipSchedule`, for videos.
+        skip_limit: upper limit on the frame skips, in frames of the video.
+    """
 
     dataset: StaticDataset | VOSDataset
     repeats: int = 1
-    max_skip: Callable[[int, int], int] | None = None
+    skips: tuple | None = None
+    skip_limit: int | None = None
+
+    def sample(self, index: int, request: SampleRequest) -> Sample:
+        """A sample with the frame skips of the request's epoch."""
+        if self.skips is not None:
+            skip = SkipSchedule(*self.skips, request.epochs).at(request.epoch)
+            self.dataset.max_skip = skip if self.skip_limit is None else min(skip, self.skip_limit)
+        return self.dataset[index]
 
 
 class StageData(Dataset):
@@ -55,19 +69,14 @@ class StageData(Dataset):
             rejected = []
             index = request.index
             while True:
+                part, position = self._entries[index]
                 try:
-                    return {**self._sample(index, request), "rejected": rejected}
+                    return {**part.sample(position, request), "rejected": rejected}
                 except InputError as error:
                     rejected.append(str(error))
                     if len(rejected) == ATTEMPTS:
                         raise
                 index = int(torch.randint(len(self), ()))
-
-    def _sample(self, index: int, request: SampleRequest) -> Sample:
-        part, position = self._entries[index]
-        if part.max_skip is not None:
-            part.dataset.max_skip = part.max_skip(request.epoch, request.epochs)
-        return part.dataset[position]
 
 
 def stage_data(
@@ -106,23 +115,17 @@ def stage_data(
     common = {"image_size": image_size, "clip_length": clip_length, "render": render}
     if stage == 0:
         return StageData([Part(*found) for found in static_datasets(static_root, soft_masks=soft_masks, **common)])
-
-    def part(build: Callable[..., VOSDataset], root: Path, schedule: tuple, repeats: int, *subset: object) -> Part:
-        def limited(epoch: int, epochs: int) -> int:
-            skip = SkipSchedule(*schedule, epochs).at(epoch)
-            return skip if max_skip is None else min(skip, max_skip)
-
-        options = {"num_objects": num_objects, "distinct_frames": not repeat_frames, **common}
-        return Part(build(root, schedule[0], *subset, **options), repeats, limited)
-
+    options = {"num_objects": num_objects, "distinct_frames": not repeat_frames, **common}
     parts = []
     if stage == 1:
-        parts.append(part(bl30k_train, bl_root, STAGE1_SKIPS, 1))
+        bl30k = bl30k_train(bl_root, STAGE1_SKIPS[0], **options)
+        parts.append(Part(bl30k, 1, STAGE1_SKIPS, max_skip))
     if stage == 2 and str(davis_root) != "none":
-        parts.append(part(davis_train, davis_root, STAGE2_DAVIS_SKIPS, DAVIS_REPEATS))
+        davis = davis_train(davis_root, STAGE2_DAVIS_SKIPS[0], **options)
+        parts.append(Part(davis, DAVIS_REPEATS, STAGE2_DAVIS_SKIPS, max_skip))
     if stage == 2 and str(yv_root) != "none":
-        subset = None if yv_list is None else _read_list(yv_list)
-        parts.append(part(youtube_train, yv_root, STAGE2_YOUTUBE_SKIPS, 1, subset))
+        youtube = youtube_train(yv_root, STAGE2_YOUTUBE_SKIPS[0], yv_list and _read_list(yv_list), **options)
+        parts.append(Part(youtube, 1, STAGE2_YOUTUBE_SKIPS, max_skip))
     if not parts:
         raise InputError("stage 2 is left without data; give --davis_root or --yv_root")
     return StageData(parts)

@@ -72,3 +72,9 @@ class MemoryNetwork(nn.Module):
 def with_others(masks: Tensor) -> Tensor:
     """Masks (B,K,H,W) -> (B,K,2,H,W): each beside the sum of the other objects' masks."""
     return torch.stack([masks, masks.sum(1, keepdim=True) - masks], 2)
+
+
+def with_query(readout: Tensor, query: QueryFeatures) -> Tensor:
+    """Readout (B,K,Cv,h,w) -> (B*K,2Cv,h,w): each object's beside the frame's value."""
+    value = query.value.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
+    return torch.cat([readout, value], 2).flatten(0, 1)

@@ -19,5 +19,9 @@ class PriorGate(nn.Conv2d):
 
     def forward(self, feature: Tensor, prior: Tensor) -> Tensor:
         """Feature (B,C,h,w), prior (B,1,H,W) in [0, 1] -> gated feature (B,C,h,w)."""
+        return feature * torch.sigmoid(self.logits(feature, prior))
+
+    def logits(self, feature: Tensor, prior: Tensor) -> Tensor:
+        """The gate (B,1,h,w) before its sigmoid."""
         prior = F.interpolate(prior, size=feature.shape[-2:], mode="bilinear", align_corners=False)
-        return feature * torch.sigmoid(super().forward(torch.cat([feature, prior], 1)))
+        return super().forward(torch.cat([feature, prior], 1))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model.aspp import ASPP
 from model.blocks import MaskDecoder, ResidualBlock
-from model.memory_network import MemoryNetwork, QueryFeatures, with_others
+from model.memory_network import MemoryNetwork, QueryFeatures, with_others, with_query
 from model.memory_read import MemoryEntry
 from model.prior import PriorGate
 from model.quality import QualityScorer
@@ -80,10 +80,8 @@ class SmallQDMN(MemoryNetwork):
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
         """See `MemoryNetwork`."""
-        batch, objects = readout.shape[:2]
-        value = query.value.unsqueeze(1).expand(-1, objects, -1, -1, -1)
-        feature = self.aspp(torch.cat([readout, value], 2).flatten(0, 1))
-        return self.decoder(feature, query.f8, query.f4).squeeze(1).unflatten(0, (batch, objects))
+        feature = self.aspp(with_query(readout, query))
+        return self.decoder(feature, query.f8, query.f4).squeeze(1).unflatten(0, readout.shape[:2])
 
 
 class UnitKey(nn.Module):

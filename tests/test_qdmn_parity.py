@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from model.aggregate import soft_aggregate
 from model.memory_read import Memory, MemoryReader, stack_entries
@@ -59,8 +58,7 @@ def test_training_forward_equals_the_published_network(form, network):
     f4, f8, f16 = net.query_encoder(rgb[1:2])
     for name, feature in (("f4", f4), ("f8", f8), ("f16", f16)):
         assert_close(spread(feature), expected[name])
-    small = F.interpolate(prior, size=grid, mode="bilinear", align_corners=False)
-    assert_close(spread(net.prior_gate(torch.cat([f16, small], 1))), expected["gate_logit"])
+    assert_close(spread(net.prior_gate.logits(f16, prior)), expected["gate_logit"])
 
     query = net.encode_query(rgb[1:2], prior)
     memory = stack_entries([first])

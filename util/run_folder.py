@@ -15,17 +15,12 @@ class RunFolder:
     """Folder of a run, with its checkpoints and its arguments.
 
     Args:
-        path: `saves/<stamp>_<name>`; see `new` and `checkpoints_of`.
+        path: `saves/<stamp>_<name>`; see `new_run_id` and `checkpoints_of`.
     """
 
     def __init__(self, path: Path) -> None:
         self.id = path.name
         self.path = make_output_folder(path)
-
-    @classmethod
-    def new(cls, name: str, root: Path = ROOT) -> "RunFolder":
-        """The folder of a run that begins now, under the name that the user gives it."""
-        return cls(root / f"{datetime.now():%b%d_%H.%M.%S}_{name}")
 
     @property
     def checkpoint(self) -> Path:
@@ -65,6 +60,11 @@ class RunFolder:
         content = {"command": sys.argv, "arguments": arguments, "code": code_state()}
         with atomic_path(self.path / f"{self.id}_arguments.json") as temporary:
             temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def new_run_id(name: str) -> str:
+    """What a run that begins now is called: `<stamp>_<name>`."""
+    return f"{datetime.now():%b%d_%H.%M.%S}_{name}"
 
 
 def checkpoints_of(name: str, root: Path = ROOT) -> list[Path]:
