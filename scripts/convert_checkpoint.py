@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model.checkpoint import Checkpoint, load_network, save_checkpoint, save_published
 from util.errors import InputError, run
+from util.files import make_output_folder
 
 
 def main() -> None:
@@ -28,6 +29,7 @@ def main() -> None:
     form.add_argument("--half", action="store_true", help="our form with filters in half precision")
     form.add_argument("--published", action="store_true", help="a bare state dict with the published names")
     args = parser.parse_args()
+    make_output_folder(args.output.absolute().parent)
     network = load_network(args.model, torch.device("cpu"))
     if args.published:
         if network.arch != "qdmn":
