@@ -24,6 +24,11 @@ class Process:
         return self.rank == 0
 
     @property
+    def meeting_place(self) -> torch.device:
+        """Where tensors must lie to be exchanged: NCCL takes those of the GPU, gloo those of the CPU."""
+        return self.device if self.device.type == "cuda" else torch.device("cpu")
+
+    @property
     def distributed(self) -> bool:
         """Whether there are other processes."""
         return self.world > 1
@@ -53,7 +58,7 @@ def in_any(process: Process, flag: bool) -> bool:
     """Whether the flag is set in any process; all must ask at the same time."""
     if not process.distributed:
         return flag
-    count = torch.tensor(float(flag), device=process.device)
+    count = torch.tensor(float(flag), device=process.meeting_place)
     dist.all_reduce(count)
     return bool(count > 0)
 
@@ -61,6 +66,7 @@ def in_any(process: Process, flag: bool) -> bool:
 def mean_over(process: Process, values: Tensor) -> Tensor:
     """Mean of a tensor over the processes; all must ask at the same time."""
     if process.distributed:
+        values = values.to(process.meeting_place, copy=True)
         dist.all_reduce(values)
     return values / process.world
 
@@ -69,7 +75,7 @@ def from_leader(process: Process, value: str) -> str:
     """The leading process's value; all must ask at the same time."""
     box = [value]
     if process.distributed:
-        dist.broadcast_object_list(box, device=process.device)
+        dist.broadcast_object_list(box, device=process.meeting_place)
     return box[0]
 
 
