@@ -40,9 +40,8 @@ def drop_void(masks: list[np.ndarray]) -> list[np.ndarray]:
 
     255 is void beside other ids (palette masks); where no other id occurs (0/255 masks) it is the object.
     """
-    if not set(np.unique(np.stack(masks)).tolist()) - {0, VOID}:
-        return masks
-    return [np.where(mask == VOID, 0, mask).astype(np.uint8) for mask in masks]
+    is_palette = any(((mask > 0) & (mask < VOID)).any() for mask in masks)
+    return [np.where(mask == VOID, np.uint8(0), mask) for mask in masks] if is_palette else masks
 
 
 @lru_cache(maxsize=4096)

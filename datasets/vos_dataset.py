@@ -138,7 +138,7 @@ class VOSDataset(Dataset):
         return frames, views, torch.from_numpy(np.stack(ids))
 
     def _candidates(self, ids: Tensor) -> list[int]:
-        labels = [label for label in torch.unique(ids[0]).tolist() if label != 0]
+        labels = torch.bincount(ids[0].flatten(), minlength=2)[1:].nonzero().flatten().add(1).tolist()
         return [label for label in labels if not self.drop_tiny or _worth_tracking(ids, label)]
 
 
