@@ -140,7 +140,9 @@ def build_validation(args: argparse.Namespace, process: Process, folder: RunFold
     return lambda network: evaluate(dataset, options, lambda device: partial(InferenceCore, network)).jf_mean
 
 
-def build_loop(args: argparse.Namespace, process: Process, trainer: Trainer, folder: RunFolder | None) -> TrainingLoop:
+def build_loop(
+    args: argparse.Namespace, process: Process, trainer: Trainer, folder: RunFolder | None, best_score: float
+) -> TrainingLoop:
     """The loop with its reports."""
     logger = TrainingLogger(
         None if folder is None else Path("log") / folder.id,
@@ -152,7 +154,7 @@ def build_loop(args: argparse.Namespace, process: Process, trainer: Trainer, fol
     )
     incidents = Incidents(folder, process.rank, max_unreadable=args.max_unreadable, max_not_finite=args.max_not_finite)
     validate = build_validation(args, process, folder)
-    return TrainingLoop(trainer, process, folder, logger, incidents, vars(args), validate)
+    return TrainingLoop(trainer, process, folder, logger, incidents, vars(args), validate, best_score)
 
 
 def main() -> None:
@@ -176,7 +178,7 @@ def main() -> None:
         print(describe_run(args, process.world, trainer.iteration), flush=True)
         if folder is not None:
             folder.record(vars(args))
-    loop = build_loop(args, process, trainer, folder)
+    loop = build_loop(args, process, trainer, folder, found[1].best_score if found else -1.0)
     try:
         loop.run(loader)
     finally:

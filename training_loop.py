@@ -32,6 +32,7 @@ class TrainingLoop:
         logger, incidents: where losses and bad samples are reported.
         arguments: the command line, kept in checkpoints.
         validate: scores a network; called in the leading process only.
+        best_score: of the validations before; only a better one replaces the best weights.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class TrainingLoop:
         incidents: Incidents,
         arguments: Mapping[str, Any],
         validate: Validate | None = None,
+        best_score: float = -1.0,
     ) -> None:
         self.trainer = trainer
         self.process = process
@@ -51,7 +53,7 @@ class TrainingLoop:
         self.incidents = incidents
         self.arguments = {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()}
         self.validate = validate
-        self.best_score = -1.0
+        self.best_score = best_score
 
     def run(self, loader: DataLoader) -> None:
         """Train to the last iteration, or until a signal asks to stop.
@@ -121,8 +123,8 @@ class TrainingLoop:
             save_checkpoint(self.folder.checkpoint, checkpoint, previous=self.folder.previous)
 
     def _weights(self) -> Checkpoint:
-        full = self.trainer.checkpoint({})
-        return Checkpoint(full.arch, full.options, full.network, iteration=full.iteration)
+        network = self.trainer.network
+        return Checkpoint(network.arch, network.options, network.state_dict(), iteration=self.trainer.iteration)
 
     def _resume_hint(self) -> str:
         if self.folder is None:

@@ -21,7 +21,7 @@ SHARPNESS = 12.0
 
 
 class SmallQDMN(MemoryNetwork):
-    """QDMN with a shared image encoder; 12.4 M parameters with a resnet50 trunk.
+    """QDMN with a shared image encoder; 11.9 M parameters with a resnet50 trunk.
 
     Args:
         backbone: see `ResNetEncoder`.

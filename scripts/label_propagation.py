@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from datasets.davis_test_dataset import DavisTestDataset
 from inference_core import FrameReport
 from model.pretrained import load_imagenet_encoders
+from model.resnet import STAGES as BACKBONES
 from model.resnet import ResNetEncoder
 from util.device import AUTOCAST, choose_device
 from util.errors import run
@@ -87,7 +88,7 @@ def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="ImageNet weights; by default torchvision's, downloaded")
-    parser.add_argument("--backbone", choices=("resnet18", "resnet50", "resnet50_v1"), default="resnet50")
+    parser.add_argument("--backbone", choices=BACKBONES, default="resnet50")
     parser.add_argument("--davis", type=Path, default=Path("data/DAVIS/2016"), help="DAVIS 2016 (%(default)s)")
     parser.add_argument("--videos", nargs="+", default=[], metavar="NAME", help="only these videos")
     parser.add_argument("--output", type=Path, required=True, help="folder for the masks")

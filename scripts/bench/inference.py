@@ -9,8 +9,9 @@ import torch
 import torchvision
 
 from inference_core import InferenceCore
-from model import build_preset
+from model import PRESETS, build_preset
 from model.memory_read import MemoryEntry
+from model.resnet import STAGES as BACKBONES
 from scripts.bench.timing import PartClock, measure
 from util.device import AUTOCAST, autocast, choose_device, peak_memory_mb
 
@@ -85,8 +86,8 @@ def run(args: argparse.Namespace) -> None:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py inference`."""
-    command.add_argument("--preset", choices=("published", "small"), default="published")
-    command.add_argument("--backbone", choices=("resnet18", "resnet50", "resnet50_v1"), default="resnet50")
+    command.add_argument("--preset", choices=PRESETS, default="published")
+    command.add_argument("--backbone", choices=BACKBONES, default="resnet50")
     command.add_argument("--objects", type=int, nargs="+", default=[1, 3])
     command.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=[480, 854])
     command.add_argument("--memory_frames", type=int, default=20)

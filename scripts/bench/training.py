@@ -6,7 +6,8 @@ import statistics
 import torch
 
 from datasets.clips import to_device
-from model import build_preset
+from model import PRESETS, build_preset
+from model.resnet import STAGES as BACKBONES
 from model.trainer import Trainer
 from scripts.bench.timing import PartClock, measure
 from util.device import choose_device, peak_memory_mb
@@ -16,8 +17,8 @@ PARTS = {"forward": "clip", "loss": "losses", "update": "_update"}
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py train`."""
-    command.add_argument("--preset", choices=("published", "small"), default="published")
-    command.add_argument("--backbone", choices=("resnet18", "resnet50", "resnet50_v1"), default="resnet50")
+    command.add_argument("--preset", choices=PRESETS, default="published")
+    command.add_argument("--backbone", choices=BACKBONES, default="resnet50")
     command.add_argument("--freeze", choices=("layer1", "layer2", "layer3"))
     command.add_argument("--image_size", type=int, default=384)
     command.add_argument("--batch_size", type=int, default=4)
