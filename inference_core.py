@@ -1,14 +1,18 @@
 """Streaming segmentation when every object is given on the first annotated frame (DAVIS)."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.aggregate import soft_aggregate
-from model.memory_bank import BankEvent, MemoryBank
-from model.memory_read import MemoryReader
-from util.tensors import pad_to_multiple, unpad
+from model.chunking import ObjectChunks
+from model.memory_network import MemoryNetwork, QueryFeatures, sum_of_others
+from model.memory_read import MemoryEntry, MemoryReader
+from model.object_memory import BankReport, ObjectMemory, concatenate
+from util.tensors import Padding, pad_to_multiple, unpad
 
 
 @dataclass(frozen=True)
@@ -17,64 +21,75 @@ class FrameReport:
 
     Attributes:
         frame: its index in the stream, from 0.
+        objects: ids of the objects, in the order of the rows of the probabilities.
         quality: predicted mask IoU of each object; empty when the network has no scorer.
-        relative_quality: mean quality relative to the annotated frame's, or None.
-        stored: `permanent`, `dynamic` or `temporary`.
-        evicted: index of the frame that left the memory for this one, or None.
-        memory_frames: indices of the frames in memory afterwards, in the order of storing.
+        banks: what happened to the memory of all objects, in their order.
     """
 
     frame: int
+    objects: tuple[int, ...]
     quality: tuple[float, ...]
-    relative_quality: float | None
-    stored: str
-    evicted: int | None
-    memory_frames: tuple[int, ...]
+    banks: tuple[BankReport, ...]
+
+
+class Pending(NamedTuple):
+    """A frame between segmenting and remembering it: padded image, query features if any, padding."""
+
+    image: Tensor
+    query: QueryFeatures | None
+    padding: Padding
 
 
 class InferenceCore:
-    """Segments a video frame by frame; keeps the memory bank and the previous mask, nothing else of the past.
+    """Segments a video frame by frame; keeps the memory and the previous masks, nothing else of the past.
 
     Args:
-        network: a network with `encode_query`, `encode_memory` and `segment`, in evaluation mode.
-        top_k, km_sigma: see `MemoryReader`.
-        mem_every, capacity, quality_threshold, policy, compat: see `MemoryBank`.
+        network: a network of the STM family in evaluation mode.
+        top_k, km_sigma, max_elements: see `MemoryReader`.
+        object_chunk: most objects that are decoded or memorised at a time; None takes all.
+        memory: gate, capacity, annotations, mem_every, quality_threshold, policy, compat: see `ObjectMemory`.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
 
     def __init__(
         self,
-        network: nn.Module,
+        network: MemoryNetwork,
         *,
         top_k: int | None = 50,
         km_sigma: float | None = None,
-        mem_every: int = 5,
-        capacity: int = 20,
-        quality_threshold: float = 0.8,
-        policy: str = "quality",
-        compat: bool = False,
+        object_chunk: int | None = None,
+        max_elements: int = 1 << 24,
+        **memory: Any,
     ) -> None:
         self.network = network
-        self.reader = MemoryReader(top_k=top_k, km_sigma=km_sigma)
-        self.bank = MemoryBank(
-            capacity=capacity,
-            mem_every=mem_every,
-            quality_threshold=quality_threshold,
-            policy=policy,
-            compat=compat,
-        )
+        self.reader = MemoryReader(top_k=top_k, km_sigma=km_sigma, max_elements=max_elements)
+        self.memory = self._new_memory(**memory)
         self.report: FrameReport | None = None
+        self._chunks = ObjectChunks(self.reader, object_chunk)
         self._frame = -1
-        self._masks: Tensor | None = None
+        self._previous: Tensor | None = None
         self._size: torch.Size | None = None
+        self._pending: Pending | None = None
 
-    @torch.inference_mode()
-    def step(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+    @staticmethod
+    def _new_memory(**options: Any) -> ObjectMemory:
+        return ObjectMemory(**options)
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Ids of the objects in the order of the rows of the probabilities, behind the background."""
+        return self.memory.objects
+
+    def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
         """Segment the next frame.
 
         Args:
             image: (3,H,W), normalised, on the network's device.
             mask: (K,H,W) in [0, 1], the annotation of all objects; needed on the first frame. On a later frame
                 it replaces the prediction and becomes permanent memory.
+            objects: ids of the rows of the mask; by default those of the stream, or else 1..K.
 
         Returns:
             Probabilities (K+1,H,W), float32; row 0 is the background. They sum to one.
@@ -82,39 +97,130 @@ class InferenceCore:
         Raises:
             ValueError: no mask has been given yet, or the frame or the mask does not fit the stream.
         """
-        self._check(image, mask)
-        self._size = image.shape[-2:]
-        self._frame += 1
-        image, padding = pad_to_multiple(image.unsqueeze(0))
-        query = None
-        if mask is None:
-            query = self.network.encode_query(image, self._masks.amax(1, keepdim=True))
-            masks = self.network.segment(query, self.bank.memory, self.reader).float().sigmoid()
-        else:
-            masks = pad_to_multiple(mask.unsqueeze(0).to(image))[0]
-        probabilities = soft_aggregate(masks).softmax(1)
-        self._masks = probabilities[:, 1:]
-        entry = self.network.encode_memory(image, self._masks, query)
-        event = (self.bank.remember if mask is None else self.bank.annotate)(self._frame, entry)
-        self.report = self._describe(entry.quality, event)
-        return unpad(probabilities[0], padding)
+        ids = self.check(image, mask, objects)
+        return self.commit(self.predict(image, ids), mask, ids)
 
-    def _describe(self, quality: Tensor | None, event: BankEvent) -> FrameReport:
-        scores = () if quality is None else tuple(quality[0].tolist())
-        return FrameReport(self._frame, scores, event.relative_quality, event.stored, event.evicted, self.bank.frames)
+    def stream(self, images: Iterable[Tensor], masks: Mapping[int, Tensor]) -> Iterator[Tensor]:
+        """Segment frames as they come: `step` for each, with the mask of a frame that has one."""
+        for index, image in enumerate(images):
+            yield self.step(image, masks.get(index))
 
-    def _check(self, image: Tensor, mask: Tensor | None) -> None:
+    def check(self, image: Tensor, mask: Tensor | None, objects: Sequence[int] | None) -> tuple[int, ...]:
+        """Ids of the rows of a mask; raises as `step` does, and changes nothing."""
         if self._size not in (None, image.shape[-2:]):
             raise ValueError(f"frame is {tuple(image.shape[-2:])}; the stream began with {tuple(self._size)}")
         if mask is None:
-            if self._masks is None:
-                raise ValueError("the first frame needs a mask")
-            return
-        if mask.ndim != 3 or mask.shape[0] == 0:
-            raise ValueError(f"mask has shape {tuple(mask.shape)}; expected (objects, height, width)")
-        if mask.shape[-2:] != image.shape[-2:]:
-            raise ValueError(f"mask {tuple(mask.shape[-2:])} and frame {tuple(image.shape[-2:])} differ in size")
-        if mask.min() < 0 or mask.max() > 1:
-            raise ValueError("mask values must lie in [0, 1]")
-        if self._masks is not None and mask.shape[0] != self._masks.shape[1]:
-            raise ValueError(f"mask has {mask.shape[0]} objects; the stream began with {self._masks.shape[1]}")
+            self._check_begun()
+            return ()
+        _check_mask(mask, image)
+        ids = tuple(objects or self.objects or range(1, len(mask) + 1))
+        self._check_objects(len(mask), ids)
+        return ids
+
+    @torch.inference_mode()
+    def predict(self, image: Tensor, given: Sequence[int] = ()) -> Tensor:
+        """First half of `step`: each known object's mask by itself, in [0, 1]: (1,K,H',W') with padding.
+
+        Args:
+            image: (3,H,W), normalised.
+            given: ids whose masks are given; if all are, nothing is segmented and the masks are zeros.
+        """
+        self._size = image.shape[-2:]
+        padded, padding = pad_to_multiple(image.unsqueeze(0))
+        query = None
+        if set(self.objects) <= set(given):
+            masks = padded.new_zeros(1, len(self.objects), *padded.shape[-2:])
+        else:
+            query = self.network.encode_query(padded, self._prior())
+            masks = self._segment(query).float().sigmoid()
+        self._pending = Pending(padded, query, padding)
+        return masks
+
+    @torch.inference_mode()
+    def commit(self, masks: Tensor, mask: Tensor | None = None, ids: Sequence[int] = ()) -> Tensor:
+        """Second half of `step`: put given masks in, remember the frame, report.
+
+        Args:
+            masks: (1,K,H',W') as from `predict`.
+            mask: (J,H,W), the masks that are given.
+            ids: their objects; new ones get rows at the end.
+
+        Returns:
+            Probabilities as from `step`.
+        """
+        image, query, padding = self._pending
+        self._pending = None
+        self._frame += 1
+        if mask is not None:
+            masks = self._compose(masks, pad_to_multiple(mask.unsqueeze(0).to(image))[0], ids)
+            self.memory.add([k for k in ids if k not in self.objects])
+        self._previous = soft_aggregate(masks).softmax(1)
+        self._remember(image, query, ids)
+        return unpad(self._previous[0], padding)
+
+    def _prior(self) -> Tensor:
+        """Where any object was on the previous frame, (1,1,H',W')."""
+        return self._previous[:, 1:].amax(1, keepdim=True)
+
+    def _segment(self, query: QueryFeatures) -> Tensor:
+        def segment(start: int, stop: int) -> Tensor:
+            return self.network.segment(query, self.memory.memories(start, stop), self.reader)
+
+        return torch.cat(self._chunks.map(segment, len(self.objects)), 1)
+
+    def _compose(self, masks: Tensor, given: Tensor, ids: Sequence[int]) -> Tensor:
+        return compose(masks, given, [self.objects.index(k) if k in self.objects else None for k in ids])
+
+    def _remember(self, image: Tensor, query: QueryFeatures | None, annotated: Sequence[int]) -> None:
+        masks = self._previous[:, 1:]
+        others = sum_of_others(masks)
+
+        def encode(start: int, stop: int) -> MemoryEntry:
+            return self.network.encode_memory(image, masks[:, start:stop], query, others[:, start:stop])
+
+        quality, banks = (), ()
+        if self.objects:
+            entry = concatenate(self._chunks.map(encode, len(self.objects)))
+            quality = () if entry.quality is None else tuple(entry.quality[0].tolist())
+            banks = self.memory.update(self._frame, entry, annotated)
+        self.report = FrameReport(self._frame, self.objects, quality, banks)
+
+    def _check_begun(self) -> None:
+        if not self.objects:
+            raise ValueError("the first frame needs a mask")
+
+    def _check_objects(self, rows: int, ids: Sequence[int]) -> None:
+        """The mask must have one row for each object of the stream."""
+        known = self.objects
+        if rows != len(ids):
+            raise ValueError(f"mask has {rows} objects; the stream began with {len(ids)}")
+        if known and ids != known:
+            raise ValueError(f"mask has the objects {ids}; the stream began with {known}")
+
+
+def compose(masks: Tensor, given: Tensor, rows: Sequence[int | None]) -> Tensor:
+    """Put given masks into predicted ones; elsewhere a given mask pushes the others back.
+
+    Args:
+        masks: (B,K,H,W) in [0, 1].
+        given: (B,J,H,W) in [0, 1].
+        rows: the row of each given mask; None for a new one, which is put behind the others.
+
+    Returns:
+        (B,K+new,H,W).
+    """
+    composed = masks * (1 - given.amax(1, keepdim=True))
+    for j, row in enumerate(rows):
+        if row is not None:
+            composed[:, row] = given[:, j]
+    new = [j for j, row in enumerate(rows) if row is None]
+    return torch.cat([composed, given[:, new]], 1) if new else composed
+
+
+def _check_mask(mask: Tensor, image: Tensor) -> None:
+    if mask.ndim != 3 or mask.shape[0] == 0:
+        raise ValueError(f"mask has shape {tuple(mask.shape)}; expected (objects, height, width)")
+    if mask.shape[-2:] != image.shape[-2:]:
+        raise ValueError(f"mask {tuple(mask.shape[-2:])} and frame {tuple(image.shape[-2:])} differ in size")
+    if mask.min() < 0 or mask.max() > 1:
+        raise ValueError("mask values must lie in [0, 1]")

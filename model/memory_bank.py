@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from torch import Tensor
-
 from model.memory_read import Memory, MemoryEntry
+from model.slot_buffers import SlotBuffers
 
 POLICIES = ("quality", "latest", "every")
 
@@ -19,11 +19,13 @@ class BankEvent(NamedTuple):
         stored: the kind of slot that the frame went to.
         evicted: the frame whose slot was given up for it, or None.
         relative_quality: its quality relative to the annotated frame's; None without a scorer.
+        rejected: whether it was due for admission, but of too low a quality.
     """
 
     stored: Literal["permanent", "dynamic", "temporary"]
     evicted: int | None
     relative_quality: float | None
+    rejected: bool = False
 
 
 @dataclass
@@ -36,60 +38,32 @@ class Slot:
 
 
 class Rank(NamedTuple):
-    """What eviction knows of a dynamic slot: its number in the order of storing, and its relative quality."""
+    """What eviction knows of a dynamic slot: its number in the order of storing, and its quality."""
 
     number: int
     quality: float
 
 
-class SlotBuffers:
-    """Keys and values of all slots in two preallocated tensors, written in place."""
-
-    def __init__(self, slots: int) -> None:
-        self._slots = slots
-        self._key: Tensor | None = None
-        self._value: Tensor | None = None
-
-    def write(self, index: int, entry: MemoryEntry) -> None:
-        """Write an entry into a slot; the buffers double when the slot lies behind their end."""
-        self._positions = entry.key.shape[2]
-        if self._key is None or index >= self._slots:
-            self._slots = self._slots if self._key is None else 2 * self._slots
-            self._key, self._value = self._grown(self._key, entry.key), self._grown(self._value, entry.value)
-        at = slice(index * self._positions, (index + 1) * self._positions)
-        self._key[:, :, at] = entry.key
-        self._value[:, :, at] = entry.value
-
-    def _grown(self, old: Tensor | None, like: Tensor) -> Tensor:
-        batch, objects, positions, channels = like.shape
-        new = like.new_empty(batch, objects, self._slots * positions, channels)
-        if old is not None:
-            new[:, :, : old.shape[2]] = old
-        return new
-
-    def view(self, slots: int) -> Memory:
-        """The first `slots` slots, without a copy."""
-        end = slots * self._positions
-        return Memory(self._key[:, :, :end], self._value[:, :, :end])
-
-
 class MemoryBank:
     """Memory of a group of objects that were first annotated on the same frame.
 
-    Every annotated frame keeps a permanent slot. The latest frame is always there, in a temporary slot unless
-    it was admitted. A frame is admitted to a dynamic slot when `mem_every` frames have passed since the last
-    admission and the policy accepts it; a rejected frame's successor is asked again.
+    An annotated frame gets a permanent slot: the first one for good, of the others the latest stay. The latest frame
+    is always there, in a temporary slot unless it was admitted. A frame is admitted to a dynamic slot when
+    `mem_every` frames have passed since the last admission and the policy accepts it; a rejected frame's successor
+    is asked again.
 
     Args:
         capacity: number of dynamic slots.
+        annotations: number of permanent slots.
         mem_every: interval of admission, in frames.
         quality_threshold: least quality relative to the annotated frame's. QDMN uses 0.8 for DAVIS.
         policy: `quality` admits by relative quality and evicts the lowest quality + temporal consistency (QDMN);
             `latest` admits every candidate and evicts the oldest; `every` evicts none, so memory grows with the
             video (STM, ICCV 2019).
         compat: do as the published QDMN code does. It holds one dynamic slot more; it evicts the slot before
-            the chosen one, in the end the annotated frame itself; and it stores nothing when all scores of the
-            annotated frame are 0.
+            the chosen one, in the end the annotated frame itself; it stores nothing when all scores of the
+            annotated frame are 0; an annotation makes it forget which slots are dynamic, so that it evicts the
+            oldest slots afterwards and memory grows with the number of annotations.
 
     Raises:
         ValueError: an argument is out of range.
@@ -99,6 +73,7 @@ class MemoryBank:
         self,
         *,
         capacity: int = 20,
+        annotations: int = 10,
         mem_every: int = 5,
         quality_threshold: float = 0.8,
         policy: str = "quality",
@@ -106,9 +81,11 @@ class MemoryBank:
     ) -> None:
         if policy not in POLICIES:
             raise ValueError(f"memory policy is {policy!r}; choose one of {', '.join(POLICIES)}")
-        if capacity < 1 or mem_every < 1:
-            raise ValueError(f"memory capacity ({capacity}) and interval ({mem_every}) must be at least 1")
+        if min(capacity, annotations, mem_every) < 1:
+            sizes = f"capacity ({capacity}), annotations ({annotations}) and interval ({mem_every})"
+            raise ValueError(f"memory {sizes} must be at least 1")
         self.capacity = capacity + 1 if compat else capacity
+        self.annotations = annotations
         self.mem_every = mem_every
         self.quality_threshold = quality_threshold
         self.policy = policy
@@ -119,7 +96,7 @@ class MemoryBank:
         self._temporary: int | None = None
         self._stored = 0
         self._last_stored = 0
-        self._reference: list[float] | None = None
+        self.reference: tuple[float, ...] | None = None
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -140,44 +117,72 @@ class MemoryBank:
         """
         if entry.quality is None and self.policy == "quality":
             raise ValueError("policy 'quality' needs a network with a quality scorer; choose 'latest'")
-        self._reference = None if entry.quality is None else entry.quality[0].tolist()
+        self.reference = None if entry.quality is None else tuple(entry.quality[0].tolist())
         self._last_stored = frame
-        self._append(frame, entry, len(self._slots), permanent=True)
-        return BankEvent("permanent", None, None if self._reference is None else 1.0)
+        permanent = [slot for slot in self._slots if slot.permanent]
+        evicted = None
+        if self.compat:
+            self._ranks.clear()
+            self._stored = 0
+        elif len(permanent) >= self.annotations:
+            evicted = self._give_up(permanent[-1] if self.annotations == 1 else permanent[1])
+        self._append(frame, entry, evicted, permanent=True)
+        quality = None if self.reference is None else 1.0
+        return BankEvent("permanent", None if evicted is None else evicted.frame, quality)
 
-    def remember(self, frame: int, entry: MemoryEntry) -> BankEvent:
+    def remember(
+        self, frame: int, entry: MemoryEntry, *, quality: float | None = None, rank: float | None = None
+    ) -> BankEvent:
         """Put a predicted frame into a dynamic slot if it is admitted, else into the temporary one.
+
+        Args:
+            frame, entry: what is remembered.
+            quality: relative quality that decides on admission; by default that of the bank's own objects.
+            rank: quality by which the frame is compared with others for eviction; by default the same.
 
         Raises:
             ValueError: no frame has been annotated yet.
         """
         if not self._slots:
             raise ValueError("the first frame of a memory must be annotated")
-        quality = self._relative_quality(entry)
-        if not self._admits(frame, quality):
+        quality = self._own_quality(entry) if quality is None else quality
+        due = frame - self._last_stored >= self.mem_every
+        rejected = due and self.policy == "quality" and not quality > self.quality_threshold
+        if rejected or not due:
             self._temporary = frame
             self._buffers.write(len(self._slots), entry)
-            return BankEvent("temporary", None, quality)
+            return BankEvent("temporary", None, quality, rejected)
         self._stored += 1
         evicted = self._evict() if self.policy != "every" and len(self._ranks) >= self.capacity else None
-        self._ranks.append(Rank(self._stored, 1.0 if quality is None else quality))
+        rank = quality if rank is None else rank
+        self._ranks.append(Rank(self._stored, 1.0 if rank is None else rank))
         self._last_stored = frame
-        self._append(frame, entry, len(self._slots) if evicted is None else evicted.index, permanent=False)
+        self._append(frame, entry, evicted, permanent=False)
         return BankEvent("dynamic", None if evicted is None else evicted.frame, quality)
 
-    def _append(self, frame: int, entry: MemoryEntry, index: int, *, permanent: bool) -> None:
+    def select(self, objects: Sequence[int]) -> "MemoryBank":
+        """A bank with the same history that holds some of the objects, named by their rows."""
+        chosen = copy(self)
+        chosen._buffers = self._buffers.select(objects)
+        chosen._slots, chosen._ranks = list(self._slots), list(self._ranks)
+        if self.reference is not None:
+            chosen.reference = tuple(self.reference[k] for k in objects)
+        return chosen
+
+    def _append(self, frame: int, entry: MemoryEntry, replaced: Slot | None, *, permanent: bool) -> None:
         self._temporary = None
+        index = len(self._slots) if replaced is None else replaced.index
         self._slots.append(Slot(frame, index, permanent))
         self._buffers.write(index, entry)
 
-    def _relative_quality(self, entry: MemoryEntry) -> float | None:
-        if entry.quality is None or self._reference is None:
+    def _own_quality(self, entry: MemoryEntry) -> float | None:
+        if entry.quality is None or self.reference is None:
             return None
-        return relative_quality(entry.quality[0].tolist(), self._reference, compat=self.compat)
+        return relative_quality(entry.quality[0].tolist(), self.reference, compat=self.compat)
 
-    def _admits(self, frame: int, quality: float | None) -> bool:
-        due = frame - self._last_stored >= self.mem_every
-        return due and (self.policy != "quality" or quality > self.quality_threshold)
+    def _give_up(self, slot: Slot) -> Slot:
+        self._slots.remove(slot)
+        return slot
 
     def _evict(self) -> Slot:
         position = 0
@@ -186,8 +191,7 @@ class MemoryBank:
         del self._ranks[position]
         off_by_one = self.compat and self.policy == "quality"
         dynamic = [slot for slot in self._slots if off_by_one or not slot.permanent]
-        self._slots.remove(dynamic[position])
-        return dynamic[position]
+        return self._give_up(dynamic[position])
 
     def _rank_value(self, rank: Rank) -> float:
         """Quality + temporal consistency exp(-distance), the distance counted in stored frames."""

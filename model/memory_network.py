@@ -39,13 +39,16 @@ class MemoryNetwork(nn.Module):
         """
         raise NotImplementedError
 
-    def encode_memory(self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None) -> MemoryEntry:
+    def encode_memory(
+        self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
+    ) -> MemoryEntry:
         """Encode a frame with its masks and score the masks.
 
         Args:
             image: (B,3,H,W), normalised.
             masks: (B,K,H,W) object probabilities in [0, 1], used as they are.
             query: what `encode_query` made of this image, where it has run; some networks share it.
+            others: (B,K,H,W) for each object the sum of all other masks; needed when `masks` are not all of them.
         """
         raise NotImplementedError
 
@@ -69,9 +72,14 @@ class MemoryNetwork(nn.Module):
         return self.decode(query, self.read(query, memory, reader))
 
 
-def with_others(masks: Tensor) -> Tensor:
-    """Masks (B,K,H,W) -> (B,K,2,H,W): each beside the sum of the other objects' masks."""
-    return torch.stack([masks, masks.sum(1, keepdim=True) - masks], 2)
+def sum_of_others(masks: Tensor) -> Tensor:
+    """Masks (B,K,H,W) -> for each object the sum of the other objects' masks, (B,K,H,W)."""
+    return masks.sum(1, keepdim=True) - masks
+
+
+def with_others(masks: Tensor, others: Tensor | None = None) -> Tensor:
+    """Masks (B,K,H,W) -> (B,K,2,H,W): each beside the sum of the other objects' masks, where given `others`."""
+    return torch.stack([masks, sum_of_others(masks) if others is None else others], 2)
 
 
 def with_query(readout: Tensor, query: QueryFeatures) -> Tensor:

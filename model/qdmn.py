@@ -77,10 +77,12 @@ class QDMN(MemoryNetwork):
         key, value = self.query_projection(self.prior_gate(f16, prior))
         return QueryFeatures(key, value, f16, f8, f4)
 
-    def encode_memory(self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None) -> MemoryEntry:
+    def encode_memory(
+        self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
+    ) -> MemoryEntry:
         """See `MemoryNetwork`. Frame and masks go through an encoder of their own, so `query` is not used."""
         batch, objects = masks.shape[:2]
-        planes = with_others(masks) if self.options["multi_object"] else masks.unsqueeze(2)
+        planes = with_others(masks, others) if self.options["multi_object"] else masks.unsqueeze(2)
         channels = [image.unsqueeze(1).expand(-1, objects, -1, -1, -1), planes]
         feature = self.memory_encoder(torch.cat(channels, 2).flatten(0, 1))[-1]
         key, value = (

@@ -65,7 +65,9 @@ class SmallQDMN(MemoryNetwork):
         f4, f8, f16 = self.query_encoder(image)
         return QueryFeatures(self.key(f16), self.query_value(self.prior_gate(f16, prior)), f16, f8, f4)
 
-    def encode_memory(self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None) -> MemoryEntry:
+    def encode_memory(
+        self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
+    ) -> MemoryEntry:
         """See `MemoryNetwork`; with `query` the image is not encoded again."""
         if query is None:
             f16 = self.query_encoder(image)[-1]
@@ -73,7 +75,7 @@ class SmallQDMN(MemoryNetwork):
         else:
             f16, key = query.f16, query.key
         batch, objects = masks.shape[:2]
-        feature = self.mask_fusion(f16, with_others(masks))
+        feature = self.mask_fusion(f16, with_others(masks, others))
         value = self.memory_value(feature).flatten(2).transpose(1, 2).unflatten(0, (batch, objects))
         key = key.flatten(2).transpose(1, 2).unsqueeze(1).expand(-1, objects, -1, -1)
         return MemoryEntry(key, value, self.quality_scorer(feature).unflatten(0, (batch, objects)))

@@ -38,10 +38,10 @@ def assert_same_decisions(reports, trace):
     for report, expected in zip(reports[1:], trace, strict=False):
         assert report.frame == expected["frame"]
         np.testing.assert_allclose(report.quality, expected["obj_scores"], atol=1e-4)
-        np.testing.assert_allclose(report.relative_quality, expected["ratio"], atol=1e-4)
-        assert report.stored == ("dynamic" if expected["stored"] else "temporary")
-        assert report.evicted == expected["evict_frame_in_tensor"]
-        stored = report.memory_frames if expected["stored"] else report.memory_frames[:-1]
+        np.testing.assert_allclose(report.banks[0].relative_quality, expected["ratio"], atol=1e-4)
+        assert report.banks[0].stored == ("dynamic" if expected["stored"] else "temporary")
+        assert report.banks[0].evicted == expected["evict_frame_in_tensor"]
+        stored = report.banks[0].memory_frames if expected["stored"] else report.banks[0].memory_frames[:-1]
         assert list(stored) == expected["bank_frames"]
 
 

@@ -104,7 +104,7 @@ def test_the_order_of_objects_changes_the_order_of_rows_only(network):
     torch.testing.assert_close(permuted[:, 1:], straight[:, 1:][:, order], atol=1e-3, rtol=0)
     for report, permuted_report in zip(reports, permuted_reports, strict=True):
         assert permuted_report.quality == pytest.approx([report.quality[k] for k in order], abs=1e-3)
-        assert permuted_report.memory_frames == report.memory_frames
+        assert permuted_report.banks[0].memory_frames == report.banks[0].memory_frames
 
 
 def test_objects_of_one_stream_see_each_other(network):
@@ -119,28 +119,30 @@ def test_the_report_tells_what_happened(network):
     core = InferenceCore(network, mem_every=2, quality_threshold=0.0)
     assert core.report is None
     _, reports = stream(core, frames, mask)
+    banks = [bank for report in reports for bank in report.banks]
     assert [report.frame for report in reports] == [0, 1, 2, 3, 4]
-    assert [report.stored for report in reports] == ["permanent", "temporary", "dynamic", "temporary", "dynamic"]
-    assert [report.memory_frames for report in reports] == [(0,), (0, 1), (0, 2), (0, 2, 3), (0, 2, 4)]
-    assert [report.evicted for report in reports] == [None] * 5
+    assert [bank.stored for bank in banks] == ["permanent", "temporary", "dynamic", "temporary", "dynamic"]
+    assert [bank.memory_frames for bank in banks] == [(0,), (0, 1), (0, 2), (0, 2, 3), (0, 2, 4)]
+    assert [bank.evicted for bank in banks] == [None] * 5
     for report in reports:
         assert len(report.quality) == 2
         assert all(0 < quality < 1 for quality in report.quality)
-        assert report.relative_quality == pytest.approx(sum(report.quality) / sum(reports[0].quality))
+        assert report.banks[0].relative_quality == pytest.approx(sum(report.quality) / sum(reports[0].quality))
 
 
 def test_an_evicted_frame_is_reported_and_gone(network):
     frames, mask = clip(6)
     _, reports = stream(InferenceCore(network, mem_every=1, capacity=2, quality_threshold=0.0), frames, mask)
     for before, after in itertools.pairwise(reports[2:]):
-        assert after.evicted in before.memory_frames
-        assert set(after.memory_frames) == set(before.memory_frames) - {after.evicted} | {after.frame}
+        (old,), (new,) = before.banks, after.banks
+        assert new.evicted in old.memory_frames
+        assert set(new.memory_frames) == set(old.memory_frames) - {new.evicted} | {after.frame}
 
 
 def test_frames_of_poor_quality_stay_out_of_memory(network):
     frames, mask = clip(4)
     _, reports = stream(InferenceCore(network, mem_every=1, quality_threshold=100.0), frames, mask)
-    assert [report.stored for report in reports] == ["permanent", "temporary", "temporary", "temporary"]
+    assert [report.banks[0].stored for report in reports] == ["permanent", "temporary", "temporary", "temporary"]
 
 
 def test_a_later_mask_replaces_the_prediction_and_stays_in_memory(network):
@@ -152,9 +154,9 @@ def test_a_later_mask_replaces_the_prediction_and_stays_in_memory(network):
     torch.testing.assert_close(corrected[:3], plain[:3])
     torch.testing.assert_close(corrected[3, 1:], correction, atol=1e-5, rtol=0)
     assert not torch.allclose(corrected[4], plain[4], atol=1e-3)
-    assert reports[3].stored == "permanent"
-    assert all({0, 3} <= set(report.memory_frames) for report in reports[3:])
-    assert reports[-1].memory_frames == (0, 3, 8)
+    assert reports[3].banks[0].stored == "permanent"
+    assert all({0, 3} <= set(report.banks[0].memory_frames) for report in reports[3:])
+    assert reports[-1].banks[0].memory_frames == (0, 3, 8)
 
 
 def tensors_within(root):
@@ -268,8 +270,8 @@ def test_an_object_without_a_single_pixel_is_allowed(network):
 class WithoutScorer(QDMN):
     """A network whose memory frames have no quality."""
 
-    def encode_memory(self, image, masks, query=None):
-        return super().encode_memory(image, masks, query)._replace(quality=None)
+    def encode_memory(self, image, masks, query=None, others=None):
+        return super().encode_memory(image, masks, query, others)._replace(quality=None)
 
 
 @pytest.fixture(scope="module")
@@ -286,8 +288,8 @@ def test_a_network_without_scorer_streams_with_policy_latest(network, network_wi
     probabilities, reports = stream(InferenceCore(network_without_scorer, **options), frames, mask)
     torch.testing.assert_close(probabilities, expected)
     assert [report.quality for report in reports] == [()] * 4
-    assert [report.relative_quality for report in reports] == [None] * 4
-    assert [report.memory_frames for report in reports] == [(0,), (0, 1), (0, 2), (0, 3)]
+    assert [report.banks[0].relative_quality for report in reports] == [None] * 4
+    assert [report.banks[0].memory_frames for report in reports] == [(0,), (0, 1), (0, 2), (0, 3)]
 
 
 def test_a_network_without_scorer_cannot_stream_by_quality(network_without_scorer):

@@ -48,9 +48,10 @@ def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
 
 def fill_memory(core: InferenceCore, frames: int) -> None:
     """Bring the bank to `frames` frames without segmenting any: noise is as slow to read as a real memory."""
-    key, value = core.bank.memory
+    bank = core.memory.groups[0].bank
+    key, value = bank.memory
     for frame in range(1, frames):
-        core.bank.remember(frame, MemoryEntry(torch.randn_like(key), torch.randn_like(value), None))
+        bank.remember(frame, MemoryEntry(torch.randn_like(key), torch.randn_like(value), None))
 
 
 def unit_seconds(args: argparse.Namespace, device: torch.device) -> float:
