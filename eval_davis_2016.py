@@ -6,27 +6,23 @@ Results are grey PNGs, 0 background and 255 object, one folder for each video. F
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
+from core_factory import run_evaluation
 from datasets.davis_test_dataset import DavisTestDataset
 from inference_core import InferenceCore
-from model.checkpoint import load_network
 from util.errors import run
-from util.eval_arguments import core_options, evaluation_parser, run_options
-from util.evaluation import evaluate
+from util.eval_arguments import add_list_arguments, evaluation_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and run."""
-    args = evaluation_parser(__doc__, Path("data/DAVIS/2016")).parse_args(argv)
-    options = run_options(args, "davis2016-val")
-    dataset = DavisTestDataset.davis_2016(args.davis, list_file=args.list, only=args.videos)
-    evaluate(
-        dataset,
-        options,
-        lambda device: partial(InferenceCore, load_network(args.model, device), **core_options(args)),
-    )
+    parser = evaluation_parser(__doc__)
+    parser.add_argument("--davis", type=Path, default=Path("data/DAVIS/2016"), help="root of DAVIS 2016 (%(default)s)")
+    add_list_arguments(parser)
+    args = parser.parse_args(argv)
+    dataset = DavisTestDataset.davis_2016(args.davis, list_file=args.list, only=args.videos, short_side=args.size)
+    run_evaluation(args, dataset, InferenceCore, "davis2016-val")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Resume:           ... train.py --id s0 --stage 0 --resume auto
 """
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -27,7 +26,6 @@ from model.checkpoint import Checkpoint, build_from, load_checkpoint, load_newes
 from model.pretrained import load_imagenet_encoders
 from model.trainer import Trainer
 from training_loop import TrainingLoop, Validate
-from util.device import AUTOCAST
 from util.distributed import Process, from_leader, start, stop
 from util.errors import InputError, run
 from util.evaluation import RunOptions, evaluate
@@ -36,6 +34,7 @@ from util.incidents import Incidents
 from util.logger import TrainingLogger
 from util.run_folder import ROOT as SAVES
 from util.run_folder import RunFolder, checkpoints_of, new_run_id
+from util.segmentation import Engine
 from util.stop_signal import ignore_stop_signals
 
 
@@ -136,8 +135,14 @@ def build_validation(args: argparse.Namespace, process: Process, folder: RunFold
     if args.val_root is None or folder is None:
         return None
     dataset = DavisTestDataset.davis_2017(args.val_root, "val")
-    options = RunOptions(folder.path / "validation", process.device, AUTOCAST[args.amp], overwrite=True, score=True)
-    return lambda network: evaluate(dataset, options, lambda device: partial(InferenceCore, network)).jf_mean
+    options = RunOptions(folder.path / "validation", overwrite=True, score=True)
+    alone = Process(rank=0, world=1, device=process.device)
+
+    def validate(network: nn.Module) -> float:
+        engine = Engine(lambda video: InferenceCore(network), process.device, args.amp)
+        return evaluate(dataset, options, alone, lambda: engine, {}).jf_mean
+
+    return validate
 
 
 def build_loop(

@@ -49,21 +49,21 @@ def _warn_once(message: str) -> None:
     logging.getLogger(__name__).warning(message)
 
 
-def match_size(mask: np.ndarray, frame: np.ndarray, name: object) -> np.ndarray:
+def match_size(mask: np.ndarray, size: tuple[int, int], name: object) -> np.ndarray:
     """The mask at the size of its frame; a difference of up to two pixels is resized away with one warning.
 
     Args:
-        mask: ids (H, W), uint8.
-        frame: the picture that the mask belongs to, (H, W, 3).
+        mask: ids (H, W), uint8 or uint16.
+        size: height and width of the frame.
         name: the mask's file or video, for the message.
 
     Returns:
-        ids (H, W), uint8, resampled to the nearest neighbour where the sizes differ.
+        ids (H, W), resampled to the nearest neighbour where the sizes differ.
 
     Raises:
         InputError: the sizes differ by more than two pixels.
     """
-    (height, width), (frame_height, frame_width) = mask.shape[:2], frame.shape[:2]
+    (height, width), (frame_height, frame_width) = mask.shape[:2], size
     if (height, width) == (frame_height, frame_width):
         return mask
     sizes = f"mask {name} is {width}x{height} but its frame is {frame_width}x{frame_height}"

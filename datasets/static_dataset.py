@@ -79,7 +79,7 @@ class StaticDataset(Dataset):
         path = self.pictures[index]
         mask_path = path.with_suffix(".png")
         frame = read_frame(path)
-        mask = match_size(np.array(Image.fromarray(read_frame(mask_path)).convert("L")), frame, mask_path)
+        mask = match_size(np.array(Image.fromarray(read_frame(mask_path)).convert("L")), frame.shape[:2], mask_path)
         views = static_views(frame.shape[:2], self.image_size, self.clip_length)
         masks = torch.from_numpy(np.stack([render_mask(mask, view, soft=self.soft_masks) for view in views]))
         if not self.soft_masks:

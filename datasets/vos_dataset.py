@@ -132,8 +132,9 @@ class VOSDataset(Dataset):
         frames = [read_frame(pairs[i][0]) for i in positions]
         if len({frame.shape for frame in frames}) > 1:
             raise InputError(f"{self.frames_root / video} holds frames of different sizes; resize them to one size")
-        masks = [match_size(read_ids(pairs[i][1]), frame, video) for i, frame in zip(positions, frames, strict=True)]
-        views = video_views(frames[0].shape[:2], self.image_size, self.clip_length, self.min_scale)
+        size = frames[0].shape[:2]
+        masks = [match_size(read_ids(pairs[i][1]), size, video) for i in positions]
+        views = video_views(size, self.image_size, self.clip_length, self.min_scale)
         ids = [render_mask(mask, view) for mask, view in zip(drop_void(masks), views, strict=True)]
         return frames, views, torch.from_numpy(np.stack(ids))
 

@@ -3,12 +3,11 @@
     python eval_davis.py --model saves/qdmn_small.pth --output output/val --quality_csv
     python scripts/quality_correlation.py --results output/val --annotations data/DAVIS/2017/trainval/Annotations/480p
 
-Prints Spearman's coefficient over all objects and frames behind the first, and for each video, and draws
+Prints Spearman's coefficient over all objects and predicted masks, and for each video, and draws
 <results>-quality/scatter.png.
 """
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
@@ -18,9 +17,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util.errors import InputError, run
-from util.evaluation import QUALITY
 from util.files import atomic_path
+from util.quality_table import PERMANENT, read_quality_table
 from util.result_folder import beside
+from util.run_report import QUALITY
 from util.scoring import score_results
 
 SIDE, MARGIN = 400, 40
@@ -40,33 +40,29 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.corrcoef(ranks(first), ranks(second))[0, 1])
 
 
-def read_qualities(path: Path) -> np.ndarray:
-    """Table of `QualityRecorder` -> (frames, objects)."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; segment with --quality_csv first")
-    with path.open(newline="") as stream:
-        header, *rows = csv.reader(stream)
-    columns = [i for i, name in enumerate(header) if name.startswith("quality_")]
-    try:
-        return np.array([[float(row[i]) for i in columns] for row in rows])
-    except ValueError as error:
-        raise InputError(f"{path} holds no qualities; the network has no scorer") from error
-
-
 def collect(results: Path, annotations: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Predicted quality and true IoU of all objects and frames behind the first, by video."""
+    """Predicted quality and true IoU of all objects and frames whose masks were predicted, by video.
+
+    Raises:
+        InputError: there is no table of qualities, or it holds none.
+    """
     videos = sorted(path.name for path in results.iterdir() if path.is_dir() and not path.name.startswith("."))
     scores = score_results(results, annotations, videos, skip_ends=False)
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for video in videos:
-        qualities = read_qualities(beside(results, QUALITY) / f"{video}.csv")
-        tracks = [entry.j_values for entry in scores.objects if entry.sequence == video]
-        if len(tracks) != qualities.shape[1]:
-            raise InputError(f"{video} has {len(tracks)} objects but {qualities.shape[1]} qualities; segment it again")
-        counts = [min(len(track), len(qualities) - 1) for track in tracks]
-        predicted = np.concatenate([qualities[-count:, k] for k, count in enumerate(counts)])
-        true = np.concatenate([track[-count:] for track, count in zip(tracks, counts, strict=True)])
-        found[video] = (predicted, true)
+        path = beside(results, QUALITY) / f"{video}.csv"
+        rows = [row for row in read_quality_table(path) if row.stored != PERMANENT]
+        predicted = {(row.object, row.name): row.quality for row in rows if row.quality is not None}
+        if not predicted:
+            raise InputError(f"{path} holds no qualities; the network has no scorer")
+        pairs = [
+            (predicted[entry.object_id, name], iou)
+            for entry in scores.objects
+            if entry.sequence == video
+            for name, iou in zip(entry.frames, entry.j_values.tolist(), strict=True)
+            if (entry.object_id, name) in predicted
+        ]
+        found[video] = tuple(np.array(pairs).T)
     return found
 
 

@@ -68,13 +68,21 @@ def write_list(path: Path, lines) -> Path:
 
 
 @dataclass(frozen=True)
-class FakeReport:
-    frame: int
-    quality: tuple
+class FakeBankReport:
+    objects: tuple
     relative_quality: float | None = None
     stored: str = "temporary"
+    rejected: bool = False
     evicted: int | None = None
     memory_frames: tuple = (0,)
+
+
+@dataclass(frozen=True)
+class FakeReport:
+    frame: int
+    objects: tuple
+    quality: tuple
+    banks: tuple
 
 
 class FakeCore:
@@ -84,17 +92,20 @@ class FakeCore:
 
     def __init__(self, network, **options):
         self.options = options
-        self.objects = None
+        self.objects = ()
+        self.masks = None
         self.report = None
         self.frame = -1
         FakeCore.seen = []
 
-    def step(self, image, mask=None):
+    def step(self, image, mask=None, objects=None):
         assert image.dtype == torch.float32
-        assert (mask is not None) == (self.frame < 0)
+        assert (mask is not None) == (objects is not None) == (self.frame < 0)
         self.frame += 1
         FakeCore.seen.append(image[0].mean().item())
-        self.objects = mask if mask is not None else self.objects
-        assert self.objects.shape[1:] == image.shape[1:]
-        self.report = FakeReport(self.frame, tuple([0.9] * len(self.objects)))
-        return torch.cat([1 - self.objects.amax(0, keepdim=True), self.objects])
+        if mask is not None:
+            self.masks, self.objects = mask, objects
+        assert self.masks.shape[1:] == image.shape[1:]
+        quality = tuple([0.9] * len(self.objects))
+        self.report = FakeReport(self.frame, self.objects, quality, (FakeBankReport(self.objects),))
+        return torch.cat([1 - self.masks.amax(0, keepdim=True), self.masks])

@@ -17,14 +17,18 @@ def video(tmp_path):
     return DavisTestDataset.davis_2017(make_davis_2017(tmp_path, videos=("bike",))).videos[0]
 
 
+def frames(video):
+    return video.frames(video.covered)
+
+
 def test_only_the_first_frame_brings_a_mask(video):
-    frames = list(video.frames())
-    assert [frame.name for frame in frames] == ["00000", "00001", "00002", "00003"]
-    assert [frame.mask is not None for frame in frames] == [True, False, False, False]
+    stream = list(frames(video))
+    assert [frame.name for frame in stream] == ["00000", "00001", "00002", "00003"]
+    assert [frame.mask is not None for frame in stream] == [True, False, False, False]
 
 
 def test_a_frame_is_normalised_at_its_own_size(video):
-    frame = next(video.frames())
+    frame = next(frames(video))
     assert frame.pixels.shape == (37, 53, 3)
     assert frame.image.shape == (3, 37, 53)
     expected = (frame.pixels[0, 0, 0] / 255 - 0.485) / 0.229
@@ -32,16 +36,11 @@ def test_a_frame_is_normalised_at_its_own_size(video):
 
 
 def test_rows_of_the_mask_are_the_objects_in_ascending_order(video):
-    mask = next(video.frames()).mask
-    assert video.objects == (2, 5, 9)
+    frame = next(frames(video))
+    mask = frame.mask
+    assert video.objects == frame.objects == (2, 5, 9)
     for row, object_id in zip(mask, video.objects, strict=True):
         np.testing.assert_array_equal(row.numpy(), make_mask() == object_id)
-
-
-def test_original_ids_undo_the_numbering(video):
-    labels = np.array([[0, 1], [2, 3]], np.uint8)
-    np.testing.assert_array_equal(video.original_ids(labels), [[0, 2], [5, 9]])
-    assert video.original_ids(labels).dtype == np.uint8
 
 
 def test_2016_has_one_object_per_video(tmp_path):
@@ -51,12 +50,13 @@ def test_2016_has_one_object_per_video(tmp_path):
 
 
 def test_a_video_can_be_streamed_twice(video):
-    assert [frame.name for frame in video.frames()] == [frame.name for frame in video.frames()]
+    first, second = ([frame.name for frame in frames(video)] for _ in range(2))
+    assert first == second
 
 
 def test_a_damaged_frame_surfaces_at_its_place(video):
-    video.frame_paths[2].write_text("no picture")
-    stream = video.frames()
+    video.source.paths[2].write_text("no picture")
+    stream = frames(video)
     assert [next(stream).name, next(stream).name] == ["00000", "00001"]
     with pytest.raises(InputError, match=r"00002\.jpg"):
         next(stream)
@@ -64,8 +64,8 @@ def test_a_damaged_frame_surfaces_at_its_place(video):
 
 def test_annotations_are_found_beyond_the_first_frame(tmp_path, video):
     testdev = DavisTestDataset.davis_2017(make_davis_2017(tmp_path / "t", split="testdev"), "testdev")
-    assert video.has_annotations
-    assert not testdev.videos[0].has_annotations
+    assert video.has_truth
+    assert not testdev.videos[0].has_truth
 
 
 def test_reading_ahead_keeps_the_order():
@@ -84,7 +84,7 @@ def test_reading_ahead_never_holds_more_than_its_depth():
 
 def test_closing_the_stream_ends_its_threads(video):
     before = threading.active_count()
-    stream = video.frames()
+    stream = frames(video)
     next(stream)
     assert threading.active_count() > before
     stream.close()

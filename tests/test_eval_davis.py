@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import core_factory
 import eval_davis
 import eval_davis_2016
 from tests.davis_trees import (
@@ -32,8 +33,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 def built(monkeypatch):
     """Both scripts build the fake core; the list collects the checkpoints that are asked for."""
     loaded = []
+    monkeypatch.setattr(core_factory, "load_network", lambda path, device: loaded.append(path))
     for script in (eval_davis, eval_davis_2016):
-        monkeypatch.setattr(script, "load_network", lambda path, device: loaded.append(path))
         monkeypatch.setattr(script, "InferenceCore", FakeCore)
     return loaded
 
@@ -151,21 +152,24 @@ def test_half_precision_gives_results(davis, output):
 def test_memory_flags_reach_the_core(davis, output, monkeypatch):
     cores = []
 
-    def build(network, **options):
-        cores.append(FakeCore(network, **options))
-        return cores[-1]
+    class NotedCore(FakeCore):
+        def __init__(self, network, **options):
+            super().__init__(network, **options)
+            cores.append(self)
 
-    monkeypatch.setattr(eval_davis, "InferenceCore", build)
+    monkeypatch.setattr(eval_davis, "InferenceCore", NotedCore)
     flags = ["--no_top", "--use_km", "--mem_every", 3, "--mem_capacity", 7, "--quality_threshold", 0.5]
-    evaluate(eval_davis, davis, output, *flags, "--memory", "latest", "--compat")
+    evaluate(eval_davis, davis, output, *flags, "--memory", "latest", "--mem_annotated", 4, "--compat")
     assert len(cores) == 2, "each video has its own core"
     assert cores[0].options == {
         "top_k": None,
         "km_sigma": 5.6,
         "mem_every": 3,
         "capacity": 7,
+        "annotations": 4,
         "quality_threshold": 0.5,
         "policy": "latest",
+        "gate": "mean",
         "compat": True,
     }
 
@@ -256,8 +260,8 @@ def test_contact_sheets_and_quality_tables_lie_beside_the_results(davis, output)
     assert files_below(output.with_name("val-sheets")) == ["bike.png", "cat.png"]
     with (output.with_name("val-quality") / "cat.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["name"] for row in rows] == ["00000", "00001", "00002", "00003"]
-    assert rows[3]["quality_9"] == "0.9000"
+    assert [row["name"] for row in rows[::3]] == ["00000", "00001", "00002", "00003"]
+    assert (rows[11]["object"], rows[11]["quality"]) == ("9", "0.9000")
     assert len(files_below(output)) == 8
 
 
@@ -380,7 +384,7 @@ def test_a_bad_frame_keeps_the_old_results_of_its_video(davis, output, capsys):
 def test_scores_without_annotations_are_refused_before_the_run(tmp_path, output, capsys, built):
     davis = make_davis_2017(tmp_path / "2017", split="testdev")
     message = fail(capsys, eval_davis, davis, output, "--split", "testdev", "--score")
-    assert "only the first frames are annotated" in message
+    assert "no true masks of all frames" in message
     assert built == []
     assert not output.exists()
 

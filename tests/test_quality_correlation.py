@@ -1,6 +1,5 @@
 """Rank correlation of predicted quality and true IoU."""
 
-import csv
 import math
 import sys
 
@@ -10,6 +9,7 @@ import pytest
 from scripts.quality_correlation import main, ranks, spearman
 from util.errors import InputError
 from util.images import write_ids
+from util.quality_table import QualityRow, write_quality_table
 
 
 def test_equal_values_share_their_mean_rank():
@@ -39,9 +39,11 @@ def tree(tmp_path):
         mask[4 : 4 + 4 * number] = 0
         write_ids(tmp_path / f"out/cow/{number:05d}.png", mask)
     (tmp_path / "out-quality").mkdir()
-    with (tmp_path / "out-quality/cow.csv").open("w", newline="") as stream:
-        rows = [[number, f"{number:05d}", quality] for number, quality in enumerate((0.1, 0.9, 0.8, 0.6, 0.5))]
-        csv.writer(stream).writerows([["frame", "name", "quality_1"], *rows])
+    rows = [
+        QualityRow(number, f"{number:05d}", 1, quality, None, "temporary" if number else "permanent", False, None, ())
+        for number, quality in enumerate((0.1, 0.9, 0.8, 0.6, 0.5))
+    ]
+    write_quality_table(tmp_path / "out-quality/cow.csv", rows)
     return tmp_path
 
 
@@ -51,7 +53,7 @@ def correlate(monkeypatch, tree):
     main()
 
 
-def test_the_first_frame_is_left_out_and_a_picture_drawn(tree, monkeypatch, capsys):
+def test_annotated_frames_are_left_out_and_a_picture_drawn(tree, monkeypatch, capsys):
     correlate(monkeypatch, tree)
     assert " 1.000  (4 masks)" in capsys.readouterr().out
     assert (tree / "out-quality/scatter.png").stat().st_size > 0

@@ -60,13 +60,13 @@ def contact_sheet(
     return np.array(sheet)
 
 
-def draw_objects(frame: np.ndarray, ids: np.ndarray, outline: int) -> np.ndarray:
+def draw_objects(frame: np.ndarray, ids: np.ndarray, outline: int, palette: np.ndarray | None = None) -> np.ndarray:
     """A frame (H, W, 3) with each object faintly filled, and outlined `outline` pixels wide, in its palette colour.
 
-    Outlines lie outside the objects, so that thin ones stay visible.
+    Outlines lie outside the objects, so that thin ones stay visible. Ids above 255 begin the palette anew.
     """
     ids = cv2.resize(ids, frame.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    palette = voc_palette()
+    palette = (voc_palette() if palette is None else palette)[np.arange(int(ids.max()) + 1) % 256]
     tinted = (1 - FILL_OPACITY) * frame + FILL_OPACITY * palette[ids]
     picture = np.where((ids > 0)[..., None], tinted, frame).round().astype(np.uint8)
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * outline + 1, 2 * outline + 1))

@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from pathlib import Path
 
 import torch
 
@@ -53,3 +54,15 @@ def peak_memory_mb(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def used_memory_bytes(device: torch.device) -> float:
+    """Memory in use now: that of tensors on a GPU, else that of the process."""
+    if device.type == "cuda":
+        return float(torch.cuda.memory_allocated(device))
+    if device.type == "mps":
+        return float(torch.mps.current_allocated_memory())
+    statm = Path("/proc/self/statm")
+    if statm.is_file():
+        return float(int(statm.read_text().split()[1]) * resource.getpagesize())
+    return peak_memory_mb(device) * 1e6

@@ -2,12 +2,17 @@
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from util.device import choose_device
+
+PATIENCE = timedelta(minutes=30)
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,8 @@ class Process:
     @property
     def meeting_place(self) -> torch.device:
         """Where tensors must lie to be exchanged: NCCL takes those of the GPU, gloo those of the CPU."""
-        return self.device if self.device.type == "cuda" else torch.device("cpu")
+        nccl = self.distributed and dist.get_backend() == "nccl"
+        return self.device if nccl else torch.device("cpu")
 
     @property
     def distributed(self) -> bool:
@@ -34,12 +40,14 @@ class Process:
         return self.world > 1
 
 
-def start(device: str, local_rank: int = 0) -> Process:
+def start(device: str, local_rank: int = 0, *, backend: str | None = None, patience: timedelta = PATIENCE) -> Process:
     """Join the other processes, if a launcher (torchrun, torch.distributed.launch) has started several.
 
     Args:
         device: see `choose_device`; with several GPUs each process of a machine takes its own.
         local_rank: number of this process on its machine, unless LOCAL_RANK says otherwise.
+        backend: by default nccl for GPUs and gloo for others.
+        patience: how long one process waits for another.
 
     Raises:
         InputError: there is no such device.
@@ -50,7 +58,7 @@ def start(device: str, local_rank: int = 0) -> Process:
         chosen = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', local_rank)}")
         torch.cuda.set_device(chosen)
     if world > 1:
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        dist.init_process_group(backend or ("nccl" if chosen.type == "cuda" else "gloo"), timeout=patience)
     return Process(rank, world, chosen)
 
 
@@ -77,6 +85,14 @@ def from_leader(process: Process, value: str) -> str:
     if process.distributed:
         dist.broadcast_object_list(box, device=process.meeting_place)
     return box[0]
+
+
+def gather(process: Process, thing: Thing) -> list[Thing]:
+    """Every process's thing, by rank; all must ask at the same time, behind gloo."""
+    things = [thing] * process.world
+    if process.distributed:
+        dist.all_gather_object(things, thing)
+    return things
 
 
 def stop(process: Process) -> None:

@@ -1,74 +1,112 @@
-"""The command line that the DAVIS evaluation scripts share."""
+"""The command line that the evaluation scripts share."""
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from util.device import AUTOCAST, choose_device
+from util.device import AUTOCAST
 from util.errors import InputError
 from util.evaluation import RunOptions
+from util.video_writer import FORMATS
 
-KM_SIGMA = 5.6
 
-
-def evaluation_parser(description: str | None, davis: Path) -> argparse.ArgumentParser:
+def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with the arguments of every evaluation script.
 
     Args:
         description: what the script does.
-        davis: default of `--davis`.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("saves/qdmn_small.pth"), help="checkpoint (%(default)s)")
-    parser.add_argument("--davis", type=Path, default=davis, help="root of the dataset (%(default)s)")
     parser.add_argument("--output", type=Path, help="folder for the results (output/<set>)")
+    _add_memory_arguments(parser)
+    _add_averaging_arguments(parser)
+    _add_run_arguments(parser)
+    _add_output_arguments(parser)
+    return parser
+
+
+def add_list_arguments(parser: argparse.ArgumentParser) -> None:
+    """The choice of videos of a dataset."""
     parser.add_argument("--list", type=Path, metavar="FILE", help="names of the videos instead of the set's own list")
     parser.add_argument("--videos", nargs="+", default=[], metavar="NAME", help="only these videos of the list")
-    _add_memory_arguments(parser)
-    run = parser.add_argument_group("run")
-    run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
-    run.add_argument("--amp", choices=AUTOCAST, default="off", help="automatic mixed precision (%(default)s)")
-    run.add_argument("--overwrite", action="store_true", help="segment finished videos again")
-    run.add_argument("--score", action="store_true", help="compute J&F; needs masks of all frames")
-    run.add_argument("--zip", action="store_true", help="pack the results into <output>.zip for the server")
-    run.add_argument("--contact_sheet", action="store_true", help="draw <output>-sheets/<video>.png")
-    run.add_argument("--quality_csv", action="store_true", help="write <output>-quality/<video>.csv")
-    return parser
+
+
+def add_arrival_arguments(parser: argparse.ArgumentParser) -> None:
+    """What differs where objects arrive later: the published constants for YouTube-VOS, and the prior."""
+    parser.set_defaults(mem_capacity=10, quality_threshold=0.75)
+    parser.add_argument(
+        "--prior", choices=("softmax", "max"), default="softmax", help="where objects were last seen (%(default)s)"
+    )
 
 
 def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:
     memory = parser.add_argument_group("memory")
-    memory.add_argument("--use_km", action="store_true", help=f"kernelised memory read, sigma {KM_SIGMA}")
+    memory.add_argument("--use_km", action="store_true", help="kernelised memory read, sigma 5.6")
     memory.add_argument("--no_top", action="store_true", help="read from all memory positions")
-    memory.add_argument("--top_k", type=_positive, default=50, help="memory positions read (%(default)s)")
-    memory.add_argument("--mem_every", type=_positive, default=5, help="frames between stores (%(default)s)")
-    memory.add_argument("--mem_capacity", type=_positive, default=20, help="frames kept (%(default)s)")
+    memory.add_argument("--top_k", type=positive, default=50, help="memory positions read (%(default)s)")
+    memory.add_argument(
+        "--memory", choices=("quality", "latest", "every"), default="quality", help="what is kept (%(default)s)"
+    )
+    memory.add_argument("--mem_every", type=positive, default=5, help="frames between stores (%(default)s)")
+    memory.add_argument("--mem_capacity", type=positive, default=20, help="predicted frames kept (%(default)s)")
+    memory.add_argument("--mem_annotated", type=positive, default=10, help="annotated frames kept (%(default)s)")
     memory.add_argument(
         "--quality_threshold", type=float, default=0.8, help="least relative quality to be stored (%(default)s)"
     )
     memory.add_argument(
-        "--memory", choices=("quality", "latest", "every"), default="quality", help="what is kept (%(default)s)"
+        "--gate", choices=("mean", "object"), default="mean", help="judge the mean of all objects, or each by itself"
     )
     memory.add_argument("--compat", action="store_true", help="reproduce the quirks of the published code")
 
 
-def _positive(text: str) -> int:
+def _add_averaging_arguments(parser: argparse.ArgumentParser) -> None:
+    views = parser.add_argument_group("size and averaging")
+    views.add_argument("--size", type=positive, metavar="PX", help="most pixels of the frames' shorter side")
+    views.add_argument("--flip", action="store_true", help="average with the mirrored frame")
+    views.add_argument(
+        "--scales", type=_positive_number, nargs="+", default=[1.0], metavar="X", help="average over these sizes (1.0)"
+    )
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    run = parser.add_argument_group("run")
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
+    run.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    run.add_argument("--amp", choices=AUTOCAST, default="off", help="automatic mixed precision (%(default)s)")
+    run.add_argument("--compile", action="store_true", help="let torch.compile fuse the network's operations")
+    run.add_argument("--max_memory_gb", type=_positive_number, metavar="GB", help="work in parts that fit into this")
+    run.add_argument("--overwrite", action="store_true", help="segment finished videos again")
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    also = parser.add_argument_group("also write, beside the results")
+    also.add_argument("--score", action="store_true", help="J&F; needs true masks of all frames")
+    also.add_argument("--zip", action="store_true", help="<output>.zip for the server")
+    also.add_argument("--report", action="store_true", help="<output>-report.html with sheets and timelines")
+    also.add_argument("--contact_sheet", action="store_true", help="<output>-sheets/<video>.png")
+    also.add_argument("--quality_csv", action="store_true", help="<output>-quality/<video>.csv")
+    also.add_argument("--boxes", action="store_true", help="<output>-boxes/<video>.csv")
+    also.add_argument("--soft", action="store_true", help="<output>-soft/<video>/<object>/<frame>.png, 255 for certain")
+    also.add_argument(
+        "--overlay", choices=[suffix.removeprefix(".") for suffix in FORMATS], help="<output>-overlay/<video>.*"
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
     return int(text)
 
 
-def core_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The keyword arguments of `InferenceCore` that the command line asks for."""
-    return {
-        "top_k": None if args.no_top else args.top_k,
-        "km_sigma": KM_SIGMA if args.use_km else None,
-        "mem_every": args.mem_every,
-        "capacity": args.mem_capacity,
-        "quality_threshold": args.quality_threshold,
-        "policy": args.memory,
-        "compat": args.compat,
-    }
+def _positive_number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
 
 
 def run_options(args: argparse.Namespace, set_name: str) -> RunOptions:
@@ -79,17 +117,25 @@ def run_options(args: argparse.Namespace, set_name: str) -> RunOptions:
         set_name: names the default output folder, output/<set_name>.
 
     Raises:
-        InputError: the device is not available, or an archive of some videos only is asked for.
+        InputError: an archive of some videos only is asked for.
     """
     if args.zip and args.videos:
         raise InputError("the server wants every video of the list; use --zip without --videos")
     return RunOptions(
         output=args.output or Path("output") / set_name,
-        device=choose_device(args.device),
-        autocast=AUTOCAST[args.amp],
         overwrite=args.overwrite,
         score=args.score,
         zip=args.zip,
+        report=args.report,
         contact_sheet=args.contact_sheet,
         quality_csv=args.quality_csv,
+        boxes=args.boxes,
+        soft=args.soft,
+        overlay=args.overlay,
     )
+
+
+def describe(args: argparse.Namespace) -> dict[str, str]:
+    """What the page about a run tells of its command line."""
+    memory = f"{args.memory}, {args.mem_capacity} frames, every {args.mem_every}, threshold {args.quality_threshold:g}"
+    return {"model": str(args.model), "memory": f"{memory}, gate {args.gate}", "precision": args.amp}

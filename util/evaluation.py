@@ -1,74 +1,46 @@
 """Run a segmentation core over a test set: results as PNGs, speed, memory, scores, an archive for the server."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from util.device import peak_memory_mb, synchronise
+from util.device import peak_memory_mb
+from util.distributed import Process, gather
 from util.errors import InputError
 from util.files import make_output_folder
 from util.images import write_binary, write_ids
-from util.png_writer import PngWriter
 from util.progress import Progress
-from util.recorders import FrameReport, QualityRecorder, SheetRecorder
-from util.result_folder import atomic_folder, beside, is_complete, zip_results
+from util.recorders import BoxRecorder, OverlayRecorder, QualityRecorder, Recorder, SheetRecorder, SoftRecorder
+from util.result_folder import beside, is_complete, zip_results
+from util.run_report import QUALITY, SHEETS, write_run_report
 from util.score_tables import Scores, format_table, score_folder, write_csv
 from util.scoring import score_results
+from util.segmentation import Engine, Speed, Video, segment_video
 
-SHEETS, QUALITY = "-sheets", "-quality"
-
-
-class Frame(Protocol):
-    """A frame as `datasets.davis_test_dataset.Frame` describes it."""
-
-    name: str
-    pixels: np.ndarray
-    image: Tensor
-    mask: Tensor | None
-
-
-class Video(Protocol):
-    """A video as `datasets.davis_test_dataset.Video` describes it."""
-
-    name: str
-    objects: tuple[int, ...]
-    output_size: tuple[int, int]
-    result_names: list[str]
-    has_annotations: bool
-
-    def __len__(self) -> int: ...
-
-    def frames(self) -> Iterator[Frame]: ...
-
-    def original_ids(self, labels: np.ndarray) -> np.ndarray: ...
+OVERLAY, BOXES, SOFT = "-overlay", "-boxes", "-soft"
 
 
 class Dataset(Protocol):
-    """A test set as `datasets.davis_test_dataset.DavisTestDataset` describes it."""
+    """A test set as `datasets.davis_test_dataset.DavisTestDataset` describes it.
+
+    Attributes:
+        videos: in the order of their list.
+        split: name of the set in score tables.
+        merged: all labels are one object; results are 0/255.
+        inputs: folders that are never written to.
+        truth: folder of the true masks, one folder for each video.
+        archive_folder: folder within the archive for the server.
+    """
 
     videos: Sequence[Video]
     split: str
     merged: bool
-    frames_folder: Path
-    masks_folder: Path
-
-
-class Core(Protocol):
-    """An inference core: segments the frames of one video in order."""
-
-    report: FrameReport
-
-    def step(self, image: Tensor, mask: Tensor | None) -> Tensor:
-        """Image (3, H, W) and, where given, mask (K, H, W) -> probabilities (K+1, H, W), background first."""
-        ...
+    inputs: Sequence[Path]
+    truth: Path
+    archive_folder: str
 
 
 @dataclass(frozen=True)
@@ -76,80 +48,120 @@ class RunOptions:
     """How a test set is run.
 
     Attributes:
-        output: folder for the results; sheets, tables and the archive are written beside it.
-        device: where the core works.
-        autocast: number format of automatic mixed precision, None for float32.
+        output: folder for the results; everything else is written beside it.
         overwrite: segment finished videos again.
         score: compute J&F when all videos are done.
         zip: pack the results when all videos are done.
         contact_sheet: draw a contact sheet of each video.
         quality_csv: write a table of each video's quality scores and memory.
+        report: write a page about the run, with sheets and timelines.
+        overlay: write each video with its objects drawn in, "mp4" or "gif"; None for no.
+        boxes: write a table of the boxes around the objects.
+        soft: write the probabilities of the objects.
     """
 
     output: Path
-    device: torch.device
-    autocast: torch.dtype | None = None
     overwrite: bool = False
     score: bool = False
     zip: bool = False
     contact_sheet: bool = False
     quality_csv: bool = False
+    report: bool = False
+    overlay: str | None = None
+    boxes: bool = False
+    soft: bool = False
 
 
 @dataclass
-class Speed:
-    """Frames done, and the seconds they took on the device (no reading and no writing)."""
+class Run:
+    """What a process did: frames and seconds of inference, seconds in all, peak memory in MB, kind of device."""
 
-    frames: int = 0
-    seconds: float = 0.0
+    speed: Speed = field(default_factory=Speed)
+    wall: float = 0.0
+    peak_mb: float = 0.0
+    device: str = ""
 
-    @property
-    def fps(self) -> float:
-        """Frames per second, 0 before the first."""
-        return self.frames / self.seconds if self.seconds else 0.0
+    def lines(self, processes: int) -> dict[str, str]:
+        """Speed and memory in words."""
+        where = f" in {processes} processes" if processes > 1 else ""
+        return {
+            "inference": f"{self.speed.frames} frames in {self.speed.seconds:.2f} s: {self.speed.fps:.2f} FPS{where}",
+            "with reading and writing": f"{self.wall:.2f} s: {self.speed.frames / self.wall:.2f} FPS",
+            "peak memory": f"{self.peak_mb:.0f} MB ({self.device})",
+        }
 
 
 def evaluate(
-    dataset: Dataset, options: RunOptions, build: Callable[[torch.device], Callable[[], Core]]
+    dataset: Dataset, options: RunOptions, process: Process, build: Callable[[], Engine], facts: dict[str, str]
 ) -> Scores | None:
     """Segment the videos of a test set that are not finished yet, then score and pack the results as wanted.
+
+    Several processes share the videos; what one of them leaves undone because it dies is done on a rerun.
 
     Args:
         dataset: the videos.
         options: what to do with them.
-        build: loads the network onto a device and returns what makes a fresh core; not called without need.
+        process: this process among all.
+        build: loads the network; not called without need.
+        facts: what the page about the run tells beside speed and memory.
 
     Returns:
-        The scores, where they are wanted.
+        The scores, where they are wanted, in the leading process.
 
     Raises:
         InputError: the output folder cannot be used, the set cannot be scored, or a frame cannot be read.
         OSError: a result cannot be written. Nothing half-written stays.
     """
-    if options.score and not all(video.has_annotations for video in dataset.videos):
+    _check(dataset, options)
+    pending = [video for video in dataset.videos if options.overwrite or not _is_finished(options.output, video)]
+    if len(pending) < len(dataset.videos) and process.leads:
+        print(f"{len(dataset.videos) - len(pending)} finished videos skipped; --overwrite segments them again")
+    lines = facts
+    if pending:
+        mine = share(pending, process.rank, process.world)
+        runs = gather(process, _segment_videos(dataset, mine, build, options))
+        lines = facts | _join(runs).lines(process.world)
+    if not process.leads:
+        return None
+    if pending:
+        print("\n".join(f"{name}: {line}" for name, line in lines.items() if name not in facts))
+    scores = _score(dataset, options) if options.score else None
+    if options.report:
+        print(f"report: {write_run_report(options.output, dataset.videos, scores, lines)}")
+    if options.zip:
+        files = {video.name: video.result_names for video in dataset.videos}
+        print(f"packed into {zip_results(options.output, files, dataset.archive_folder)}")
+    return scores
+
+
+def _join(runs: Sequence[Run]) -> Run:
+    """Processes work at the same time: frames add up, seconds do not."""
+    frames = sum(run.speed.frames for run in runs)
+    seconds, wall, peak = (
+        max(values) for values in zip(*[(r.speed.seconds, r.wall, r.peak_mb) for r in runs], strict=True)
+    )
+    return Run(Speed(frames, seconds), wall, peak, max(run.device for run in runs))
+
+
+def share(videos: Sequence[Video], rank: int, world: int) -> list[Video]:
+    """The videos of one of several processes: the longest first, each to whoever has least to do, in frames."""
+    loads, mine = [0] * world, []
+    for video in sorted(videos, key=len, reverse=True) if world > 1 else videos:
+        taker = loads.index(min(loads))
+        loads[taker] += len(video)
+        if taker == rank:
+            mine.append(video)
+    return mine
+
+
+def _check(dataset: Dataset, options: RunOptions) -> None:
+    if options.score and not all(video.has_truth for video in dataset.videos):
         raise InputError(
-            f"only the first frames are annotated in {dataset.masks_folder}; run without --score and"
+            f"there are no true masks of all frames in {dataset.truth}; run without --score and"
             " send the archive of --zip to the server"
         )
-    if options.output.resolve() in (dataset.frames_folder.resolve(), dataset.masks_folder.resolve()):
+    if options.output.resolve() in [folder.resolve() for folder in dataset.inputs]:
         raise InputError(f"output folder {options.output} holds the dataset; choose another folder")
-    pending = [video for video in dataset.videos if options.overwrite or not _is_finished(options.output, video)]
-    if len(pending) < len(dataset.videos):
-        print(f"{len(dataset.videos) - len(pending)} finished videos skipped; --overwrite segments them again")
-    if pending:
-        new_core = build(options.device)
-        _make_folders(options)
-        _segment_videos(pending, new_core, write_binary if dataset.merged else write_ids, options)
-    scores = None
-    if options.score:
-        names = [video.name for video in dataset.videos]
-        scores = score_results(options.output, dataset.masks_folder, names, binary=dataset.merged)
-        write_csv(scores, score_folder(options.output), dataset.split)
-        print(format_table(scores))
-    if options.zip:
-        archive = zip_results(options.output, {video.name: video.result_names for video in dataset.videos})
-        print(f"packed into {archive}")
-    return scores
 
 
 def _is_finished(output: Path, video: Video) -> bool:
@@ -158,89 +170,62 @@ def _is_finished(output: Path, video: Video) -> bool:
 
 def _make_folders(options: RunOptions) -> None:
     make_output_folder(options.output)
+    wanted = {
+        SHEETS: options.contact_sheet or options.report,
+        QUALITY: options.quality_csv or options.report,
+        OVERLAY: options.overlay,
+        BOXES: options.boxes,
+        SOFT: options.soft,
+    }
     if options.score or options.zip:
         make_output_folder(options.output.absolute().parent)
-    for wanted, suffix in ((options.contact_sheet, SHEETS), (options.quality_csv, QUALITY)):
-        if wanted:
-            make_output_folder(beside(options.output, suffix))
+    for suffix in (suffix for suffix, flag in wanted.items() if flag):
+        make_output_folder(beside(options.output, suffix))
 
 
-def _segment_videos(
-    videos: Sequence[Video],
-    new_core: Callable[[], Core],
-    write_mask: Callable[[Path, np.ndarray], None],
-    options: RunOptions,
-) -> None:
-    start, total = time.perf_counter(), Speed()
+def _recorders(video: Video, options: RunOptions) -> list[Recorder]:
+    def path(suffix: str, ending: str = "") -> Path:
+        return beside(options.output, suffix) / f"{video.name}{ending}"
+
+    recorders: list[Recorder] = []
+    if options.contact_sheet or options.report:
+        recorders.append(SheetRecorder(path(SHEETS, ".png"), range(video.covered.start, video.covered.stop)))
+    if options.quality_csv or options.report:
+        recorders.append(QualityRecorder(path(QUALITY, ".csv")))
+    if options.overlay:
+        recorders.append(OverlayRecorder(path(OVERLAY, f".{options.overlay}"), video.rate, video.palette))
+    if options.boxes:
+        recorders.append(BoxRecorder(path(BOXES, ".csv"), video.objects))
+    if options.soft:
+        recorders.append(SoftRecorder(path(SOFT)))
+    return recorders
+
+
+def _segment_videos(dataset: Dataset, videos: Sequence[Video], build: Callable[[], Engine], options: RunOptions) -> Run:
+    """Segment these videos, in this process."""
+    _make_folders(options)
+    run = Run()
+    if not videos:
+        return run
+    engine = build()
+    start = time.perf_counter()
     with Progress(sum(map(len, videos))) as progress:
         for video in videos:
-            speed = segment_video(video, new_core(), write_mask, options, progress)
-            total.frames += speed.frames
-            total.seconds += speed.seconds
+            write_mask = write_binary if dataset.merged else partial(write_ids, palette=video.palette)
+            folder = options.output / video.name
+            speed = segment_video(video, engine, folder, write_mask, _recorders(video, options), progress)
+            run.speed += speed
             progress.part_done(f"{video.name}: {speed.frames} frames, {speed.fps:.2f} FPS")
-    wall = time.perf_counter() - start
-    print(f"{total.frames} frames in {total.seconds:.2f} s of inference: {total.fps:.2f} FPS")
-    print(f"{wall:.2f} s with reading and writing: {total.frames / wall:.2f} FPS")
-    print(f"peak memory: {peak_memory_mb(options.device):.0f} MB ({options.device.type})")
+    run.wall = time.perf_counter() - start
+    run.peak_mb = peak_memory_mb(engine.device)
+    run.device = engine.device.type
+    return run
 
 
-def segment_video(
-    video: Video,
-    core: Core,
-    write_mask: Callable[[Path, np.ndarray], None],
-    options: RunOptions,
-    progress: Progress,
-) -> Speed:
-    """Segment one video into `<output>/<video>`, which appears when all its files are on disk.
-
-    Args:
-        video: the video.
-        core: a core that has seen no frame yet.
-        write_mask: writes the original ids of one frame.
-        options: see `RunOptions`.
-        progress: advanced by one for each frame.
-    """
-    speed = Speed()
-    recorders = _recorders(video, options)
-    with atomic_folder(options.output / video.name) as folder:
-        with closing(video.frames()) as frames, PngWriter(write_mask) as writer:
-            for frame in frames:
-                start = time.perf_counter()
-                labels = segment_frame(core, frame, video.output_size, options)
-                speed.seconds += time.perf_counter() - start
-                speed.frames += 1
-                ids = video.original_ids(labels)
-                writer.write(folder / f"{frame.name}.png", ids)
-                for recorder in recorders:
-                    recorder.add(frame.name, frame.pixels, ids, core.report)
-                progress.advance(video.name)
-        for recorder in recorders:
-            recorder.save()
-    return speed
-
-
-def segment_frame(core: Core, frame: Frame, size: tuple[int, int], options: RunOptions) -> np.ndarray:
-    """Labels 0..K of one frame, shape `size`, uint8: the arg max of the probabilities, resized bilinearly if needed."""
-    device = options.device
-    image = frame.image.to(device)
-    mask = None if frame.mask is None else frame.mask.to(device)
-    autocast = torch.autocast(device.type, dtype=options.autocast, enabled=options.autocast is not None)
-    with torch.inference_mode():
-        with autocast:
-            probabilities = core.step(image, mask).float()
-        if probabilities.shape[-2:] != size:
-            probabilities = F.interpolate(probabilities[None], size, mode="bilinear", align_corners=False)[0]
-        labels = probabilities.argmax(dim=0).to(torch.uint8)
-    synchronise(device)
-    return labels.cpu().numpy()
-
-
-def _recorders(video: Video, options: RunOptions) -> list[SheetRecorder | QualityRecorder]:
-    recorders: list[SheetRecorder | QualityRecorder] = []
-    if options.contact_sheet:
-        path = beside(options.output, SHEETS) / f"{video.name}.png"
-        recorders.append(SheetRecorder(path, len(video)))
-    if options.quality_csv:
-        path = beside(options.output, QUALITY) / f"{video.name}.csv"
-        recorders.append(QualityRecorder(path, video.objects))
-    return recorders
+def _score(dataset: Dataset, options: RunOptions) -> Scores:
+    names = [video.name for video in dataset.videos]
+    frames = {video.name: video.result_names for video in dataset.videos}
+    scores = score_results(options.output, dataset.truth, names, binary=dataset.merged, frames=frames)
+    write_csv(scores, score_folder(options.output), dataset.split)
+    print(format_table(scores))
+    return scores

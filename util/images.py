@@ -35,7 +35,12 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(paths, key=natural_key)
 
 
-def _open(path: Path) -> Image.Image:
+def open_picture(path: Path) -> Image.Image:
+    """A picture with its pixels loaded.
+
+    Raises:
+        InputError: the file is missing, truncated or not a picture.
+    """
     try:
         picture = Image.open(path)
         picture.load()
@@ -58,7 +63,7 @@ def read_frame(path: Path) -> np.ndarray:
             frame = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
             if frame is not None:
                 return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=frame)
-    picture = _open(path)
+    picture = open_picture(path)
     return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
@@ -70,7 +75,7 @@ def read_ids(path: Path) -> np.ndarray:
     Raises:
         InputError: the file cannot be read, is a colour picture, or holds ids above 255.
     """
-    picture = _open(path)
+    picture = open_picture(path)
     if picture.mode == "1":
         return np.array(picture, dtype=np.uint8)
     if picture.mode in ("P", "L"):
@@ -83,10 +88,24 @@ def read_ids(path: Path) -> np.ndarray:
     raise InputError(f"mask {path} is a colour picture ({picture.mode}); save object ids as a palette or grey PNG")
 
 
-def write_ids(path: Path, ids: np.ndarray) -> None:
-    """Write object ids (H, W), uint8, as a palette PNG with the DAVIS palette."""
+def read_written_ids(path: Path) -> np.ndarray:
+    """What `write_ids` has written: ids (H, W), uint8 or uint16."""
+    return np.array(open_picture(path))
+
+
+def write_ids(path: Path, ids: np.ndarray, palette: np.ndarray | None = None) -> None:
+    """Write object ids (H, W), uint8, as a palette PNG; uint16 ids become 16-bit grey where one is above 255.
+
+    Args:
+        path: of the PNG.
+        ids: of the objects, 0 is background.
+        palette: colours of the ids 0..255, (256, 3), uint8; the DAVIS palette by default.
+    """
+    if ids.dtype == np.uint16 and ids.max() > 255:
+        _save_png(path, Image.fromarray(ids))
+        return
     picture = Image.fromarray(ids.astype(np.uint8, copy=False))
-    picture.putpalette(voc_palette().tobytes())
+    picture.putpalette((voc_palette() if palette is None else palette).tobytes())
     _save_png(path, picture)
 
 

@@ -4,7 +4,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from util.errors import InputError
 from util.files import atomic_path
@@ -43,12 +43,14 @@ def beside(output: Path, suffix: str) -> Path:
     return output.with_name(output.name + suffix)
 
 
-def zip_results(output: Path, files: Mapping[str, Sequence[str]]) -> Path:
-    """Pack `<output>/<video>/<file>` into `<output>.zip` with the videos at the top, as the DAVIS server wants it.
+def zip_results(output: Path, files: Mapping[str, Sequence[str]], folder: str = "") -> Path:
+    """Pack `<output>/<video>/<file>` into `<output>.zip`.
 
     Args:
         output: folder of the results.
         files: file names of each video.
+        folder: where the videos lie in the archive. The DAVIS server wants them at the top, that of YouTube-VOS in
+            Annotations.
 
     Returns:
         The path of the archive.
@@ -63,5 +65,5 @@ def zip_results(output: Path, files: Mapping[str, Sequence[str]]) -> Path:
     with atomic_path(archive) as temporary, zipfile.ZipFile(temporary, "w") as packed:
         for video, names in files.items():
             for name in names:
-                packed.write(output / video / name, f"{video}/{name}")
+                packed.write(output / video / name, str(PurePosixPath(folder, video, name)))
     return archive

@@ -17,12 +17,16 @@ MEASURES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "
 
 @dataclass(frozen=True, eq=False)
 class ObjectScore:
-    """One object of one sequence: J and F of its scored frames in temporal order, shape (T,), in [0, 1]."""
+    """One object of one sequence: J and F of its scored frames in temporal order, shape (T,), in [0, 1].
+
+    `frames` are the names of these frames, as their annotations are named.
+    """
 
     sequence: str
     object_id: int
     j_values: np.ndarray
     f_values: np.ndarray
+    frames: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

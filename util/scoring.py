@@ -5,7 +5,7 @@ gaps and objects may appear late: an object is scored on the frames after the on
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ class _Track:
     """What is collected of one object while a sequence is read."""
 
     first_scored: int
+    frames: list[str] = field(default_factory=list)
     j: list[float] = field(default_factory=list)
     f: list[float] = field(default_factory=list)
 
@@ -38,6 +39,7 @@ def score_results(
     binary: bool = False,
     workers: int | None = None,
     skip_ends: bool = True,
+    frames: Mapping[str, Collection[str]] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Scores:
     """Score the result folders `results/<sequence>` against the annotation folders `annotations/<sequence>`.
@@ -50,6 +52,7 @@ def score_results(
             labels but 0 and 255 is scored like that in any case.
         workers: sequences that are scored at the same time, in threads; by default one per processor, at most 8.
         skip_ends: leave out the first and the last frame (the semi-supervised protocol).
+        frames: for each sequence the names of the mask files that count, where it is not all annotated ones.
         progress: called with the name of each sequence that is finished.
 
     Raises:
@@ -60,10 +63,13 @@ def score_results(
     workers = min(8, os.cpu_count() or 1) if workers is None else workers
     if workers < 1:
         raise InputError(f"cannot score with {workers} workers; use at least 1")
-    frames = [pair_frames(Path(annotations) / name, Path(results) / name) for name in sequences]
+    pairs = [
+        pair_frames(Path(annotations) / name, Path(results) / name, None if frames is None else frames[name])
+        for name in sequences
+    ]
 
     def score(index: int) -> list[ObjectScore]:
-        return score_sequence(sequences[index], *frames[index], binary=binary, skip_ends=skip_ends)
+        return score_sequence(sequences[index], *pairs[index], binary=binary, skip_ends=skip_ends)
 
     scores = {}
     for index, objects in _map_unordered(score, len(sequences), workers):
@@ -111,11 +117,13 @@ def score_sequence(
     scored = [(label, track) for label, track in sorted(tracks.items()) if track.j]
     if not scored:
         raise InputError(f"{folder} annotates no object before the frames to be scored; leave the sequence out")
-    return [ObjectScore(name, label, np.array(track.j), np.array(track.f)) for label, track in scored]
+    return [
+        ObjectScore(name, label, np.array(track.j), np.array(track.f), tuple(track.frames)) for label, track in scored
+    ]
 
 
-def pair_frames(annotations: Path, results: Path) -> tuple[list[Path], list[Path]]:
-    """The annotation files of a sequence and the result file of each, in temporal order.
+def pair_frames(annotations: Path, results: Path, only: Collection[str] | None = None) -> tuple[list[Path], list[Path]]:
+    """The annotation files of a sequence, or `only` those of these names, and the result file of each, in their order.
 
     Files belong together when their names are equal. Results that are numbered by position (00000.png, 00001.png, ...)
     although the annotations are not are matched by position, if there are equally many.
@@ -123,7 +131,7 @@ def pair_frames(annotations: Path, results: Path) -> tuple[list[Path], list[Path
     Raises:
         InputError: a folder or a result frame is missing, or only the first frame is annotated.
     """
-    truths = _list_masks(annotations)
+    truths = [path for path in _list_masks(annotations) if only is None or path.name in only]
     if len(truths) < 2:
         raise InputError(
             f"{annotations} annotates only the first frame (like DAVIS test-dev), so that there is nothing to score"
@@ -190,15 +198,17 @@ def _follow_objects(
             guess = _read_result(result, annotation, truth.shape, binary)
             for label in _labels(guess):
                 predicted.setdefault(label, result)
-            _score_frame(truth, guess, {k: track for k, track in tracks.items() if track.first_scored <= frame})
+            begun = {label: track for label, track in tracks.items() if track.first_scored <= frame}
+            _score_frame(annotation.stem, truth, guess, begun)
     return tracks, predicted
 
 
-def _score_frame(truth: np.ndarray, guess: np.ndarray, tracks: dict[int, _Track]) -> None:
+def _score_frame(name: str, truth: np.ndarray, guess: np.ndarray, tracks: dict[int, _Track]) -> None:
     void = truth == VOID
     void = void if void.any() else None
     for label, track in tracks.items():
         gt, seg = truth == label, guess == label
+        track.frames.append(name)
         track.j.append(jaccard(gt, seg, void))
         track.f.append(boundary_f(gt, seg, void))
 

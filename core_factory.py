@@ -1,0 +1,132 @@
+"""From the command line of an evaluation script to the cores that segment its videos."""
+
+import argparse
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import torch
+
+from inference_average import AveragingCore, View
+from inference_core import InferenceCore
+from inference_core_yv import InferenceCoreYV
+from model.checkpoint import load_network
+from model.memory_budget import needed_bytes, plan_chunks
+from model.memory_network import MemoryNetwork
+from util.device import used_memory_bytes
+from util.distributed import start, stop
+from util.errors import InputError
+from util.eval_arguments import describe, run_options
+from util.evaluation import Dataset, evaluate
+from util.score_tables import Scores
+from util.segmentation import Core, Engine, Video
+
+KM_SIGMA = 5.6
+PATIENCE = timedelta(days=30)
+COMPILED = ("encode_query", "encode_memory", "decode")
+
+logger = logging.getLogger(__name__)
+
+
+def run_evaluation(
+    args: argparse.Namespace, dataset: Dataset, core: type[InferenceCore], set_name: str
+) -> Scores | None:
+    """Segment a test set as the command line asks.
+
+    Args:
+        args: the command line, see `util.eval_arguments`.
+        dataset: the test set.
+        core: the kind of core.
+        set_name: names the default output folder.
+
+    Raises:
+        InputError: see `evaluate`.
+    """
+    if args.compat and args.gate == "object":
+        raise InputError("the published code has no gate for each object; use --compat without --gate object")
+    options = run_options(args, set_name)
+    process = start(args.device, args.local_rank, backend="gloo", patience=PATIENCE)
+    try:
+        return evaluate(dataset, options, process, partial(build_engine, args, process.device, core), describe(args))
+    finally:
+        stop(process)
+
+
+def build_engine(args: argparse.Namespace, device: torch.device, core: type[InferenceCore]) -> Engine:
+    """Load the network and get ready to segment videos.
+
+    Args:
+        args: the command line, see `util.eval_arguments`.
+        device: where to work.
+        core: the kind of core.
+
+    Raises:
+        InputError: the checkpoint cannot be used.
+    """
+    network = load_network(args.model, device)
+    if args.compile:
+        for name in COMPILED:
+            setattr(network, name, torch.compile(getattr(network, name)))
+    return Engine(partial(new_core, args, network, device, core), device, args.amp)
+
+
+def new_core(
+    args: argparse.Namespace, network: MemoryNetwork, device: torch.device, core: type[InferenceCore], video: Video
+) -> Core:
+    """A core for a video, or one for each view of it.
+
+    Raises:
+        InputError: the video does not fit into --max_memory_gb.
+    """
+    options = core_options(args)
+    if issubclass(core, InferenceCoreYV):
+        options["prior"] = args.prior
+        options["video_objects"] = len(video.objects)
+    flips = (False, True) if args.flip else (False,)
+    views = [View(scale, flip) for scale in sorted(args.scales, reverse=True) for flip in flips]
+    if args.max_memory_gb is not None:
+        options |= chunk_options(args, network, device, video, views)
+    make: Callable[[], InferenceCore] = partial(core, network, **options)
+    return make() if views == [View()] else AveragingCore(make, views)
+
+
+def core_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The keyword arguments of `InferenceCore` that the command line asks for."""
+    return {
+        "top_k": None if args.no_top else args.top_k,
+        "km_sigma": KM_SIGMA if args.use_km else None,
+        "mem_every": args.mem_every,
+        "capacity": args.mem_capacity,
+        "annotations": args.mem_annotated,
+        "quality_threshold": args.quality_threshold,
+        "policy": args.memory,
+        "gate": args.gate,
+        "compat": args.compat,
+    }
+
+
+def chunk_options(
+    args: argparse.Namespace, network: MemoryNetwork, device: torch.device, video: Video, views: list[View]
+) -> dict[str, int]:
+    """Chunk sizes that keep a video within --max_memory_gb.
+
+    Raises:
+        InputError: even one object at a time is too much.
+    """
+    scale = max(view.scale for view in views)
+    size = tuple(round(side * scale) for side in video.size)
+    slots = 2 + min(args.mem_capacity, -(-len(video) // args.mem_every)) + min(args.mem_annotated, len(video))
+    held, wanted = used_memory_bytes(device), args.max_memory_gb * 1e9
+    objects = len(video.objects) * len(views)
+    chunks = plan_chunks(network, size, objects, slots, wanted - held)
+    if chunks is None:
+        needed = (held + sum(needed_bytes(network, size, objects, slots))) / 1e9
+        raise InputError(
+            f"video {video.name} with {len(video.objects)} objects needs about {needed:.1f} GB; raise --max_memory_gb,"
+            " or lower --size or --mem_capacity"
+        )
+    if chunks.objects < len(video.objects):
+        logger.info("%s: %d of %d objects at a time", video.name, chunks.objects, len(video.objects))
+    return {"object_chunk": chunks.objects, "max_elements": chunks.elements}

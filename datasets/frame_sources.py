@@ -1,0 +1,56 @@
+"""Where the frames of a video come from."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from util.errors import InputError
+from util.images import list_images, read_frame
+
+
+class FrameSource(Protocol):
+    """Frames by position. `items` is cheap and goes in order; `load` may run in several threads."""
+
+    names: Sequence[str]
+    size: tuple[int, int]
+
+    def items(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[object]:
+        """What `load` needs for the frames start..stop-1, in order or in reverse order."""
+        ...
+
+    def load(self, item: object) -> np.ndarray:
+        """A frame, RGB (H, W, 3) uint8."""
+        ...
+
+
+class FrameFolder:
+    """The pictures of a folder in natural order.
+
+    Attributes:
+        names: stems of the files.
+        size: height and width of the first frame; all must have it.
+
+    Raises:
+        InputError: there are no pictures, two share a stem, or the first cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = list_images(folder)
+        self.names = [path.stem for path in self.paths]
+        if len(set(self.names)) < len(self.names):
+            raise InputError(f"folder {folder} holds two frames with one name; remove the duplicates")
+        self.size = read_frame(self.paths[0]).shape[:2]
+
+    def items(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[Path]:
+        """See `FrameSource`."""
+        return iter(self.paths[start:stop][:: -1 if reverse else 1])
+
+    def load(self, item: Path) -> np.ndarray:
+        """See `FrameSource`; raises InputError when the frame cannot be read or has another size."""
+        pixels = read_frame(item)
+        if pixels.shape[:2] != self.size:
+            sizes = [f"{width}x{height}" for height, width in (pixels.shape[:2], self.size)]
+            raise InputError(f"frame {item} is {sizes[0]} but the video's first frame {sizes[1]}; export it again")
+        return pixels

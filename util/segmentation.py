@@ -1,0 +1,201 @@
+"""Segmenting one video into a folder of masks."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from util.device import autocast, synchronise
+from util.images import read_written_ids
+from util.png_writer import PngWriter
+from util.progress import Progress
+from util.recorders import Recorder, Result
+from util.result_folder import atomic_folder
+
+
+class Frame(Protocol):
+    """A frame as `datasets.annotated_video.Frame` describes it."""
+
+    index: int
+    name: str
+    pixels: np.ndarray
+    image: Tensor
+    mask: Tensor | None
+    objects: tuple[int, ...]
+
+
+class Pass(Protocol):
+    """A way through a video as `datasets.annotated_video.Pass` describes it."""
+
+    start: int
+    stop: int
+    reverse: bool
+    merge_from: int | None
+
+    def position(self, step: int) -> int: ...
+
+
+class Video(Protocol):
+    """A video as `datasets.annotated_video.AnnotatedVideo` describes it."""
+
+    name: str
+    objects: tuple[int, ...]
+    first_seen: Mapping[int, int]
+    output_size: tuple[int, int]
+    size: tuple[int, int]
+    passes: Sequence[Pass]
+    covered: Pass
+    result_names: list[str]
+    has_truth: bool
+    palette: np.ndarray | None
+    rate: Fraction
+
+    def __len__(self) -> int: ...
+
+    def frames(self, way: Pass) -> Iterator[Frame]: ...
+
+
+class Core(Protocol):
+    """An inference core: segments the frames of one video in order."""
+
+    report: object
+    objects: tuple[int, ...]
+
+    def step(self, image: Tensor, mask: Tensor | None, objects: Sequence[int] | None) -> Tensor:
+        """Image (3,h,w) and, where given, mask (J,h,w) of `objects` -> probabilities (K+1,h,w), background first."""
+        ...
+
+
+@dataclass
+class Speed:
+    """Frames done, and the seconds they took on the device (no reading and no writing)."""
+
+    frames: int = 0
+    seconds: float = 0.0
+
+    @property
+    def fps(self) -> float:
+        """Frames per second, 0 before the first."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+    def __add__(self, other: "Speed") -> "Speed":
+        return Speed(self.frames + other.frames, self.seconds + other.seconds)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What segments frames.
+
+    Attributes:
+        new_core: gives a fresh core for a video.
+        device: where it works.
+        amp: automatic mixed precision, see `util.device.AUTOCAST`.
+    """
+
+    new_core: Callable[[Video], Core]
+    device: torch.device
+    amp: str = "off"
+
+    def segment(self, core: Core, frame: Frame, size: tuple[int, int]) -> tuple[np.ndarray, Tensor]:
+        """A frame's object ids (H, W) of `size`, and the probabilities (K+1,H,W) that they are the arg max of.
+
+        Probabilities of another size are resized bilinearly.
+        """
+        image = frame.image.to(self.device)
+        mask = None if frame.mask is None else frame.mask.to(self.device)
+        with torch.inference_mode():
+            with autocast(self.device, self.amp):
+                probabilities = core.step(image, mask, frame.objects or None).float()
+            if probabilities.shape[-2:] != size:
+                probabilities = F.interpolate(probabilities[None], size, mode="bilinear", align_corners=False)[0]
+            labels = probabilities.argmax(dim=0)
+            labels = labels.to(torch.uint8) if len(probabilities) <= 256 else labels
+        synchronise(self.device)
+        ids = np.array((0, *core.objects))
+        return ids.astype(np.uint8 if ids.max() <= 255 else np.uint16)[labels.cpu().numpy()], probabilities
+
+
+def segment_video(
+    video: Video,
+    engine: Engine,
+    folder: Path,
+    write_mask: Callable[[Path, np.ndarray], None],
+    recorders: Sequence[Recorder],
+    progress: Progress,
+) -> Speed:
+    """Segment a video into a folder, which appears when all its files and those of the recorders are on disk.
+
+    Args:
+        video: the video.
+        engine: what segments it.
+        folder: of the video's results.
+        write_mask: writes the ids of one frame.
+        recorders: are told every result; those that show frames in their order (`in_order`) are told afterwards where
+            the video does not simply run forward.
+        progress: advanced by one for each frame.
+    """
+    speed = Speed()
+    simple = len(video.passes) == 1 and not video.passes[0].reverse
+    wanted = frozenset(video.result_names)
+    with atomic_folder(folder) as partial, ExitStack() as stack:
+        for recorder in recorders:
+            stack.enter_context(recorder)
+        for way in video.passes:
+            with PngWriter(write_mask) as writer:
+                for result in _run_pass(video, way, engine, partial, progress, speed):
+                    path = partial / f"{result.name}.png"
+                    if path.name in wanted:
+                        writer.write(path, result.ids)
+                    for recorder in recorders:
+                        if simple or not recorder.in_order:
+                            recorder.add(result)
+        if not simple:
+            _replay(video, partial, [recorder for recorder in recorders if recorder.in_order])
+    return speed
+
+
+def _run_pass(
+    video: Video, way: Pass, engine: Engine, folder: Path, progress: Progress, speed: Speed
+) -> Iterator[Result]:
+    """The results of a pass that are new."""
+    core = engine.new_core(video)
+    with closing(video.frames(way)) as frames:
+        for frame in frames:
+            start = time.perf_counter()
+            ids, probabilities = engine.segment(core, frame, video.output_size)
+            speed.seconds += time.perf_counter() - start
+            speed.frames += 1
+            progress.advance(video.name)
+            masks = dict(zip(core.objects, probabilities[1:], strict=True))
+            if way.merge_from is not None and frame.index >= way.merge_from:
+                masks = {k: mask for k, mask in masks.items() if video.first_seen[k] > frame.index}
+                if not masks:
+                    continue
+                ids = _add_objects(read_written_ids(folder / f"{frame.name}.png"), ids, list(masks))
+            yield Result(frame.index, frame.name, frame.pixels, ids, masks, core.report, way.position)
+
+
+def _add_objects(earlier: np.ndarray, ids: np.ndarray, added: Sequence[int]) -> np.ndarray:
+    """The earlier ids, and where these are background the added objects of the others."""
+    return np.where((earlier == 0) & np.isin(ids, added), ids, earlier)
+
+
+def _replay(video: Video, folder: Path, recorders: Sequence[Recorder]) -> None:
+    """Tell recorders of all finished frames in their order."""
+    if not recorders:
+        return
+    with closing(video.frames(video.covered)) as frames:
+        for frame in frames:
+            path = folder / f"{frame.name}.png"
+            if path.is_file():
+                ids = read_written_ids(path)
+                for recorder in recorders:
+                    recorder.add(Result(frame.index, frame.name, frame.pixels, ids))
