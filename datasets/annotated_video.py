@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch.nn.functional as F
@@ -98,6 +98,8 @@ class AnnotatedVideo:
     rate: Fraction = SHOWN_RATE
     size: tuple[int, int] = field(init=False)
 
+    has_end: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", working_size(self.source.size, self.short_side))
 
@@ -150,11 +152,15 @@ class AnnotatedVideo:
         passes = self.passes
         return Pass(min(p.start for p in passes), max(p.stop for p in passes))
 
+    def wants(self, name: str) -> bool:
+        """Whether the result of the frame of this name is wanted."""
+        return self.wanted is None or name in self.wanted
+
     @property
     def result_names(self) -> list[str]:
         """File names of the results, in temporal order."""
         names = self.source.names[self.covered.start : self.covered.stop]
-        return [f"{name}.png" for name in names if self.wanted is None or name in self.wanted]
+        return [f"{name}.png" for name in names if self.wants(name)]
 
     def frames(self, way: Pass) -> Iterator[Frame]:
         """Stream the frames of a pass; a few are read ahead, in background threads.
@@ -164,7 +170,7 @@ class AnnotatedVideo:
         """
         positions = range(way.start, way.stop)[:: -1 if way.reverse else 1]
         items = self.source.items(way.start, way.stop, reverse=way.reverse)
-        return read_ahead(self._load, zip(positions, items, strict=True))
+        return read_ahead(self._load, zip(positions, items, strict=self.has_end))
 
     def _load(self, place: tuple[int, object]) -> Frame:
         index, item = place
@@ -176,6 +182,24 @@ class AnnotatedVideo:
             mask = _resize_mask(one_hot(ids, list(objects)), self.size) if objects else None
         image = _resize_image(normalise(pixels), self.size)
         return Frame(index, self.source.names[index], pixels, image, mask, objects)
+
+
+class LiveAnnotatedVideo(AnnotatedVideo):
+    """A video that has no known end and can be read once."""
+
+    has_end = False
+
+    def __len__(self) -> int:
+        return 0
+
+    def wants(self, name: str) -> bool:
+        """Whether the result of the frame of this name is wanted."""
+        return self.wanted is None or name in self.wanted
+
+    @property
+    def result_names(self) -> list[str]:
+        """Not known."""
+        return []
 
 
 def working_size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:

@@ -1,54 +1,22 @@
-"""Reading of video files and live video."""
+"""Reading of video files."""
 
-import subprocess
-import sys
 import wave
-from fractions import Fraction
 from itertools import accumulate
-from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
-from datasets import video_file
-from datasets.video_file import LiveVideo, VideoFile, is_live
+from datasets.video_file import VideoFile
+from datasets.video_index import Layout
+from tests.grey_videos import COUNT, grey, positions, write_video
 from util.errors import InputError
 
-COUNT = 50
-B_FRAMES = {"bf": "3", "g": "30", "x264-params": "b-adapt=0:scenecut=0"}
 OPEN_GOP = {"bf": "3", "g": "12", "x264-params": "b-adapt=0:scenecut=0:open-gop=1"}
 FINE = {"bf": "2", "g": "12", "qmin": "1", "qmax": "1", "b": "5000000"}
 UNEVEN = list(accumulate([20] + [33, 34, 90, 10, 41] * COUNT))[:COUNT]
 PORTRAIT = (0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)  # a quarter turn clockwise, as phones write it
 UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-
-
-def write_video(
-    path, *, codec="libx264", options=None, times=range(COUNT), tick=40, size=(24, 32), pixels="yuv420p", **container
-):
-    """A video of grey frames that grow brighter; `times` are in ticks of so many milliseconds."""
-    with av.open(str(path), "w", **container) as output:
-        stream = output.add_stream(codec, rate=25, options=options or B_FRAMES)
-        stream.height, stream.width = size
-        stream.pix_fmt = pixels
-        stream.codec_context.time_base = Fraction(tick, 1000)
-        for number, moment in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(np.full((*size, 3), grey(number), np.uint8), format="rgb24")
-            frame.pts, frame.time_base = moment, Fraction(tick, 1000)
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode())
-    return path
-
-
-def grey(number):
-    return 20 + 4 * number
-
-
-def positions(frames):
-    """The positions that the brightness of frames tells."""
-    return [round((frame.mean() - 20) / 4) for frame in frames]
 
 
 def matrix(numbers):
@@ -95,8 +63,8 @@ def test_frames_are_contiguous_pictures_of_the_stated_size(tmp_path):
 
 def test_reading_in_reverse_holds_sixteen_pictures_at_most(tmp_path, monkeypatch):
     made = []
-    picture = video_file._Layout.picture
-    monkeypatch.setattr(video_file._Layout, "picture", lambda *args: made.append(1) or picture(*args))
+    picture = Layout.picture
+    monkeypatch.setattr(Layout, "picture", lambda *args: made.append(1) or picture(*args))
     frames = VideoFile(write_video(tmp_path / "clip.mp4")).read(reverse=True)
     next(frames)
     assert len(made) == 16
@@ -229,66 +197,3 @@ def test_a_video_without_frames_is_refused(tmp_path):
 
 def test_a_name_may_hold_a_colon(tmp_path):
     assert len(VideoFile(write_video(tmp_path / "clip.mkv", times=range(3)).rename(tmp_path / "take:2.mkv"))) == 3
-
-
-def test_live_sources_are_told_from_paths(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert all(map(is_live, ("-", "v4l2:/dev/video0", "avfoundation:0", "dshow:video=Camera")))
-    assert not any(map(is_live, ("clip.mp4", "videos/take:2.mp4", "C:\\clip.mp4", "", "v4l2:")))
-    Path("take:2").touch()
-    assert not is_live("take:2")
-
-
-def test_standard_input_is_read_from_a_pipe(tmp_path):
-    path = write_video(tmp_path / "clip.mkv", times=range(5))
-    script = (
-        "from datasets.video_file import LiveVideo\n"
-        "with LiveVideo('-') as video: print(video.name, video.rate, *(f.shape for f in video))"
-    )
-    command = [sys.executable, "-c", script]
-    root = Path(__file__).parents[1]
-    done = subprocess.run(command, input=path.read_bytes(), capture_output=True, check=True, cwd=root)
-    assert done.stdout.decode().strip() == " ".join(["stdin", "25", *["(24, 32, 3)"] * 5])
-
-
-def test_live_video_waits_for_a_device_that_is_not_ready(tmp_path, monkeypatch):
-    class Hesitant:
-        def __init__(self, container):
-            self.container, self.is_ready = container, False
-
-        def demux(self, stream):
-            if not self.is_ready:
-                self.is_ready = True
-                raise BlockingIOError
-            yield from self.container.demux(stream)
-
-    with write_video(tmp_path / "clip.mkv", times=range(5)).open("rb") as file:
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=file))
-        video = LiveVideo("-")
-        video._container = Hesitant(video._container)
-        assert positions(video) == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("content", [b"", b"no video at all\n" * 50])
-def test_standard_input_without_video_is_refused(tmp_path, monkeypatch, content):
-    (tmp_path / "input").write_bytes(content)
-    with (tmp_path / "input").open("rb") as file:
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=file))
-        with pytest.raises(InputError, match="stdin"):
-            LiveVideo("-")
-
-
-def test_unknown_formats_and_devices_are_refused():
-    with pytest.raises(InputError, match="nonsense:0 is neither a file nor a capture device"):
-        LiveVideo("nonsense:0")
-    with pytest.raises(InputError, match="v4l2:/nowhere/video9"):
-        LiveVideo("v4l2:/nowhere/video9")
-
-
-def test_a_device_yields_frames_under_its_name():
-    if "lavfi" not in av.formats_available:
-        pytest.skip("this FFmpeg has no virtual device")
-    source = "testsrc=duration=0.3:rate=10:size=32x24"
-    with LiveVideo(f"lavfi:{source}") as video:
-        assert video.name == source and video.rate == 10
-        assert [frame.shape for frame in video] == [(24, 32, 3)] * 3

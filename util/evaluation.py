@@ -188,7 +188,7 @@ def _recorders(video: Video, options: RunOptions) -> list[Recorder]:
         return beside(options.output, suffix) / f"{video.name}{ending}"
 
     recorders: list[Recorder] = []
-    if options.contact_sheet or options.report:
+    if (options.contact_sheet or options.report) and video.has_end:
         recorders.append(SheetRecorder(path(SHEETS, ".png"), range(video.covered.start, video.covered.stop)))
     if options.quality_csv or options.report:
         recorders.append(QualityRecorder(path(QUALITY, ".csv")))

@@ -11,7 +11,7 @@ class Progress:
     """A bar on a terminal; elsewhere one line on standard output for each finished part.
 
     Args:
-        total: steps of the whole run.
+        total: steps of the whole run; 0 where they are not known.
         stream: where the bar is drawn if that is a terminal; standard error by default.
     """
 
@@ -23,7 +23,9 @@ class Progress:
                 progressbar.Variable("part", format="{formatted_value}", width=20),
                 *(" ", progressbar.SimpleProgress(), " ", progressbar.Bar(), " ", progressbar.ETA()),
             ]
-            self._bar = progressbar.ProgressBar(max_value=total, widgets=widgets, fd=stream)
+            self._bar = progressbar.ProgressBar(
+                max_value=total or progressbar.UnknownLength, widgets=widgets, fd=stream
+            )
 
     def __enter__(self) -> "Progress":
         return self

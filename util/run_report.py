@@ -49,7 +49,7 @@ def write_run_report(output: Path, videos: Sequence[Video], scores: Scores | Non
         reports.append(
             VideoReport(
                 name=video.name,
-                frames=len(video.result_names),
+                frames=len(video.result_names) or len({row.frame for row in rows}),
                 objects=video.objects,
                 sheet=sheet if sheet.is_file() else None,
                 timeline=timeline if rows else None,

@@ -55,10 +55,13 @@ class Video(Protocol):
     covered: Pass
     result_names: list[str]
     has_truth: bool
+    has_end: bool
     palette: np.ndarray | None
     rate: Fraction
 
     def __len__(self) -> int: ...
+
+    def wants(self, name: str) -> bool: ...
 
     def frames(self, way: Pass) -> Iterator[Frame]: ...
 
@@ -144,16 +147,14 @@ def segment_video(
     """
     speed = Speed()
     simple = len(video.passes) == 1 and not video.passes[0].reverse
-    wanted = frozenset(video.result_names)
     with atomic_folder(folder) as partial, ExitStack() as stack:
         for recorder in recorders:
             stack.enter_context(recorder)
         for way in video.passes:
             with PngWriter(write_mask) as writer:
                 for result in _run_pass(video, way, engine, partial, progress, speed):
-                    path = partial / f"{result.name}.png"
-                    if path.name in wanted:
-                        writer.write(path, result.ids)
+                    if video.wants(result.name):
+                        writer.write(partial / f"{result.name}.png", result.ids)
                     for recorder in recorders:
                         if simple or not recorder.in_order:
                             recorder.add(result)

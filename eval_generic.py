@@ -1,0 +1,55 @@
+"""Segment any video: a folder of pictures, a video file, a folder of such, or live video.
+
+    python eval_generic.py --input clip.mp4 --masks first.png --output output/clip --overlay mp4
+    python eval_generic.py --input frames/ --masks mask.png --start 40 --direction both --boxes --soft
+    python eval_generic.py --input videos/ --masks masks/ --size 480 --report
+    python eval_generic.py --input v4l2:/dev/video0 --masks first.png --max_frames 500 --overlay mp4
+    ffmpeg ... -f matroska - | python eval_generic.py --input - --masks first.png
+
+Masks may be palette, grey or 16-bit PNGs of ids, colour-coded pictures, or one PNG for each object. Several frames may
+have masks; objects may appear in any of them. Results have the ids, the colours and the size of the masks.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from core_factory import run_evaluation
+from datasets.generic_videos import DIRECTIONS, GenericDataset, Wishes
+from inference_core_yv import InferenceCoreYV
+from util.errors import run
+from util.eval_arguments import add_arrival_arguments, evaluation_parser, positive
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line and run."""
+    parser = evaluation_parser(__doc__)
+    videos = parser.add_argument_group("videos")
+    videos.add_argument(
+        "--input", required=True, help="folder of pictures, video file, folder of such, - or FORMAT:DEVICE"
+    )
+    videos.add_argument(
+        "--masks", type=Path, nargs="+", default=[], help="mask file, one file for each object, or folder"
+    )
+    videos.add_argument(
+        "--start", metavar="FRAME", help="name or position of the mask's frame, if its name does not tell"
+    )
+    videos.add_argument("--direction", choices=DIRECTIONS, default="forward", help="from the masks (%(default)s)")
+    videos.add_argument("--truth", type=Path, help="folder of true masks, one folder for each video, for --score")
+    videos.add_argument("--fps", type=Fraction, default=Fraction(24), help="of pictures shown as video (%(default)s)")
+    videos.add_argument("--max_frames", type=positive, help="end of live video; Ctrl-C ends it too")
+    add_arrival_arguments(parser)
+    args = parser.parse_args(argv)
+    wishes = Wishes(
+        start=args.start,
+        direction=args.direction,
+        short_side=args.size,
+        rate=args.fps,
+        max_frames=args.max_frames,
+        truth=args.truth,
+    )
+    run_evaluation(args, GenericDataset(args.input, args.masks, wishes), InferenceCoreYV, "generic")
+
+
+if __name__ == "__main__":
+    run(main)
