@@ -36,6 +36,21 @@ def test_the_parts_of_a_frame_do_not_exceed_the_whole(arguments, objects):
     assert figures.peak_mb > 0
 
 
+def test_a_stream_has_a_row_for_each_length():
+    options = ["--frames", "3", "12", "--objects", "1", "--late", "1", "--size", "64", "96", "--device", "cpu"]
+    output = subprocess.run(
+        [sys.executable, str(SCRIPT), "stream", *options],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=SCRIPT.parents[1],
+    )
+    rows = [line.split() for line in output.stdout.splitlines() if line.strip()[0].isdigit()]
+    assert [row[0] for row in rows] == ["3", "12"]
+    assert [len(row) for row in rows] == [2 + 3, 2 + 10]
+    assert all(float(cell) > 0 for row in rows for cell in row)
+
+
 @pytest.mark.parametrize(
     ("command", "rows"),
     [

@@ -11,6 +11,7 @@ from torch import nn
 from inference_core import InferenceCore
 from model.qdmn import QDMN
 from tests.deterministic import clip_tensors, fill
+from tests.tensors_held import bytes_within, tensors_within
 
 HEIGHT, WIDTH = 64, 96
 
@@ -159,28 +160,13 @@ def test_a_later_mask_replaces_the_prediction_and_stays_in_memory(network):
     assert reports[-1].banks[0].memory_frames == (0, 3, 8)
 
 
-def tensors_within(root):
-    """Bytes of every tensor storage that an object holds, by address; networks do not count."""
-    found, waiting, seen = {}, [root], set()
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen or isinstance(thing, nn.Module | type):
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, torch.Tensor):
-            found[thing.untyped_storage().data_ptr()] = thing.untyped_storage().nbytes()
-        waiting += gc.get_referents(thing) if isinstance(thing, dict | list | tuple | set) else []
-        waiting += [vars(thing)] if hasattr(thing, "__dict__") else []
-    return found
-
-
 def test_a_stream_holds_no_more_after_many_frames(network):
     frames, mask = clip(24, 1, 48, 64)
     core = InferenceCore(network, mem_every=1, capacity=2, quality_threshold=0.0)
     held = []
     for t, image in enumerate(frames.unbind()):
         core.step(image, mask if t == 0 else None)
-        held.append(sum(tensors_within(core).values()))
+        held.append(bytes_within(core))
     assert set(held[1:]) == {held[1]}
     assert held[1] < 2 * (1 + 2 + 1) * 12 * (64 + 128) * 4
 
@@ -189,10 +175,10 @@ def test_policy_every_holds_more_and_more(network):
     frames, mask = clip(12, 1, 48, 64)
     core = InferenceCore(network, mem_every=1, capacity=1, policy="every")
     stream(core, frames[:2], mask)
-    before = sum(tensors_within(core).values())
+    before = bytes_within(core)
     for image in frames[2:]:
         core.step(image)
-    assert sum(tensors_within(core).values()) > 2 * before
+    assert bytes_within(core) > 2 * before
 
 
 def test_past_frames_are_not_kept(network):

@@ -1,0 +1,84 @@
+"""Whether memory and time stay flat over a long video: made videos of several lengths, each in a process of its own."""
+
+import argparse
+import multiprocessing
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.synthetic import SyntheticClip
+from inference_core_yv import InferenceCoreYV
+from model.checkpoint import load_network
+from model.object_memory import GATES
+from util.device import AUTOCAST, autocast, choose_device, peak_memory_mb, synchronise
+from util.eval_arguments import positive
+from util.tensors import normalise, one_hot
+
+PARTS = 10
+ARRIVAL_STEP = 10
+
+
+class StreamFigures(NamedTuple):
+    """Median seconds per frame in each tenth of a video, and peak memory in MB."""
+
+    seconds: list[float]
+    peak_mb: float
+
+
+def frames(args: argparse.Namespace, length: int) -> Iterator[tuple[Tensor, Tensor | None, list[int]]]:
+    """Frames (3,H,W) with the masks (J,H,W) and ids of the objects that appear on them."""
+    firsts = [0] * args.objects + [ARRIVAL_STEP * (k + 1) for k in range(args.late)]
+    clip = SyntheticClip(0, *args.size, len(firsts), first_frames=firsts)
+    for number in range(length):
+        rgb, ids = clip.frame(number)
+        new = [k for k, first in enumerate(firsts, start=1) if first == number]
+        yield normalise(rgb), one_hot(ids, new) if new else None, new
+
+
+@torch.inference_mode()
+def stream_figures(args: argparse.Namespace, length: int) -> StreamFigures:
+    """Segment a video, timing the core alone."""
+    device = choose_device(args.device)
+    core = InferenceCoreYV(load_network(args.model, device), policy=args.memory, gate=args.gate)
+    seconds = []
+    for image, masks, new in frames(args, length):
+        image, masks = image.to(device), None if masks is None else masks.to(device)
+        start = time.perf_counter()
+        with autocast(device, args.amp):
+            core.step(image, masks, new or None)
+        synchronise(device)
+        seconds.append(time.perf_counter() - start)
+    parts = [statistics.median(part) for part in np.array_split(seconds, min(PARTS, length))]
+    return StreamFigures(parts, peak_memory_mb(device))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a row for each length."""
+    spawn = multiprocessing.get_context("spawn")
+    height, width = args.size
+    print(f"{args.model}, {height}x{width}, {args.objects} objects and {args.late} later ones, amp {args.amp}")
+    print("frames   peak MB   ms per frame in each tenth of the video")
+    for length in args.frames:
+        with spawn.Pool(1) as pool:
+            figures = pool.apply(stream_figures, (args, length))
+        times = "".join(f"{1000 * value:7.0f}" for value in figures.seconds)
+        print(f"{length:6d}{figures.peak_mb:10.0f}  {times}", flush=True)
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The command line of `benchmark.py stream`."""
+    add = command.add_argument
+    add("--model", type=Path, default=Path("saves/qdmn_small.pth"))
+    add("--frames", type=positive, nargs="+", default=[300, 3000], help="lengths of the videos (%(default)s)")
+    add("--objects", type=positive, default=2, help="objects on the first frame (%(default)s)")
+    add("--late", type=int, default=0, help="objects that appear later, one each 10 frames (%(default)s)")
+    add("--size", type=int, nargs=2, metavar=("H", "W"), default=[240, 432])
+    add("--memory", choices=("quality", "latest", "every"), default="quality")
+    add("--gate", choices=GATES, default="mean")
+    add("--amp", choices=AUTOCAST, default="off")

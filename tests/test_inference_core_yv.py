@@ -1,0 +1,243 @@
+"""The streaming core whose objects come and go, with a small network of deterministic weights."""
+
+import pytest
+import torch
+
+from inference_core import InferenceCore
+from inference_core_yv import InferenceCoreYV
+from tests.streams import HEIGHT, WIDTH, Scripted, assert_distributions, assert_same, banks, clip, run, small_network
+
+EAGER = {"mem_every": 1, "quality_threshold": 0.0}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small_network()
+
+
+@pytest.fixture(scope="module")
+def scripted():
+    return small_network(Scripted)
+
+
+def late(masks, at=2):
+    """Object 7 from the beginning, object 3 later."""
+    return {0: (masks[0, :1], [7]), at: (masks[at, 1:2], [3])}
+
+
+@pytest.mark.parametrize("size", [(64, 96), (50, 97)])
+def test_before_the_first_mask_all_is_background(network, size):
+    frames, _ = clip(3, 0, *size)
+    core = InferenceCoreYV(network)
+    probabilities, reports = run(core, frames, {})
+    for p in probabilities:
+        torch.testing.assert_close(p, torch.ones(1, *size))
+    assert core.objects == ()
+    assert [report.frame for report in reports] == [0, 1, 2]
+    assert all(report.objects == report.quality == report.banks == () for report in reports)
+
+
+def test_frames_before_the_first_mask_change_nothing(network):
+    frames, masks = clip(5)
+    waited, _ = run(InferenceCoreYV(network, **EAGER), frames, {2: (masks[2],)})
+    begun, _ = run(InferenceCoreYV(network, **EAGER), frames[2:], {0: (masks[2],)})
+    assert_same(waited[2:], begun)
+
+
+def test_a_late_object_gets_its_row_at_the_end_and_a_memory_from_then_on(network):
+    frames, masks = clip(5)
+    core = InferenceCoreYV(network, **EAGER)
+    probabilities, reports = run(core, frames, late(masks))
+    assert_distributions(probabilities, [1, 1, 2, 2, 2])
+    assert [report.objects for report in reports] == [(7,)] * 2 + [(7, 3)] * 3
+    assert core.objects == (7, 3)
+    assert [len(report.quality) for report in reports] == [1, 1, 2, 2, 2]
+    assert [banks(report)[7].memory_frames for report in reports] == [tuple(range(t + 1)) for t in range(5)]
+    assert [banks(report)[3].memory_frames for report in reports[2:]] == [(2,), (2, 3), (2, 3, 4)]
+    assert (banks(reports[2])[3].stored, banks(reports[2])[7].stored) == ("permanent", "dynamic")
+
+
+def test_a_late_object_is_taken_as_it_is_given_and_segmented_from_then_on(network):
+    frames, masks = clip(5)
+    plain, _ = run(InferenceCoreYV(network), frames, {0: (masks[0, :1], [7])})
+    probabilities, _ = run(InferenceCoreYV(network), frames, late(masks))
+    assert_same(probabilities[:2], plain[:2])
+    torch.testing.assert_close(probabilities[2][2], masks[2, 1], atol=1e-5, rtol=0)
+    assert all(p[2].max() > 0.5 for p in probabilities[3:])
+
+
+@pytest.mark.parametrize("objects", [1, 3])
+@pytest.mark.parametrize("options", [{"mem_every": 2}, {"mem_every": 1, "top_k": 20}])
+def test_objects_given_on_one_frame_are_segmented_as_by_the_core_for_davis(network, objects, options):
+    frames, masks = clip(6, objects)
+    options = {"capacity": 2, "quality_threshold": 0.0, **options}
+    expected, expected_reports = run(InferenceCore(network, **options), frames, {0: (masks[0],)})
+    ours, reports = run(InferenceCoreYV(network, prior="max", **options), frames, {0: (masks[0],)})
+    assert_same(ours, expected)
+    assert reports == expected_reports
+
+
+def test_the_published_prior_is_another_one(network):
+    frames, masks = clip(2)
+    largest, published = (
+        run(InferenceCoreYV(network, prior=p), frames, {0: (masks[0],)})[0] for p in ("max", "softmax")
+    )
+    assert not torch.allclose(largest[1], published[1], atol=1e-4)
+
+
+def test_a_mask_of_a_known_object_corrects_it_while_others_go_on(network):
+    frames, masks = clip(7, 3)
+    given = {0: (masks[0], [4, 5, 6])}
+    plain, _ = run(InferenceCoreYV(network, capacity=1, **EAGER), frames, given)
+    correction = masks[3, 1:2].flip(2)
+    ours, reports = run(InferenceCoreYV(network, capacity=1, **EAGER), frames, given | {3: (correction, [5])})
+    assert_same(ours[:3], plain[:3])
+    assert_distributions(ours, [3] * 7)
+    torch.testing.assert_close(ours[3][2], correction[0], atol=1e-5, rtol=0)
+    outside = correction[0] == 0
+    for row in (1, 3):
+        assert ours[3][row][outside].max() > 0.5
+    assert not torch.allclose(ours[4][2], plain[4][2], atol=1e-3)
+    assert [[bank.objects for bank in report.banks] for report in reports] == [[(4, 5, 6)]] * 3 + [
+        [(4,), (5,), (6,)]
+    ] * 4
+    assert {k: bank.stored for k, bank in banks(reports[3]).items()} == {4: "dynamic", 5: "permanent", 6: "dynamic"}
+    assert banks(reports[-1])[5].memory_frames == (0, 3, 6)
+    assert banks(reports[-1])[4].memory_frames == banks(reports[-1])[6].memory_frames == (0, 6)
+
+
+def test_a_given_mask_wins_its_pixels_against_predicted_objects(network):
+    frames, masks = clip(4)
+    plain, _ = run(InferenceCoreYV(network), frames, {0: (masks[0, :1],)})
+    won = (plain[3][1] > 0.5).float()
+    won[:, WIDTH // 4 :] = 0
+    assert 0 < won.sum() < (plain[3][1] > 0.5).sum()
+    ours, _ = run(InferenceCoreYV(network), frames, {0: (masks[0, :1],), 3: (won[None], [2])})
+    assert (ours[3][2][won == 1] > 0.999).all() and (ours[3][1][won == 1] < 0.001).all()
+    torch.testing.assert_close(ours[3][:2, won == 0], plain[3][:, won == 0], atol=1e-5, rtol=0)
+    assert (ours[3][2][won == 0] < 0.001).all()
+
+
+def test_one_frame_may_correct_an_object_and_bring_a_new_one(network):
+    frames, masks = clip(5, 3)
+    given = {0: (masks[0, :2], [8, 2]), 2: (masks[2, [2, 1]], [5, 2])}
+    ours, reports = run(InferenceCoreYV(network, **EAGER), frames, given)
+    assert_distributions(ours, [2, 2, 3, 3, 3])
+    assert reports[-1].objects == (8, 2, 5)
+    torch.testing.assert_close(ours[2][2:], masks[2, 1:3], atol=1e-5, rtol=0)
+    assert {k: bank.stored for k, bank in banks(reports[2]).items()} == {8: "dynamic", 2: "permanent", 5: "permanent"}
+    assert banks(reports[4])[5].memory_frames == (2, 3, 4)
+
+
+def test_the_names_of_objects_do_not_matter(network):
+    frames, masks = clip(5, 3)
+
+    def given(first, second, third):
+        return {0: (masks[0, :1], [first]), 1: (masks[1, 1:], [second, third]), 3: (masks[3, 2:], [third])}
+
+    expected, _ = run(InferenceCoreYV(network, **EAGER), frames, given(1, 2, 3))
+    ours, reports = run(InferenceCoreYV(network, **EAGER), frames, given(255, 2, 17))
+    assert_same(ours, expected)
+    assert reports[-1].objects == (255, 2, 17)
+
+
+def test_without_names_a_mask_is_of_the_objects_of_the_stream(network):
+    frames, masks = clip(3)
+    core = InferenceCoreYV(network)
+    core.step(frames[0], masks[0], [9, 4])
+    probabilities = core.step(frames[1], masks[1])
+    assert core.objects == (9, 4)
+    torch.testing.assert_close(probabilities[1:], masks[1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "objects", "message"),
+    [
+        (2, [3, 3], r"objects \(3, 3\) must be different whole numbers above 0"),
+        (2, [3, 0], "must be different whole numbers above 0"),
+        (1, [-1], "must be different whole numbers above 0"),
+        (2, [3], "mask has 2 rows but 1 objects"),
+        (1, [1, 3], "mask has 1 rows but 2 objects"),
+        (1, None, "mask has 1 rows but 2 objects"),
+        (0, [3], r"shape \(0, 64, 96\)"),
+    ],
+)
+def test_a_refused_mask_leaves_the_stream_as_it_was(network, rows, objects, message):
+    frames, masks = clip(3)
+    expected, expected_reports = run(InferenceCoreYV(network, **EAGER), frames, {0: (masks[0],)})
+    core = InferenceCoreYV(network, **EAGER)
+    core.step(frames[0], masks[0])
+    with pytest.raises(ValueError, match=message):
+        core.step(frames[1], masks[1, :rows], objects)
+    assert core.objects == (1, 2)
+    assert_same([core.step(image) for image in frames[1:]], expected[1:])
+    assert core.report == expected_reports[-1]
+
+
+def test_a_frame_of_another_size_is_refused_also_before_the_first_mask(network):
+    frames, _ = clip(1)
+    core = InferenceCoreYV(network)
+    core.step(frames[0])
+    with pytest.raises(ValueError, match=r"frame is \(64, 80\); the stream began with \(64, 96\)"):
+        core.step(frames[0, :, :, :80])
+
+
+def test_an_unknown_prior_is_refused(network):
+    with pytest.raises(ValueError, match="prior is 'mean'; choose one of softmax, max"):
+        InferenceCoreYV(network, prior="mean")
+
+
+@pytest.mark.parametrize("kind", [InferenceCore, InferenceCoreYV])
+def test_a_stream_equals_its_steps_one_by_one(network, kind):
+    frames, masks = clip(5)
+    given = {0: masks[0], 3: masks[3]}
+    expected, _ = run(kind(network, **EAGER), frames, {t: (mask,) for t, mask in given.items()})
+    assert_same(list(kind(network, **EAGER).stream(frames, given)), expected)
+
+
+def test_a_stream_yields_a_frame_before_it_takes_the_next(network):
+    frames, masks = clip(3)
+    taken = []
+    images = (taken.append(t) or frames[t] for t in range(3))
+    for t, _ in enumerate(InferenceCoreYV(network).stream(images, {0: masks[0]})):
+        assert taken == list(range(t + 1))
+    assert taken == [0, 1, 2]
+
+
+def test_the_published_case_that_crashed_runs(network):
+    frames, masks = clip(8)
+    core = InferenceCoreYV(network, compat=True, video_objects=2, capacity=1, mem_every=1, quality_threshold=0.0)
+    probabilities, reports = run(core, frames, {0: (masks[0, :1], [1]), 3: (masks[3, 1:], [2])})
+    assert_distributions(probabilities, [1] * 3 + [2] * 5)
+    assert all(bank.evicted is not None for bank in reports[-1].banks)
+
+
+def test_with_a_gate_for_each_object_only_its_own_quality_decides(scripted):
+    frames, masks = clip(5, height=48, width=64)
+    admitted = {}
+    for name, second in {
+        "good": [0.5] * 5,
+        "bad": [0.5, 0.1, 0.1, 0.1, 0.1],
+        "mixed": [0.5, 0.1, 0.5, 0.5, 0.1],
+    }.items():
+        scripted.script = list(zip([0.5, 0.5, 0.1, 0.5, 0.1], second, strict=True))
+        core = InferenceCoreYV(scripted, gate="object", mem_every=1)
+        _, reports = run(core, frames, {0: (masks[0],)})
+        assert [banks(report)[1].rejected for report in reports] == [False, False, True, False, True]
+        assert [banks(report)[1].relative_quality for report in reports] == pytest.approx([1, 1, 0.2, 1, 0.2])
+        assert banks(reports[-1])[1].memory_frames == (0, 1, 3, 4)
+        admitted[name] = banks(reports[-1])[2].memory_frames
+    assert admitted == {"good": (0, 1, 2, 3, 4), "bad": (0, 4), "mixed": (0, 2, 3, 4)}
+
+
+def test_with_a_gate_of_the_mean_all_banks_share_the_decision(scripted):
+    frames, masks = clip(5, height=48, width=64)
+    scripted.script = [[0.8], [0.8, 0.4], [0.8, 0.1], [0.7, 0.4], [0.1, 0.5]]
+    core = InferenceCoreYV(scripted, gate="mean", mem_every=1)
+    _, reports = run(core, frames, {0: (masks[0, :1], [1]), 1: (masks[1, 1:], [2])})
+    first, second = ([banks(report)[k] for report in reports[2:]] for k in (1, 2))
+    assert [bank.relative_quality for bank in first] == pytest.approx([0.9 / 1.2, 1.1 / 1.2, 0.6 / 1.2])
+    assert [bank.relative_quality for bank in second] == [bank.relative_quality for bank in first]
+    for shared in (first, second):
+        assert [bank.stored for bank in shared] == ["temporary", "dynamic", "temporary"]
+        assert [bank.rejected for bank in shared] == [True, False, True]
