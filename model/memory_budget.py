@@ -6,8 +6,8 @@ from typing import NamedTuple
 from torch import nn
 
 FLOAT_BYTES = 4
-DECODER_COPIES = 6
-FRAME_COPIES = 8
+DECODER_COPIES = 6.5
+FRAME_COPIES = 9
 READ_COPIES = 4
 LEAST_ELEMENTS, MOST_ELEMENTS = 1 << 16, 1 << 24
 
@@ -34,7 +34,7 @@ def needed_bytes(network: nn.Module, size: tuple[int, int], objects: int, slots:
     masks = FRAME_COPIES * (objects + 1) * pixels * FLOAT_BYTES
     stem = FRAME_COPIES * 64 * (pixels // 4) * FLOAT_BYTES
     width = max(conv.out_channels for conv in network.decoder.up_8_4.modules() if isinstance(conv, nn.Conv2d))
-    return bank + masks + stem, DECODER_COPIES * width * (pixels // 16) * FLOAT_BYTES
+    return bank + masks + stem, int(DECODER_COPIES * width * (pixels // 16) * FLOAT_BYTES)
 
 
 def plan_chunks(

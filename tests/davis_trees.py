@@ -25,7 +25,7 @@ def write_frames(folder: Path, names=("00000", "00001", "00002", "00003"), size=
     """Frames of one brightness each, 10 more from name to name, as JPEGs."""
     folder.mkdir(parents=True)
     for index, name in enumerate(names):
-        Image.fromarray(np.full((*size, 3), 10 * index, np.uint8)).save(folder / f"{name}.jpg")
+        Image.fromarray(np.full((*size, 3), 10 * index % 256, np.uint8)).save(folder / f"{name}.jpg")
 
 
 def write_video_2017(root: Path, name: str, ids=None, split="val", names=("00000", "00001", "00002", "00003")):
@@ -86,26 +86,27 @@ class FakeReport:
 
 
 class FakeCore:
-    """Says that the objects stay where the first mask has them; notes the brightness of the frames it sees."""
+    """Says that objects stay where their latest mask has them; notes the brightness of the frames it sees."""
 
     seen: list
 
     def __init__(self, network, **options):
         self.options = options
         self.objects = ()
-        self.masks = None
         self.report = None
         self.frame = -1
+        self._masks = {}
         FakeCore.seen = []
 
     def step(self, image, mask=None, objects=None):
         assert image.dtype == torch.float32
-        assert (mask is not None) == (objects is not None) == (self.frame < 0)
+        assert (mask is not None) == (objects is not None)
+        assert mask is None or mask.shape[1:] == image.shape[1:]
         self.frame += 1
         FakeCore.seen.append(image[0].mean().item())
-        if mask is not None:
-            self.masks, self.objects = mask, objects
-        assert self.masks.shape[1:] == image.shape[1:]
+        self._masks |= dict(zip(objects or (), mask if mask is not None else (), strict=True))
+        self.objects = tuple(self._masks)
+        masks = torch.stack(list(self._masks.values()))
         quality = tuple([0.9] * len(self.objects))
         self.report = FakeReport(self.frame, self.objects, quality, (FakeBankReport(self.objects),))
-        return torch.cat([1 - self.masks.amax(0, keepdim=True), self.masks])
+        return torch.cat([1 - masks.amax(0, keepdim=True), masks])

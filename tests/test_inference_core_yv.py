@@ -5,7 +5,8 @@ import torch
 
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
-from tests.streams import HEIGHT, WIDTH, Scripted, assert_distributions, assert_same, banks, clip, run, small_network
+from model.aggregate import soft_aggregate
+from tests.streams import WIDTH, Scripted, assert_distributions, assert_same, banks, clip, run, small_network
 
 EAGER = {"mem_every": 1, "quality_threshold": 0.0}
 
@@ -116,6 +117,18 @@ def test_a_given_mask_wins_its_pixels_against_predicted_objects(network):
     assert (ours[3][2][won == 1] > 0.999).all() and (ours[3][1][won == 1] < 0.001).all()
     torch.testing.assert_close(ours[3][:2, won == 0], plain[3][:, won == 0], atol=1e-5, rtol=0)
     assert (ours[3][2][won == 0] < 0.001).all()
+
+
+def test_where_a_given_mask_is_soft_predicted_objects_keep_the_rest(network):
+    frames, masks = clip(2)
+    soft = 0.7 * masks[1, 1:]
+    core, other = InferenceCoreYV(network), InferenceCoreYV(network)
+    for each in (core, other):
+        each.step(frames[0], masks[0, :1])
+    predicted = other.predict(frames[1])[0]
+    assert predicted[:, soft[0] > 0].max() > 0.1
+    expected = soft_aggregate(torch.cat([predicted * (1 - soft), soft])[None]).softmax(1)[0]
+    torch.testing.assert_close(core.step(frames[1], soft, [2]), expected, atol=1e-6, rtol=0)
 
 
 def test_one_frame_may_correct_an_object_and_bring_a_new_one(network):

@@ -52,21 +52,19 @@ def test_what_is_left_goes_on_from_its_own_memory(network):
         assert set(after[k].memory_frames) == kept | {3}
 
 
-def test_the_pixels_of_a_removed_object_are_background_for_the_next_frame(network):
-    """The stream then equals one whose object was corrected to nothing and is not looked at."""
+@pytest.mark.parametrize("prior", ["max", "softmax"])
+def test_where_a_removed_object_was_is_background_for_the_next_frame(network, monkeypatch, prior):
     frames, masks = clip(4, 2, HEIGHT, WIDTH)
-    given = {0: (masks[0],), 2: (masks[2],)}
-    cleared = {0: (masks[0],), 2: (torch.stack([masks[2, 0], torch.zeros(HEIGHT, WIDTH)]),)}
-    options = {"prior": "max", **EAGER}
-    core, other = InferenceCoreYV(network, **options), InferenceCoreYV(network, **options)
-    run(core, frames[:3], given)
-    run(other, frames[:3], cleared)
-    for each in (core, other):
-        each.remove([2])
-    ours, theirs = core.predict(frames[3]), other.predict(frames[3])
-    assert ours.shape == theirs.shape == (1, 1, HEIGHT, WIDTH)
-    core.memory, other.memory = other.memory, core.memory
-    assert_same([core.predict(frames[3])], [theirs], atol=1e-4)
+    core = InferenceCoreYV(network, prior=prior, **EAGER)
+    probabilities, _ = run(core, frames[:3], {0: (masks[0],)})
+    core.remove([2])
+    seen, encode_query = [], network.encode_query
+    monkeypatch.setattr(network, "encode_query", lambda image, prior: seen.append(prior) or encode_query(image, prior))
+    core.step(frames[3])
+    background, first, second = probabilities[2]
+    left = torch.stack([background + second, first])
+    expected = left[1] if prior == "max" else left.softmax(0)[1]
+    torch.testing.assert_close(seen[0][0, 0], expected)
 
 
 def test_after_all_are_removed_a_stream_begins_anew(network):
