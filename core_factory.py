@@ -117,7 +117,9 @@ def chunk_options(
     """
     scale = max(view.scale for view in views)
     size = tuple(round(side * scale) for side in video.size)
-    slots = 2 + min(args.mem_capacity, -(-len(video) // args.mem_every)) + min(args.mem_annotated, len(video))
+    slots = 3 + args.mem_capacity + 2 * min(args.mem_annotated, len(video.masks) - 1)
+    if args.memory == "every":
+        slots += 2 * len(video) // args.mem_every
     held, wanted = used_memory_bytes(device), args.max_memory_gb * 1e9
     objects = len(video.objects) * len(views)
     chunks = plan_chunks(network, size, objects, slots, wanted - held)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inference_core import FrameReport, InferenceCore
+from inference_core import FrameReport, InferenceCore, check_mask
 from util.tensors import pad_to_multiple, unpad
 
 
@@ -72,6 +72,8 @@ class AveragingCore:
     @torch.inference_mode()
     def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
         """Segment the next frame, see `InferenceCore.step`; probabilities have the size of the first view."""
+        if mask is not None:
+            check_mask(mask, image)
         masks = [None if mask is None else view.mask(mask) for view, _ in self._members]
         images = [view.image(image) for view, _ in self._members]
         for (_, core), seen, given in zip(self._members, images, masks, strict=True):

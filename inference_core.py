@@ -112,7 +112,7 @@ class InferenceCore:
         if mask is None:
             self._check_begun()
             return ()
-        _check_mask(mask, image)
+        check_mask(mask, image)
         ids = tuple(objects or self.objects or range(1, len(mask) + 1))
         self._check_objects(len(mask), ids)
         return ids
@@ -125,7 +125,6 @@ class InferenceCore:
             image: (3,H,W), normalised.
             given: ids whose masks are given; if all are, nothing is segmented and the masks are zeros.
         """
-        self._size = image.shape[-2:]
         padded, padding = pad_to_multiple(image.unsqueeze(0))
         query = None
         if set(self.objects) <= set(given):
@@ -149,14 +148,17 @@ class InferenceCore:
             Probabilities as from `step`.
         """
         image, query, padding = self._pending
-        self._pending = None
-        self._frame += 1
         if mask is not None:
             masks = self._compose(masks, pad_to_multiple(mask.unsqueeze(0).to(image))[0], ids)
-            self.memory.add([k for k in ids if k not in self.objects])
-        self._previous = soft_aggregate(masks).softmax(1)
-        self._remember(image, query, ids)
-        return unpad(self._previous[0], padding)
+        probabilities = soft_aggregate(masks).softmax(1)
+        entry = self._encode(image, probabilities[:, 1:], query) if masks.shape[1] else None
+        self._pending = None
+        self._frame += 1
+        self._previous = probabilities
+        result = unpad(probabilities[0], padding)
+        self._size = result.shape[-2:]
+        self._remember(entry, ids)
+        return result
 
     def _prior(self) -> Tensor:
         """Where any object was on the previous frame, (1,1,H',W')."""
@@ -171,16 +173,19 @@ class InferenceCore:
     def _compose(self, masks: Tensor, given: Tensor, ids: Sequence[int]) -> Tensor:
         return compose(masks, given, [self.objects.index(k) if k in self.objects else None for k in ids])
 
-    def _remember(self, image: Tensor, query: QueryFeatures | None, annotated: Sequence[int]) -> None:
-        masks = self._previous[:, 1:]
+    def _encode(self, image: Tensor, masks: Tensor, query: QueryFeatures | None) -> MemoryEntry:
         others = sum_of_others(masks)
 
         def encode(start: int, stop: int) -> MemoryEntry:
             return self.network.encode_memory(image, masks[:, start:stop], query, others[:, start:stop])
 
+        return concatenate(self._chunks.map(encode, masks.shape[1]))
+
+    def _remember(self, entry: MemoryEntry | None, annotated: Sequence[int]) -> None:
+        """Take in new objects, remember the frame and report."""
+        self.memory.add([k for k in annotated if k not in self.objects])
         quality, banks = (), ()
-        if self.objects:
-            entry = concatenate(self._chunks.map(encode, len(self.objects)))
+        if entry is not None:
             quality = () if entry.quality is None else tuple(entry.quality[0].tolist())
             banks = self.memory.update(self._frame, entry, annotated)
         self.report = FrameReport(self._frame, self.objects, quality, banks)
@@ -217,10 +222,11 @@ def compose(masks: Tensor, given: Tensor, rows: Sequence[int | None]) -> Tensor:
     return torch.cat([composed, given[:, new]], 1) if new else composed
 
 
-def _check_mask(mask: Tensor, image: Tensor) -> None:
+def check_mask(mask: Tensor, image: Tensor) -> None:
+    """Raise ValueError for a mask that is not (K,H,W) with K > 0, of the size of the image, with values in [0, 1]."""
     if mask.ndim != 3 or mask.shape[0] == 0:
         raise ValueError(f"mask has shape {tuple(mask.shape)}; expected (objects, height, width)")
     if mask.shape[-2:] != image.shape[-2:]:
         raise ValueError(f"mask {tuple(mask.shape[-2:])} and frame {tuple(image.shape[-2:])} differ in size")
-    if mask.min() < 0 or mask.max() > 1:
+    if not (mask.min() >= 0 and mask.max() <= 1):
         raise ValueError("mask values must lie in [0, 1]")

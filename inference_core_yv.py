@@ -79,6 +79,8 @@ class InferenceCoreYV(InferenceCore):
             ValueError: an object is not known.
         """
         unknown = [k for k in objects if k not in self.objects]
+        if not objects:
+            return
         if unknown:
             raise ValueError(f"object {unknown[0]} is not in the stream, which has {self.objects}")
         kept = [row for row, k in enumerate(self.objects, start=1) if k not in objects]

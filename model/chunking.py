@@ -41,17 +41,19 @@ class ObjectChunks:
             stop = objects if self.size is None else min(objects, start + self.size)
             try:
                 results.append(function(start, stop))
-            except torch.OutOfMemoryError:
-                if not self._halve(stop - start):
-                    raise
+                start = stop
                 continue
-            start = stop
+            except torch.OutOfMemoryError:
+                if not self._can_halve(stop - start):
+                    raise
+            self._halve(stop - start)
         return results
 
-    def _halve(self, tried: int) -> bool:
-        """Make chunks smaller, if they can be."""
-        if tried == 1 and self.reader.max_elements <= LEAST_ELEMENTS:
-            return False
+    def _can_halve(self, tried: int) -> bool:
+        return tried > 1 or self.reader.max_elements > LEAST_ELEMENTS
+
+    def _halve(self, tried: int) -> None:
+        """Make chunks smaller; what the failed call held is free by now."""
         self.size = max(1, tried // 2)
         self.reader.max_elements = max(LEAST_ELEMENTS, self.reader.max_elements // 2)
         if torch.cuda.is_available():
@@ -59,4 +61,3 @@ class ObjectChunks:
         logging.getLogger(__name__).warning(
             "out of memory: going on with %d objects and %d affinities at a time", self.size, self.reader.max_elements
         )
-        return True

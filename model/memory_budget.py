@@ -51,6 +51,6 @@ def plan_chunks(
     least = each + READ_COPIES * FLOAT_BYTES * LEAST_ELEMENTS
     if free < least:
         return None
-    elements = int(min(MOST_ELEMENTS, max(LEAST_ELEMENTS, free / 4 / (READ_COPIES * FLOAT_BYTES))))
+    elements = int(min(MOST_ELEMENTS, max(LEAST_ELEMENTS, min(free / 4, free - each) / (READ_COPIES * FLOAT_BYTES))))
     left = free - READ_COPIES * FLOAT_BYTES * elements
     return Chunks(max(1, min(objects, int(left // each))), elements)

@@ -221,7 +221,6 @@ def test_a_frame_whose_masks_do_not_fit_into_memory_can_be_given_again(network, 
     assert_same_stream(tried_again(network, monkeypatch, "segment", at), undisturbed)
 
 
-@pytest.mark.xfail(strict=True, reason="commit changes frame, masks and objects before it encodes the memory")
 @pytest.mark.parametrize("at", [0, 2, 4])
 def test_a_frame_whose_memory_does_not_fit_into_memory_can_be_given_again(network, undisturbed, monkeypatch, at):
     assert_same_stream(tried_again(network, monkeypatch, "encode_memory", at), undisturbed)

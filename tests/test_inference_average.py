@@ -125,7 +125,6 @@ def test_a_refused_mask_leaves_the_stream_as_it_was(network, rows, ids):
     assert_same([core.step(image) for image in frames[1:]], expected[1:])
 
 
-@pytest.mark.xfail(strict=True, reason="View.mask clamps the values before InferenceCore.check sees them")
 def test_a_mask_beyond_one_is_refused_as_by_the_plain_core(network):
     frames, masks = clip(1)
     with pytest.raises(ValueError, match="mask values must lie in"):

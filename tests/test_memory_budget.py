@@ -54,9 +54,6 @@ def test_chunks_are_within_bounds(network):
     assert plan_chunks(network, SIZE, OBJECTS, SLOTS, 1e15) == (OBJECTS, MOST_ELEMENTS)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a quarter goes to the affinities even where one object needs more than the rest"
-)
 def test_a_plan_stays_within_the_available_memory(network):
     fixed, each = needed_bytes(network, SIZE, OBJECTS, SLOTS)
     for available, plan in zip(budgets(network), plans(network), strict=True):

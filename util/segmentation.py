@@ -48,6 +48,7 @@ class Video(Protocol):
 
     name: str
     objects: tuple[int, ...]
+    masks: Mapping[int, object]
     first_seen: Mapping[int, int]
     output_size: tuple[int, int]
     size: tuple[int, int]
