@@ -1,0 +1,102 @@
+"""What the command line makes of a network."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import core_factory
+from core_factory import build_engine, new_core
+from inference_average import AveragingCore
+from inference_core import InferenceCore
+from inference_core_yv import InferenceCoreYV
+from model import build_preset
+from util.errors import InputError
+from util.eval_arguments import add_arrival_arguments, evaluation_parser
+from util.evaluation import share
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return build_preset("small", backbone="resnet18").eval()
+
+
+class Video(SimpleNamespace):
+    def __len__(self):
+        return self.length
+
+
+def video(objects=2, length=50, size=(64, 96), name="cat"):
+    return Video(name=name, objects=tuple(range(1, objects + 1)), size=size, masks={0: None}, length=length)
+
+
+def arguments(*flags, late=False):
+    parser = evaluation_parser("")
+    if late:
+        add_arrival_arguments(parser)
+    return parser.parse_args(list(map(str, flags)))
+
+
+def build(network, *flags, kind=InferenceCore, **options):
+    return new_core(arguments(*flags, late=kind is InferenceCoreYV), network, CPU, kind, video(**options))
+
+
+def test_a_plain_run_has_a_plain_core(network):
+    core = build(network)
+    assert type(core) is InferenceCore
+    assert (core.reader.top_k, core.reader.km_sigma) == (50, None)
+
+
+def test_no_top_and_use_km_reach_the_reader(network):
+    core = build(network, "--no_top", "--use_km")
+    assert (core.reader.top_k, core.reader.km_sigma) == (None, 5.6)
+
+
+@pytest.mark.parametrize("flags", [["--flip"], ["--scales", "1", "1.5"], ["--scales", "0.75"]])
+def test_flip_and_scales_average(network, flags):
+    core = build(network, *flags)
+    assert isinstance(core, AveragingCore)
+    image, mask = torch.randn(3, 64, 96), torch.zeros(2, 64, 96)
+    mask[:, 10:30, 10:30] = 1
+    assert core.step(image, mask, (1, 2)).shape[0] == 3
+
+
+def test_the_prior_is_chosen_on_the_command_line(network):
+    assert build(network, kind=InferenceCoreYV).prior == "softmax"
+    assert build(network, "--prior", "max", kind=InferenceCoreYV).prior == "max"
+
+
+def test_a_memory_limit_sets_the_chunks(network, monkeypatch):
+    monkeypatch.setattr(core_factory, "used_memory_bytes", lambda device: 0.0)
+    limited, free = (build(network, "--max_memory_gb", limit, objects=20, size=(480, 864)) for limit in (1.5, 100))
+    assert limited._chunks.size < 20
+    assert free._chunks.size == 20
+    assert limited.reader.max_elements <= free.reader.max_elements
+
+
+def test_a_video_that_does_not_fit_is_named_with_what_it_needs(network):
+    with pytest.raises(InputError, match=r"video cat with 20 objects needs about .* GB; raise --max_memory_gb"):
+        build(network, "--max_memory_gb", "0.01", objects=20)
+
+
+def test_compile_covers_the_networks_three_calls(network, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(core_factory, "load_network", lambda path, device: network)
+    monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function.__name__) or function)
+    build_engine(arguments("--compile"), CPU, InferenceCore)
+    assert compiled == ["encode_query", "encode_memory", "decode"]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+def test_processes_share_all_videos_and_none_twice(world):
+    videos = [video(name=f"v{k}", length=length) for k, length in enumerate((5, 80, 30, 30, 10))]
+    shares = [share(videos, rank, world) for rank in range(world)]
+    assert sorted(v.name for part in shares for v in part) == [f"v{k}" for k in range(5)]
+
+
+def test_the_longest_video_does_not_wait_for_others():
+    videos = [video(name=name, length=length) for name, length in (("a", 10), ("b", 70), ("c", 20), ("d", 30))]
+    assert [[v.name for v in share(videos, rank, 2)] for rank in (0, 1)] == [["b"], ["d", "c", "a"]]
