@@ -21,7 +21,8 @@ from util.errors import InputError
 from util.eval_arguments import describe, run_options
 from util.evaluation import Dataset, evaluate
 from util.score_tables import Scores
-from util.segmentation import Core, Engine, Video
+from util.segmentation import Core, Engine
+from util.video import Video
 
 KM_SIGMA = 5.6
 PATIENCE = timedelta(days=30)

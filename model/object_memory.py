@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ class ObjectMemory:
     Args:
         gate: whose quality decides on admission and eviction: `mean`, that of all objects (QDMN), or `object`,
             each object's own for its own memory.
-        capacity, annotations, mem_every, quality_threshold, policy, compat: see `MemoryBank`.
+        compat, bank: capacity, annotations, mem_every, quality_threshold and policy, see `MemoryBank`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -60,26 +61,14 @@ class ObjectMemory:
         self,
         *,
         gate: str = "mean",
-        capacity: int = 20,
-        annotations: int = 10,
-        mem_every: int = 5,
-        quality_threshold: float = 0.8,
-        policy: str = "quality",
         compat: bool = False,
+        **bank: Any,
     ) -> None:
         if gate not in GATES:
             raise ValueError(f"gate is {gate!r}; choose one of {', '.join(GATES)}")
         self.gate = gate
         self.compat = compat
-        self._new_bank = partial(
-            MemoryBank,
-            capacity=capacity,
-            annotations=annotations,
-            mem_every=mem_every,
-            quality_threshold=quality_threshold,
-            policy=policy,
-            compat=compat,
-        )
+        self._new_bank = partial(MemoryBank, compat=compat, **bank)
         self._new_bank()
         self.groups: list[Group] = []
 

@@ -8,7 +8,7 @@ import torchvision
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
-from model.checkpoint import load_checkpoint, load_network
+from model.checkpoint import load_checkpoint, load_network, save_checkpoint
 from tests.training_runs import SMALL, complete, launcher, losses_of, only, write_training_data
 from util.errors import InputError
 
@@ -126,6 +126,23 @@ def test_validation_is_logged_and_keeps_the_best_weights(data, tmp_path, monkeyp
     best = load_network(only(tmp_path, "saves/*_v/*_best.pth"), CPU).state_dict()
     last = load_network(only(tmp_path, "saves/*_v/*_2.pth"), CPU).state_dict()
     assert all(torch.equal(best[key], last[key]) for key in best) == (scores[1] > scores[0])
+
+
+def test_a_resumed_run_does_not_take_worse_weights_for_the_best(data, tmp_path, monkeypatch):
+    arguments = ["--yv_root", "none", "--stage", 2, "--val_root", f"{data['davis'][1]}/2017", "--val_interval", 1]
+    arguments = [*SMALL, *data["davis"], *arguments, "--id", "v", "-i", 2, "--checkpoint_interval", 1]
+    train_here(monkeypatch, tmp_path, *arguments)
+    only(tmp_path, "saves/*_v/*_checkpoint.pth").unlink()
+    earlier = only(tmp_path, "saves/*_v/*_previous.pth")
+    checkpoint = load_checkpoint(earlier)
+    assert checkpoint.iteration == 1
+    checkpoint.best_score = 2.0
+    save_checkpoint(earlier, checkpoint)
+    best = only(tmp_path, "saves/*_v/*_best.pth")
+    before = best.read_bytes()
+    train_here(monkeypatch, tmp_path, *arguments, "--resume", "auto")
+    assert load_checkpoint(only(tmp_path, "saves/*_v/*_checkpoint.pth")).best_score == 2.0
+    assert best.read_bytes() == before
 
 
 @pytest.mark.parametrize("options", [["--data_backend", "gpu"], ["--amp", "bf16"], ["--clip_length", "4"]])

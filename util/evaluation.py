@@ -18,7 +18,8 @@ from util.result_folder import beside, is_complete, zip_results
 from util.run_report import QUALITY, SHEETS, write_run_report
 from util.score_tables import Scores, format_table, score_folder, write_csv
 from util.scoring import score_results
-from util.segmentation import Engine, Speed, Video, segment_video
+from util.segmentation import Engine, Speed, segment_video
+from util.video import Video
 
 OVERLAY, BOXES, SOFT = "-overlay", "-boxes", "-soft"
 

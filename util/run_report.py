@@ -2,23 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from util.quality_table import read_quality_table
 from util.report_page import VideoReport, write_report
 from util.result_folder import beside
 from util.score_tables import Scores
 from util.timeline import write_timeline
+from util.video import Video
 
 SHEETS, QUALITY, TIMELINES, PAGE = "-sheets", "-quality", "-timelines", "-report.html"
-
-
-class Video(Protocol):
-    """What is told of a video."""
-
-    name: str
-    objects: tuple[int, ...]
-    result_names: list[str]
 
 
 def write_run_report(output: Path, videos: Sequence[Video], scores: Scores | None, facts: Mapping[str, str]) -> Path:

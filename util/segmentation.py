@@ -1,10 +1,9 @@
 """Segmenting one video into a folder of masks."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -19,52 +18,7 @@ from util.png_writer import PngWriter
 from util.progress import Progress
 from util.recorders import Recorder, Result
 from util.result_folder import atomic_folder
-
-
-class Frame(Protocol):
-    """A frame as `datasets.annotated_video.Frame` describes it."""
-
-    index: int
-    name: str
-    pixels: np.ndarray
-    image: Tensor
-    mask: Tensor | None
-    objects: tuple[int, ...]
-
-
-class Pass(Protocol):
-    """A way through a video as `datasets.annotated_video.Pass` describes it."""
-
-    start: int
-    stop: int
-    reverse: bool
-    merge_from: int | None
-
-    def position(self, step: int) -> int: ...
-
-
-class Video(Protocol):
-    """A video as `datasets.annotated_video.AnnotatedVideo` describes it."""
-
-    name: str
-    objects: tuple[int, ...]
-    masks: Mapping[int, object]
-    first_seen: Mapping[int, int]
-    output_size: tuple[int, int]
-    size: tuple[int, int]
-    passes: Sequence[Pass]
-    covered: Pass
-    result_names: list[str]
-    has_truth: bool
-    has_end: bool
-    palette: np.ndarray | None
-    rate: Fraction
-
-    def __len__(self) -> int: ...
-
-    def wants(self, name: str) -> bool: ...
-
-    def frames(self, way: Pass) -> Iterator[Frame]: ...
+from util.video import Frame, Pass, Video
 
 
 class Core(Protocol):
