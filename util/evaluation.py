@@ -114,7 +114,9 @@ def evaluate(
         OSError: a result cannot be written. Nothing half-written stays.
     """
     _check(dataset, options)
-    pending = [video for video in dataset.videos if options.overwrite or not _is_finished(options.output, video)]
+    missing = {v.name for v in dataset.videos if options.overwrite or not _is_finished(options.output, v)}
+    missing = gather(process, missing)[0]  # one answer for all, before anyone begins
+    pending = [video for video in dataset.videos if video.name in missing]
     if len(pending) < len(dataset.videos) and process.leads:
         print(f"{len(dataset.videos) - len(pending)} finished videos skipped; --overwrite segments them again")
     lines = facts

@@ -94,14 +94,14 @@ def read_written_ids(path: Path) -> np.ndarray:
 
 
 def write_ids(path: Path, ids: np.ndarray, palette: np.ndarray | None = None) -> None:
-    """Write object ids (H, W), uint8, as a palette PNG; uint16 ids become 16-bit grey where one is above 255.
+    """Write object ids (H, W) as a palette PNG, or as a 16-bit grey one if they are uint16.
 
     Args:
         path: of the PNG.
         ids: of the objects, 0 is background.
         palette: colours of the ids 0..255, (256, 3), uint8; the DAVIS palette by default.
     """
-    if ids.dtype == np.uint16 and ids.max() > 255:
+    if ids.dtype == np.uint16:
         _save_png(path, Image.fromarray(ids))
         return
     picture = Image.fromarray(ids.astype(np.uint8, copy=False))

@@ -62,11 +62,13 @@ class Engine:
     device: torch.device
     amp: str = "off"
 
-    def segment(self, core: Core, frame: Frame, size: tuple[int, int]) -> tuple[np.ndarray, Tensor]:
-        """A frame's object ids (H, W) of `size`, and the probabilities (K+1,H,W) that they are the arg max of.
+    def segment(self, core: Core, frame: Frame, video: Video) -> tuple[np.ndarray, Tensor]:
+        """A frame's object ids (H, W), and the probabilities (K+1,H,W) that they are the arg max of.
 
-        Probabilities of another size are resized bilinearly.
+        Both have the video's output size; probabilities of another size are resized bilinearly. Ids are uint8, or
+        uint16 where the video has one above 255.
         """
+        size = video.output_size
         image = frame.image.to(self.device)
         mask = None if frame.mask is None else frame.mask.to(self.device)
         with torch.inference_mode():
@@ -77,8 +79,8 @@ class Engine:
             labels = probabilities.argmax(dim=0)
             labels = labels.to(torch.uint8) if len(probabilities) <= 256 else labels
         synchronise(self.device)
-        ids = np.array((0, *core.objects))
-        return ids.astype(np.uint8 if ids.max() <= 255 else np.uint16)[labels.cpu().numpy()], probabilities
+        ids = np.array((0, *core.objects), np.uint8 if max(video.objects) <= 255 else np.uint16)
+        return ids[labels.cpu().numpy()], probabilities
 
 
 def segment_video(
@@ -126,7 +128,7 @@ def _run_pass(
     with closing(video.frames(way)) as frames:
         for frame in frames:
             start = time.perf_counter()
-            ids, probabilities = engine.segment(core, frame, video.output_size)
+            ids, probabilities = engine.segment(core, frame, video)
             speed.seconds += time.perf_counter() - start
             speed.frames += 1
             progress.advance(video.name)
