@@ -7,39 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import core_factory
-import eval_generic
-from tests.davis_trees import FakeCore, make_mask, write_frames
-from util.errors import run
+from tests.davis_trees import make_mask, write_frames
+from tests.generic_runs import MASK, NAMES, SIZE, SeenCore, evaluate, use_seen_core
 from util.images import read_ids, write_ids
 
-NAMES = tuple(f"shot{number}" for number in range(8, 14))
-MASK = make_mask(objects=(2, 5))
 OTHER = np.roll(make_mask(objects=(9,)), 30, axis=1)
-SIZE = MASK.shape
-
-
-class SeenCore(FakeCore):
-    """Notes for each pass the brightness of its frames, and for each frame the ids of given masks."""
-
-    passes: list
-
-    def __init__(self, network, **options):
-        super().__init__(network, **options)
-        self.notes = []
-        SeenCore.passes.append(self.notes)
-
-    def step(self, image, mask=None, objects=None):
-        brightness = round((image[0].mean().item() * 0.229 + 0.485) * 25.5)
-        self.notes.append((brightness, objects))
-        return super().step(image, mask, objects)
 
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
-    SeenCore.passes = []
-    monkeypatch.setattr(core_factory, "load_network", lambda path, device: None)
-    monkeypatch.setattr(eval_generic, "InferenceCoreYV", SeenCore)
+    use_seen_core(monkeypatch)
 
 
 @pytest.fixture
@@ -58,18 +35,6 @@ def output(tmp_path):
 def mask(tmp_path):
     write_ids(tmp_path / "mask.png", MASK)
     return tmp_path / "mask.png"
-
-
-def evaluate(source, output, *flags):
-    eval_generic.main(["--input", str(source), "--output", str(output), "--device", "cpu", *map(str, flags)])
-
-
-def fail(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        run(lambda: evaluate(*arguments))
-    assert ended.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
 
 
 def written(output, video="clip"):
@@ -253,54 +218,3 @@ def test_results_are_scored_against_true_masks(frames, mask, tmp_path, output, c
         write_ids(tmp_path / f"truth/clip/{name}.png", MASK)
     evaluate(frames, output, "--masks", mask, "--truth", tmp_path / "truth", "--score")
     assert "1.000" in capsys.readouterr().out
-
-
-# Bad input
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ([], "pass --masks"),
-        (["--masks", "nowhere.png"], "nowhere.png does not exist"),
-        (["--masks", "MASK", "--start", "99"], "no frame 99"),
-        (["--masks", "MASK", "--score"], "run without --score"),
-    ],
-)
-def test_bad_arguments_are_one_line_and_leave_nothing(frames, mask, output, capsys, flags, message):
-    assert message in fail(capsys, frames, output, *(mask if flag == "MASK" else flag for flag in flags))
-    assert not output.exists()
-
-
-def test_a_mask_without_frame_is_named(frames, tmp_path, output, capsys):
-    (tmp_path / "masks").mkdir()
-    for name in ("shot8", "shot99"):
-        write_ids(tmp_path / f"masks/{name}.png", MASK)
-    assert "shot99.png belongs to no frame" in fail(capsys, frames, output, "--masks", tmp_path / "masks")
-
-
-def test_a_mask_of_another_size_is_named(frames, tmp_path, output, capsys):
-    write_ids(tmp_path / "wide.png", np.ones((37, 80), np.uint8))
-    assert "wide.png is 80x37" in fail(capsys, frames, output, "--masks", tmp_path / "wide.png")
-
-
-def test_an_empty_mask_is_named(frames, tmp_path, output, capsys):
-    write_ids(tmp_path / "empty.png", np.zeros(SIZE, np.uint8))
-    assert "empty.png holds no object" in fail(capsys, frames, output, "--masks", tmp_path / "empty.png")
-
-
-def test_one_mask_for_several_videos_is_refused(tmp_path, mask, output, capsys):
-    for name in "ab":
-        write_frames(tmp_path / "videos" / name, NAMES)
-    assert "several videos" in fail(capsys, tmp_path / "videos", output, "--masks", mask)
-
-
-def test_a_lossy_mask_is_refused(frames, tmp_path, output, capsys):
-    Image.fromarray(MASK * 40).save(tmp_path / "mask.jpg")
-    assert "mask.jpg" in fail(capsys, frames, output, "--masks", tmp_path / "mask.jpg")
-
-
-def test_frames_are_never_overwritten(frames, mask, capsys):
-    before = sorted(frames.iterdir())
-    assert "choose another folder" in fail(capsys, frames, frames, "--masks", mask)
-    assert sorted(frames.iterdir()) == before

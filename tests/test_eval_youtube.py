@@ -10,7 +10,7 @@ from PIL import Image
 import core_factory
 import eval_youtube
 from tests.davis_trees import FakeCore, make_mask, write_frames
-from util.errors import run
+from tests.failures import failure_line
 from util.images import read_ids, write_ids
 
 NAMES = tuple(f"{number:05d}" for number in range(0, 60, 5))
@@ -51,11 +51,7 @@ def evaluate(root, output, *flags):
 
 
 def fail(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        run(lambda: evaluate(*arguments))
-    assert ended.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
+    return failure_line(capsys, lambda: evaluate(*arguments))
 
 
 def written(output):

@@ -1,55 +1,19 @@
-"""Scoring a result tree: the semi-supervised protocol, its extensions, bad input, and the tables."""
+"""Scoring a result tree: the semi-supervised protocol and its extensions."""
 
-import csv
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from util.errors import InputError
-from util.images import write_binary, write_ids
+from tests.scored_trees import FRAMES, build_trees, clip, save, score
+from util.images import write_binary
 from util.metrics import boundary_f, jaccard
-from util.score_tables import format_table, score_folder, write_csv
-from util.scoring import annotated_sequences, pair_frames, score_results, score_sequence
-
-ROOT = Path(__file__).resolve().parents[1]
-SHAPE = (48, 64)
-FRAMES = 6
-
-
-def clip(objects, frames=FRAMES, shift=0):
-    """Label maps of squares that move to the right, shape (frames, H, W); object k sits in the k-th row of squares."""
-    labels = np.zeros((frames, *SHAPE), np.uint8)
-    for row, label in enumerate(objects):
-        for frame in range(frames):
-            left = 4 + 2 * frame + shift
-            labels[frame, 2 + 12 * row : 12 + 12 * row, left : left + 14] = label
-    return labels
-
-
-def save(folder, labels, write=write_ids, names=None):
-    folder.mkdir(parents=True)
-    for index, frame in enumerate(labels):
-        write(folder / f"{names[index] if names else f'{index:05d}'}.png", frame)
+from util.scoring import pair_frames, score_results, score_sequence
 
 
 @pytest.fixture
 def trees(tmp_path):
-    """Saves annotations and results of one sequence and returns a function that scores them."""
-
-    def build(annotations, results, name="cat", **options):
-        save(tmp_path / "annotations" / name, annotations, **options)
-        save(tmp_path / "results" / name, results, **options)
-        return tmp_path / "results", tmp_path / "annotations"
-
-    return build
-
-
-def score(trees, **options):
-    return score_results(*trees, annotated_sequences(trees[1]), workers=1, **options)
+    return partial(build_trees, tmp_path)
 
 
 def expected(gt, seg, frames, label):
@@ -182,176 +146,3 @@ def test_results_that_are_numbered_by_position_fit_annotations_with_other_names(
     save(tmp_path / "results", seg)
     (item,) = score_sequence("cat", *pair_frames(tmp_path / "annotations", tmp_path / "results"))
     assert_values(item, gt, seg, range(1, FRAMES - 1), 1)
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("frame", [0, 3, FRAMES - 1])
-def test_a_missing_result_frame_is_named(trees, frame, workers):
-    results, annotations = trees(clip([1]), clip([1]))
-    (results / "cat" / f"{frame:05d}.png").unlink()
-    with pytest.raises(InputError, match=rf"results/cat/{frame:05d}\.png is missing"):
-        score_results(results, annotations, ["cat"], workers=workers)
-
-
-def test_results_by_position_must_be_as_many_as_the_annotations(tmp_path):
-    save(tmp_path / "annotations", clip([1]), names=[f"frame{index}" for index in range(FRAMES)])
-    save(tmp_path / "results", clip([1])[:-1])
-    with pytest.raises(InputError, match=r"frame0\.png is missing \(and 5 more\)"):
-        pair_frames(tmp_path / "annotations", tmp_path / "results")
-
-
-def test_results_with_foreign_names_are_refused(tmp_path):
-    save(tmp_path / "annotations", clip([1]))
-    save(tmp_path / "results", clip([1]), names=[f"overlay{index}" for index in range(FRAMES)])
-    with pytest.raises(InputError, match=r"00000\.png is missing"):
-        pair_frames(tmp_path / "annotations", tmp_path / "results")
-
-
-@pytest.mark.parametrize("tree", ["results", "annotations"])
-def test_a_missing_sequence_folder_is_named(trees, tree):
-    results, annotations = trees(clip([1]), clip([1]))
-    (results.parent / tree / "cat").rename(results.parent / "elsewhere")
-    with pytest.raises(InputError, match=f"{tree}/cat does not exist"):
-        score_results(results, annotations, ["cat"])
-
-
-def test_a_folder_without_masks_is_named(tmp_path, trees):
-    results, annotations = trees(clip([1]), clip([1]))
-    for path in (results / "cat").iterdir():
-        path.rename(path.with_suffix(".jpg"))
-    with pytest.raises(InputError, match="results/cat holds no PNG masks"):
-        score_results(results, annotations, ["cat"])
-
-
-def test_an_id_that_no_annotation_has_is_refused(trees):
-    seg = clip([1, 2])
-    seg[3, -1, -1] = 4
-    with pytest.raises(InputError, match=r"results/cat/00003\.png holds object 4, .* have only 1, 2"):
-        score(trees(clip([1, 2]), seg))
-
-
-def test_an_id_in_a_gap_is_refused(trees):
-    with pytest.raises(InputError, match=r"holds object 2, .* have only 1, 3"):
-        score(trees(clip([1, 3]), clip([1, 2])))
-
-
-def test_a_result_of_another_size_is_refused(trees):
-    results, annotations = trees(clip([1]), clip([1]))
-    write_ids(results / "cat" / "00002.png", np.zeros((24, 32), np.uint8))
-    with pytest.raises(InputError, match=r"results/cat/00002\.png has the size 32x24.*annotations/cat/00002.* 64x48"):
-        score((results, annotations))
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_unreadable_result_is_named(trees, workers):
-    results, annotations = trees(clip([1]), clip([1]))
-    path = results / "cat" / "00002.png"
-    path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(InputError, match=r"results/cat/00002\.png cannot be read"):
-        score_results(results, annotations, ["cat"], workers=workers)
-
-
-def test_a_colour_picture_is_no_result(trees):
-    results, annotations = trees(clip([1]), clip([1]))
-    Image.new("RGB", SHAPE[::-1]).save(results / "cat" / "00002.png")
-    with pytest.raises(InputError, match=r"00002\.png is a colour picture"):
-        score((results, annotations))
-
-
-def test_a_first_frame_alone_gives_nothing_to_score(trees):
-    results, annotations = trees(clip([1]), clip([1]))
-    for path in sorted((annotations / "cat").iterdir())[1:]:
-        path.unlink()
-    with pytest.raises(InputError, match="nothing to score against"):
-        score((results, annotations))
-
-
-def test_two_frames_leave_nothing_between_the_ends(trees):
-    with pytest.raises(InputError, match="annotates no object before the frames to be scored"):
-        score(trees(clip([1], frames=2), clip([1], frames=2)))
-
-
-@pytest.mark.parametrize("binary", [False, True])
-def test_annotations_without_any_object_are_refused(trees, binary):
-    with pytest.raises(InputError, match="annotations/cat hold no object"):
-        score(trees(clip([]), clip([])), binary=binary)
-
-
-def test_no_sequences_and_no_workers_are_refused(trees):
-    results, annotations = trees(clip([1]), clip([1]))
-    with pytest.raises(InputError, match="no sequences"):
-        score_results(results, annotations, [])
-    with pytest.raises(InputError, match="0 workers"):
-        score_results(results, annotations, ["cat"], workers=0)
-
-
-def test_an_annotation_tree_without_folders_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no sequence folders"):
-        annotated_sequences(tmp_path)
-    with pytest.raises(InputError, match="does not exist"):
-        annotated_sequences(tmp_path / "nowhere")
-
-
-def test_the_tables_have_the_columns_of_the_davis_toolkit(trees, tmp_path):
-    scores = score(trees(clip([1, 3]), clip([1, 3], shift=3)))
-    paths = write_csv(scores, tmp_path / "tables", "val")
-    assert [path.name for path in paths] == ["global_results-val.csv", "per-sequence_results-val.csv"]
-    whole, single = (list(csv.reader(path.open())) for path in paths)
-    assert whole[0] == ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
-    assert whole[1] == [f"{value:.3f}" for value in (scores.jf_mean, *scores.j, *scores.f)]
-    assert single[0] == ["Sequence", "J-Mean", "F-Mean"]
-    assert single[1:] == [[item.name, f"{item.j.mean:.3f}", f"{item.f.mean:.3f}"] for item in scores.objects]
-    assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == sorted(path.name for path in paths)
-
-
-def test_the_printed_table_ends_with_the_means(trees):
-    scores = score(trees(clip([1, 3]), clip([1, 3], shift=3)))
-    lines = format_table(scores).splitlines()
-    assert lines[0].split()[:3] == ["Sequence", "J&F-Mean", "J-Mean"]
-    assert [line.split()[0] for line in lines if not line.startswith("-")] == ["Sequence", "cat_1", "cat_3", "Global"]
-    assert lines[-1].split()[1:] == [f"{value:.3f}" for value in scores.measures]
-
-
-def test_tables_never_go_into_the_results(tmp_path):
-    results = tmp_path / "out"
-    assert score_folder(results) == tmp_path / "out-scores"
-    assert score_folder(results, tmp_path / "tables") == tmp_path / "tables"
-    for inside in (results, results / "tables", tmp_path / "x" / ".." / "out" / "cat"):
-        with pytest.raises(InputError, match="lies inside the results"):
-            score_folder(results, inside)
-
-
-@pytest.mark.parametrize("name", ["", "a/b", "../val"])
-def test_a_set_name_that_is_no_file_name_is_refused(trees, tmp_path, name):
-    scores = score(trees(clip([1]), clip([1])))
-    with pytest.raises(InputError, match="name of a set"):
-        write_csv(scores, tmp_path / "tables", name)
-
-
-def run_script(*arguments):
-    command = [sys.executable, "scripts/score.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-
-
-def test_the_script_prints_the_table_and_saves_it_beside_the_results(trees, tmp_path):
-    results, annotations = trees(clip([1, 2]), clip([1, 2]))
-    save(annotations / "dog", clip([1]))
-    (tmp_path / "mini.txt").write_text("cat\n\ncat\n")
-    done = run_script("--results", results, "--annotations", annotations, "--list", tmp_path / "mini.txt")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [line.split()[0] for line in done.stdout.splitlines()[2:4]] == ["cat_1", "cat_2"]
-    assert sorted(path.name for path in (tmp_path / "results-scores").iterdir()) == [
-        "global_results-mini.csv",
-        "per-sequence_results-mini.csv",
-    ]
-    assert [path.name for path in results.iterdir()] == ["cat"]
-
-
-def test_the_script_scores_every_annotated_sequence_and_fails_on_a_missing_one(trees, tmp_path):
-    results, annotations = trees(clip([1]), clip([1]))
-    save(annotations / "dog", clip([1]))
-    done = run_script("--results", results, "--annotations", annotations)
-    assert done.returncode == 2
-    assert "results/dog does not exist" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert not (tmp_path / "results-scores").exists()

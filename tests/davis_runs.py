@@ -1,0 +1,31 @@
+"""Runs of the DAVIS evaluation scripts with a core that needs no network, and where their files lie."""
+
+import core_factory
+import eval_davis
+import eval_davis_2016
+from tests.davis_trees import FakeCore
+
+
+def use_fake_core(monkeypatch):
+    """Both scripts build the fake core; the list collects the checkpoints that are asked for."""
+    loaded = []
+    monkeypatch.setattr(core_factory, "load_network", lambda path, device: loaded.append(path))
+    for script in (eval_davis, eval_davis_2016):
+        monkeypatch.setattr(script, "InferenceCore", FakeCore)
+    return loaded
+
+
+def evaluate(script, davis, output, *flags):
+    script.main(["--davis", str(davis), "--output", str(output), "--device", "cpu", *map(str, flags)])
+
+
+def files_below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def masks_of(davis, video="bike"):
+    return davis / "trainval/Annotations/480p" / video
+
+
+def frames_of(davis, video="bike"):
+    return davis / "trainval/JPEGImages/480p" / video

@@ -1,0 +1,58 @@
+"""Weights in our format and in the published one, for the tests of checkpoint files."""
+
+import json
+
+import torch
+
+from model.checkpoint import Checkpoint
+from model.qdmn import QDMN
+from tests.deterministic import FIXTURES
+
+
+def read_published_entries():
+    """(name, shape, type) of every entry of the published weights."""
+    return [
+        (name, tuple(shape), dtype) for name, shape, dtype in json.loads((FIXTURES / "keys_qdmn_eval.json").read_text())
+    ]
+
+
+def small_network(**options):
+    torch.manual_seed(0)
+    return QDMN(backbone="resnet18", **options).eval()
+
+
+def published_constants(entries, input_channels=5):
+    """The published state dict with another number in each entry; each tensor takes a single number on disk."""
+    state = {}
+    for number, (name, shape, dtype) in enumerate(entries, 1):
+        if name == "mask_rgb_encoder.conv1.weight":
+            shape = (shape[0], input_channels, *shape[2:])
+        state[name] = torch.tensor(number, dtype=getattr(torch, dtype)).expand(shape)
+    return state
+
+
+def saved(path, content, **options):
+    torch.save(content, path, **options)
+    return path
+
+
+def checkpoint_of(network, **entries):
+    return Checkpoint(network.arch, network.options, network.state_dict(), **entries)
+
+
+def assert_same(ours, expected):
+    """Equality of nested containers with tensors in them."""
+    assert type(ours) is type(expected)
+    if isinstance(expected, torch.Tensor):
+        assert ours.dtype == expected.dtype
+        assert torch.equal(ours, expected)
+    elif isinstance(expected, dict):
+        assert list(ours) == list(expected)
+        for key in expected:
+            assert_same(ours[key], expected[key])
+    elif isinstance(expected, list | tuple):
+        assert len(ours) == len(expected)
+        for one, other in zip(ours, expected, strict=True):
+            assert_same(one, other)
+    else:
+        assert ours == expected
