@@ -96,13 +96,14 @@ def new_core(
 def core_options(args: argparse.Namespace) -> dict[str, Any]:
     """The keyword arguments of `InferenceCore` that the command line asks for."""
     return {
-        "top_k": None if args.no_top else args.top_k,
+        "top_k": None if args.no_top else args.top_k or "auto",
         "km_sigma": KM_SIGMA if args.use_km else None,
         "mem_every": args.mem_every,
         "capacity": args.mem_capacity,
         "annotations": args.mem_annotated,
         "quality_threshold": args.quality_threshold,
         "policy": args.memory,
+        "keep_previous": args.keep_previous,
         "gate": args.gate,
         "compat": args.compat,
     }

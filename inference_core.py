@@ -45,9 +45,12 @@ class InferenceCore:
 
     Args:
         network: a network of the STM family in evaluation mode.
-        top_k, km_sigma, max_elements: see `MemoryReader`.
+        top_k: see `MemoryReader`; `auto` takes what the network was published with.
+        km_sigma, max_elements: see `MemoryReader`.
+        policy: see `MemoryBank`; `auto` is `quality` for networks with a scorer and else `latest`.
+        keep_previous: see `MemoryBank`; None takes what the network was published with.
         object_chunk: most objects that are decoded or memorised at a time; None takes all.
-        memory: gate, capacity, annotations, mem_every, quality_threshold, policy, compat: see `ObjectMemory`.
+        memory: gate, capacity, annotations, mem_every, quality_threshold, compat: see `ObjectMemory`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -57,15 +60,26 @@ class InferenceCore:
         self,
         network: MemoryNetwork,
         *,
-        top_k: int | None = 50,
+        top_k: int | str | None = "auto",
         km_sigma: float | None = None,
+        policy: str = "auto",
+        keep_previous: bool | None = None,
         object_chunk: int | None = None,
         max_elements: int = 1 << 24,
         **memory: Any,
     ) -> None:
         self.network = network
-        self.reader = MemoryReader(top_k=top_k, km_sigma=km_sigma, max_elements=max_elements)
-        self.memory = self._new_memory(**memory)
+        self.reader = MemoryReader(
+            top_k=network.top_k if top_k == "auto" else top_k,
+            km_sigma=km_sigma,
+            similarity=network.similarity,
+            max_elements=max_elements,
+        )
+        if policy == "auto":
+            policy = "latest" if network.quality_scorer is None else "quality"
+        if keep_previous is None:
+            keep_previous = network.keeps_previous
+        self.memory = self._new_memory(policy=policy, keep_previous=keep_previous, **memory)
         self.report: FrameReport | None = None
         self._chunks = ObjectChunks(self.reader, object_chunk)
         self._frame = -1

@@ -21,7 +21,7 @@ from datasets.clips import collate
 from datasets.davis_test_dataset import DavisTestDataset
 from datasets.stages import StageData, stage_data
 from inference_core import InferenceCore
-from model import build_preset
+from model import build_network, fitting_options
 from model.checkpoint import Checkpoint, build_from, load_checkpoint, load_newest, load_weights
 from model.pretrained import load_imagenet_encoders
 from model.trainer import Trainer
@@ -41,7 +41,7 @@ from util.stop_signal import ignore_stop_signals
 def build_data(args: argparse.Namespace) -> StageData:
     """The samples of the stage."""
     names = ("static_root", "bl_root", "davis_root", "yv_root", "yv_list", "image_size", "clip_length")
-    names += ("num_objects", "max_skip", "soft_masks", "repeat_frames")
+    names += ("num_objects", "max_skip", "soft_masks", "repeat_frames", "arch")
     options = {name: getattr(args, name) for name in names}
     return stage_data(args.stage, **options, render=args.data_backend == "cpu")
 
@@ -53,14 +53,15 @@ def find_checkpoint(args: argparse.Namespace) -> tuple[Path, Checkpoint] | None:
     return load_newest(checkpoints_of(args.id)) if args.resume == "auto" else None
 
 
-def build_network(args: argparse.Namespace) -> nn.Module:
+def new_network(args: argparse.Namespace) -> nn.Module:
     """A new network with its first weights."""
-    network = build_preset(
-        args.preset,
-        backbone=args.backbone,
-        multi_object=args.stage > 0,
-        score_activation=args.score_activation,
-    )
+    options = {
+        "backbone": args.backbone,
+        "multi_object": args.stage > 0,
+        "quality_head": args.quality_head,
+        "score_activation": args.score_activation,
+    }
+    network = build_network(args.arch, **fitting_options(args.arch, options))
     if args.load_network:
         load_weights(network, args.load_network)
     elif not args.no_pretrained_backbone:
@@ -71,13 +72,15 @@ def build_network(args: argparse.Namespace) -> nn.Module:
 def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path, Checkpoint] | None) -> Trainer:
     """The trainer of a new network, or of one that goes on where its checkpoint ends."""
     if found is None:
-        network = build_network(args)
+        network = new_network(args)
     else:
         path, checkpoint = found
         network = build_from(checkpoint, path)
         network.load_state_dict(checkpoint.network)
     if args.freeze:
         network.query_encoder.freeze(args.freeze)
+    if args.train_only:
+        network.train_quality_head_only()
     trainer = Trainer(
         network.to(process.device, memory_format=torch.channels_last),
         process.device,

@@ -10,12 +10,12 @@ def _draw(low: int, high: int) -> int:
     return int(torch.randint(low, high + 1, ()))
 
 
-def _draw_published(length: int, clip_length: int, max_skip: int) -> list[int]:
+def _draw_published(length: int, clip_length: int, max_skip: int, stretch: int) -> list[int]:
     """Ascending positions; frame i of the clip stays `reach // i` away from the end, so that two may coincide."""
     reach = min(length, max_skip)
     positions = [_draw(0, length - reach)]
     for i in range(1, clip_length):
-        positions.append(min(positions[-1] + _draw(1, reach), length - reach // i, length - 1))
+        positions.append(min(positions[-1] + _draw(1, reach + stretch), length - reach // i, length - 1))
     return positions
 
 
@@ -27,7 +27,7 @@ def _draw_distinct(length: int, clip_length: int, max_skip: int) -> list[int]:
     return [start + sum(steps[: i + 1]) for i in range(clip_length)]
 
 
-def sample_positions(length: int, clip_length: int, max_skip: int, distinct: bool) -> list[int]:
+def sample_positions(length: int, clip_length: int, max_skip: int, distinct: bool, stretch: int = 0) -> list[int]:
     """Positions of a clip's frames in a video, reversed in time with probability one half.
 
     Args:
@@ -35,9 +35,10 @@ def sample_positions(length: int, clip_length: int, max_skip: int, distinct: boo
         clip_length: frames of the clip; the published formula for three is continued for more.
         max_skip: largest distance of neighbouring frames, at least 1.
         distinct: draw again while frames coincide; False is the published draw, where they may.
+        stretch: added to the largest distance but not to the distance from the end; 1 in MiVOS and STCN.
     """
     for _ in range(ATTEMPTS):
-        positions = _draw_published(length, clip_length, max_skip)
+        positions = _draw_published(length, clip_length, max_skip, stretch)
         if not distinct or len(set(positions)) == clip_length:
             break
     else:

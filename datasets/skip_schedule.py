@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 
+# QDMN has one list for each set; Mask-Propagation (MiVOS, CVPR 2021) and STCN (NeurIPS 2021) one for both.
 STAGE1_SKIPS = (5, (10, 15, 20, 25, 10), (0.1, 0.2, 0.3, 0.4, 0.8))
 STAGE2_DAVIS_SKIPS = (5, (10, 15, 25, 10, 5, 1), (0.1, 0.2, 0.3, 0.4, 0.7, 0.9))
 STAGE2_YOUTUBE_SKIPS = (5, (10, 15, 20, 25, 10, 5), (0.1, 0.2, 0.3, 0.4, 0.7, 0.9))
+MIVOS_STAGE1_SKIPS = (5, (10, 15, 20, 25, 5), (0.1, 0.2, 0.3, 0.4, 0.8))
+MIVOS_STAGE2_SKIPS = (5, (10, 15, 20, 25, 5), (0.1, 0.2, 0.3, 0.4, 0.9))
+MIVOS_FAMILY = ("mask_propagation", "stcn")
 
 
 class SkipSchedule:

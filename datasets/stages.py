@@ -8,7 +8,15 @@ from torch.utils.data import Dataset
 
 from datasets.clip_sampler import SampleRequest
 from datasets.clips import Sample
-from datasets.skip_schedule import STAGE1_SKIPS, STAGE2_DAVIS_SKIPS, STAGE2_YOUTUBE_SKIPS, SkipSchedule
+from datasets.skip_schedule import (
+    MIVOS_FAMILY,
+    MIVOS_STAGE1_SKIPS,
+    MIVOS_STAGE2_SKIPS,
+    STAGE1_SKIPS,
+    STAGE2_DAVIS_SKIPS,
+    STAGE2_YOUTUBE_SKIPS,
+    SkipSchedule,
+)
 from datasets.static_dataset import StaticDataset, static_datasets
 from datasets.video_list import read_video_list
 from datasets.vos_dataset import VOSDataset, bl30k_train, davis_train, youtube_train
@@ -94,11 +102,12 @@ def stage_data(
     soft_masks: bool = False,
     repeat_frames: bool = False,
     render: bool = True,
+    arch: str = "qdmn",
 ) -> StageData:
     """Data of a stage.
 
     Args:
-        stage: 0 static pictures, 1 BL30K, 2 DAVIS five times + YouTube-VOS.
+        stage: 0 static pictures, 1 BL30K, 2 and 3 DAVIS five times + YouTube-VOS.
         static_root, bl_root, davis_root, yv_root: folders; `none` leaves DAVIS or YouTube-VOS out of stage 2.
         yv_list: file with the names of the YouTube videos to use.
         image_size: side of the crops, in pixels.
@@ -108,6 +117,7 @@ def stage_data(
         soft_masks: see `StaticDataset`.
         repeat_frames: the published draw, in which the frames of a clip may coincide.
         render: see `pack_clip`.
+        arch: the network that is trained: its paper's frame skips are used.
 
     Raises:
         InputError: a folder is missing or holds no data.
@@ -116,18 +126,21 @@ def stage_data(
     if stage == 0:
         return StageData([Part(*found) for found in static_datasets(static_root, soft_masks=soft_masks, **common)])
     options = {"num_objects": num_objects, "distinct_frames": not repeat_frames, **common}
-    parts = []
+    bl30k_skips, davis_skips, youtube_skips = STAGE1_SKIPS, STAGE2_DAVIS_SKIPS, STAGE2_YOUTUBE_SKIPS
+    if arch in MIVOS_FAMILY:
+        bl30k_skips, davis_skips, youtube_skips = MIVOS_STAGE1_SKIPS, MIVOS_STAGE2_SKIPS, MIVOS_STAGE2_SKIPS
+        options["stretch"] = 1
     if stage == 1:
-        bl30k = bl30k_train(bl_root, STAGE1_SKIPS[0], **options)
-        parts.append(Part(bl30k, 1, STAGE1_SKIPS, max_skip))
-    if stage == 2 and str(davis_root) != "none":
-        davis = davis_train(davis_root, STAGE2_DAVIS_SKIPS[0], **options)
-        parts.append(Part(davis, DAVIS_REPEATS, STAGE2_DAVIS_SKIPS, max_skip))
-    if stage == 2 and str(yv_root) != "none":
-        youtube = youtube_train(yv_root, STAGE2_YOUTUBE_SKIPS[0], yv_list and _read_list(yv_list), **options)
-        parts.append(Part(youtube, 1, STAGE2_YOUTUBE_SKIPS, max_skip))
+        return StageData([Part(bl30k_train(bl_root, bl30k_skips[0], **options), 1, bl30k_skips, max_skip)])
+    parts = []
+    if str(davis_root) != "none":
+        davis = davis_train(davis_root, davis_skips[0], **options)
+        parts.append(Part(davis, DAVIS_REPEATS, davis_skips, max_skip))
+    if str(yv_root) != "none":
+        youtube = youtube_train(yv_root, youtube_skips[0], yv_list and _read_list(yv_list), **options)
+        parts.append(Part(youtube, 1, youtube_skips, max_skip))
     if not parts:
-        raise InputError("stage 2 is left without data; give --davis_root or --yv_root")
+        raise InputError(f"stage {stage} is left without data; give --davis_root or --yv_root")
     return StageData(parts)
 
 

@@ -46,6 +46,7 @@ class VOSDataset(Dataset):
         min_scale: smallest share of the frame's area that the crop keeps.
         drop_tiny: leave out objects that are tiny at first and large later (BL30K).
         distinct_frames: never repeat a frame in a clip; False is the published draw.
+        stretch: see `sample_positions`.
         annotation_step: frames of the video from one annotated frame to the next, 5 for YouTube-VOS.
         render: see `pack_clip`.
 
@@ -66,6 +67,7 @@ class VOSDataset(Dataset):
         min_scale: float = 0.36,
         drop_tiny: bool = False,
         distinct_frames: bool = True,
+        stretch: int = 0,
         annotation_step: int = 1,
         render: bool = True,
     ) -> None:
@@ -74,6 +76,7 @@ class VOSDataset(Dataset):
         self.num_objects = num_objects
         self.drop_tiny = drop_tiny
         self.distinct_frames = distinct_frames
+        self.stretch = stretch
         self.annotation_step = annotation_step
         self.max_skip = max_skip
         self.image_size, self.min_scale = image_size, min_scale
@@ -128,7 +131,7 @@ class VOSDataset(Dataset):
     def _draw_clip(self, video: str, pairs: list[Pair]) -> tuple[list[np.ndarray], list[View], Tensor]:
         """Frames as they are, the views to make of them, and the ids (T, S, S) uint8 of the views."""
         max_skip = max(1, self.max_skip // self.annotation_step)
-        positions = sample_positions(len(pairs), self.clip_length, max_skip, self.distinct_frames)
+        positions = sample_positions(len(pairs), self.clip_length, max_skip, self.distinct_frames, self.stretch)
         frames = [read_frame(pairs[i][0]) for i in positions]
         if len({frame.shape for frame in frames}) > 1:
             raise InputError(f"{self.frames_root / video} holds frames of different sizes; resize them to one size")

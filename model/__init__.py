@@ -1,12 +1,16 @@
 """Networks, memory, losses and the trainer. The one list of networks is here."""
 
+import inspect
+from collections.abc import Mapping
+
 from torch import nn
 
+from model.mask_propagation import MaskPropagation
 from model.qdmn import QDMN
 from model.qdmn_small import SmallQDMN
+from model.stcn import STCN
 
-NETWORKS: dict[str, type[nn.Module]] = {network.arch: network for network in (QDMN, SmallQDMN)}
-PRESETS = {"published": QDMN.arch, "small": SmallQDMN.arch}
+NETWORKS: dict[str, type[nn.Module]] = {network.arch: network for network in (QDMN, SmallQDMN, MaskPropagation, STCN)}
 
 
 def build_network(arch: str, **options: object) -> nn.Module:
@@ -24,19 +28,12 @@ def build_network(arch: str, **options: object) -> nn.Module:
     return NETWORKS[arch](**options)
 
 
-def build_preset(preset: str, *, multi_object: bool = True, **options: object) -> nn.Module:
-    """Build a network by the name of its size.
+def fitting_options(arch: str, options: Mapping[str, object]) -> dict[str, object]:
+    """Those of the options that a network takes.
 
     Args:
-        preset: `published`, QDMN as in the paper, or `small`, a light form with one image encoder.
-        multi_object: whether the memory encoder sees the other objects; the small form always does.
-        options: the network's own keyword arguments.
-
-    Raises:
-        ValueError: there is no such preset.
+        arch: one of `NETWORKS`.
+        options: keyword arguments of any network.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"there is no preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    if preset == "published":
-        options["multi_object"] = multi_object
-    return build_network(PRESETS[preset], **options)
+    taken = inspect.signature(NETWORKS[arch]).parameters
+    return {name: value for name, value in options.items() if name in taken}

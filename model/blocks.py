@@ -37,10 +37,10 @@ class Refine(nn.Module):
     The skip branch depends on the frame alone, so it runs once and is broadcast over the objects.
     """
 
-    def __init__(self, skip_channels: int, in_channels: int, out_channels: int) -> None:
+    def __init__(self, skip_channels: int, in_channels: int, out_channels: int, *, deep_skip: bool = True) -> None:
         super().__init__()
         self.skip_conv = nn.Conv2d(skip_channels, in_channels, 3, padding=1)
-        self.skip_block = ResidualBlock(in_channels, in_channels)
+        self.skip_block = ResidualBlock(in_channels, in_channels) if deep_skip else nn.Identity()
         self.out_block = ResidualBlock(in_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
@@ -52,13 +52,15 @@ class Refine(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """Stride-16 object features -> one mask logit per pixel (STM)."""
+    """Stride-16 object features -> one mask logit per pixel (STM); skip branches of STCN have no residual block."""
 
-    def __init__(self, in_channels: int, f8_channels: int, f4_channels: int, width: int) -> None:
+    def __init__(
+        self, in_channels: int, f8_channels: int, f4_channels: int, width: int, *, deep_skip: bool = True
+    ) -> None:
         super().__init__()
         self.compress = ResidualBlock(in_channels, width)
-        self.up_16_8 = Refine(f8_channels, width, width // 2)
-        self.up_8_4 = Refine(f4_channels, width // 2, width // 2)
+        self.up_16_8 = Refine(f8_channels, width, width // 2, deep_skip=deep_skip)
+        self.up_8_4 = Refine(f4_channels, width // 2, width // 2, deep_skip=deep_skip)
         self.predict = nn.Conv2d(width // 2, 1, 3, padding=1)
 
     def forward(self, x: Tensor, f8: Tensor, f4: Tensor) -> Tensor:

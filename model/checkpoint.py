@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from model import build_network
-from model.published import from_published, identify, to_published
+from model.published import NAMES, from_published, identify, published_options, to_published
 from model.resnet import append_input_channels
 from util.errors import InputError
 from util.files import atomic_path
@@ -67,7 +67,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
 def save_published(path: Path, network: nn.Module) -> None:
     """Write a network's weights as a bare state dict under the published names, atomically."""
     with atomic_path(path) as temporary:
-        _save(to_published(network.state_dict()), temporary, path)
+        _save(to_published(network.arch, network.state_dict()), temporary, path)
 
 
 def _save(content: dict[str, Any], temporary: Path, path: Path) -> None:
@@ -109,7 +109,7 @@ def load_network(path: Path, device: torch.device) -> nn.Module:
     """Build the network that a checkpoint file holds, in evaluation mode.
 
     Args:
-        path: a checkpoint of ours, or a published QDMN state dict.
+        path: a checkpoint of ours, or a published state dict.
         device: where the network goes.
 
     Raises:
@@ -136,7 +136,8 @@ def build_from(checkpoint: Checkpoint, path: Path) -> nn.Module:
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load the weights of a checkpoint file into a network of the same kind.
 
-    Weights of the single-object form fit the two-object form: its additional input channel starts orthogonal.
+    Weights of the single-object form fit the two-object form: its additional input channel starts orthogonal. Weights
+    without quality head fit a network with one, which keeps its first weights.
 
     Raises:
         InputError: the file cannot be read or holds another network.
@@ -150,11 +151,11 @@ def read_weights(path: Path) -> Checkpoint:
     if content.get("format") == FORMAT:
         return _ours(path, content)
     state = _without_wrapper(content["network"] if isinstance(content.get("network"), dict) else content)
-    if identify(state) != "QDMN":
-        raise InputError(f"{path} is {_describe(content)}; expected QDMN weights, ours or published")
-    stem = state["mask_rgb_encoder.conv1.weight"]
-    options = {"backbone": "resnet50", "multi_object": stem.shape[1] == 5, "score_activation": "relu"}
-    return Checkpoint("qdmn", options, from_published(state))
+    arch = identify(state)
+    if arch not in NAMES:
+        names = ", ".join(NAMES)
+        raise InputError(f"{path} is {_describe(content)}; expected weights of ours, or published ones of {names}")
+    return Checkpoint(arch, published_options(arch, state), from_published(arch, state))
 
 
 def _ours(path: Path, content: dict[str, Any]) -> Checkpoint:
@@ -216,16 +217,21 @@ def _describe(content: Mapping[str, Any]) -> str:
 
 def _fill(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     found, expected = _name(checkpoint.arch, checkpoint.options), _name(network.arch, network.options)
+    may_differ = {"multi_object"}
+    if checkpoint.options.get("quality_head") is False:
+        may_differ |= {"quality_head", "score_activation"}
     if any(
         checkpoint.options[k] != v
         for k, v in network.options.items()
-        if k != "multi_object" and k in checkpoint.options
+        if k not in may_differ and k in checkpoint.options
     ):
         raise InputError(f"{path} holds {found}, expected {expected}; start with the options of the file")
     state = dict(checkpoint.network)
     target = network.state_dict()
     if MEMORY_STEM in state and MEMORY_STEM in target:
         state[MEMORY_STEM] = append_input_channels(state[MEMORY_STEM], target[MEMORY_STEM].shape[1])
+    if "quality_head" in may_differ:
+        state |= {key: value for key, value in target.items() if key.startswith("quality_scorer.")}
     missing = [key for key in target if key not in state]
     foreign = [key for key in state if key not in target]
     misfits = [key for key in target if key in state and state[key].shape != target[key].shape]

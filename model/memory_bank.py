@@ -16,13 +16,13 @@ class BankEvent(NamedTuple):
     """What the bank did with a frame.
 
     Attributes:
-        stored: the kind of slot that the frame went to.
+        stored: the kind of slot that the frame went to; "" where it is not kept.
         evicted: the frame whose slot was given up for it, or None.
         relative_quality: its quality relative to the annotated frame's; None without a scorer.
         rejected: whether it was due for admission, but of too low a quality.
     """
 
-    stored: Literal["permanent", "dynamic", "temporary"]
+    stored: Literal["permanent", "dynamic", "temporary", ""]
     evicted: int | None
     relative_quality: float | None
     rejected: bool = False
@@ -48,7 +48,7 @@ class MemoryBank:
     """Memory of a group of objects that were first annotated on the same frame.
 
     An annotated frame gets a permanent slot: the first one for good, of the others the latest stay. The latest frame
-    is always there, in a temporary slot unless it was admitted. A frame is admitted to a dynamic slot when
+    is there too, in a temporary slot unless it was admitted. A frame is admitted to a dynamic slot when
     `mem_every` frames have passed since the last admission and the policy accepts it; a rejected frame's successor
     is asked again.
 
@@ -57,6 +57,7 @@ class MemoryBank:
         annotations: number of permanent slots.
         mem_every: interval of admission, in frames.
         quality_threshold: least quality relative to the annotated frame's. QDMN uses 0.8 for DAVIS.
+        keep_previous: whether the latest frame is kept until the next one where it is not admitted.
         policy: `quality` admits by relative quality and evicts the lowest quality + temporal consistency (QDMN);
             `latest` admits every candidate and evicts the oldest; `every` evicts none, so memory grows with the
             video (STM, ICCV 2019).
@@ -76,6 +77,7 @@ class MemoryBank:
         annotations: int = 10,
         mem_every: int = 5,
         quality_threshold: float = 0.8,
+        keep_previous: bool = True,
         policy: str = "quality",
         compat: bool = False,
     ) -> None:
@@ -88,6 +90,7 @@ class MemoryBank:
         self.annotations = annotations
         self.mem_every = mem_every
         self.quality_threshold = quality_threshold
+        self.keep_previous = keep_previous
         self.policy = policy
         self.compat = compat
         self._buffers = SlotBuffers(self.capacity + 2)
@@ -149,6 +152,8 @@ class MemoryBank:
         due = frame - self._last_stored >= self.mem_every
         rejected = due and self.policy == "quality" and not quality > self.quality_threshold
         if rejected or not due:
+            if not self.keep_previous:
+                return BankEvent("", None, quality, rejected)
             self._temporary = frame
             self._buffers.write(len(self._slots), entry)
             return BankEvent("temporary", None, quality, rejected)

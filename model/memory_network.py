@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from model.memory_read import Memory, MemoryEntry, MemoryReader
+from model.quality import QualityScorer
+from model.resnet import ResNetEncoder
 
 
 class QueryFeatures(NamedTuple):
@@ -25,10 +27,20 @@ class MemoryNetwork(nn.Module):
     Attributes:
         arch: its name in the list of networks.
         options: keyword arguments that build it again.
+        similarity: of keys, see `MemoryReader`.
+        top_k: memory positions that are read by default at inference.
+        keeps_previous: whether the previous frame is in memory by default at inference.
+        query_encoder: encodes images; its first stages may be frozen.
+        quality_scorer: predicts the quality of masks; None for a network without.
     """
 
     arch: str
     options: dict[str, Any]
+    similarity = "dot"
+    top_k = 50
+    keeps_previous = True
+    query_encoder: ResNetEncoder
+    quality_scorer: QualityScorer | None
 
     def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
         """Encode a frame that is to be segmented.
@@ -55,6 +67,21 @@ class MemoryNetwork(nn.Module):
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
         """Readout (B,K,Cv,h,w) -> logits (B,K,H,W)."""
         raise NotImplementedError
+
+    def score(self, feature: Tensor, batch: int) -> Tensor | None:
+        """Quality (B,K) of the masks whose memory features (B*K,C,h,w) are given; None without a scorer."""
+        return None if self.quality_scorer is None else self.quality_scorer(feature).unflatten(0, (batch, -1))
+
+    def train_quality_head_only(self) -> None:
+        """Let everything but the quality scorer keep its weights.
+
+        Raises:
+            ValueError: there is no scorer.
+        """
+        if self.quality_scorer is None:
+            raise ValueError(f"{self.arch} has no quality scorer; build it with quality_head")
+        self.requires_grad_(False)
+        self.quality_scorer.requires_grad_(True)
 
     def read(self, query: QueryFeatures, memory: Memory | Sequence[Memory], reader: MemoryReader) -> Tensor:
         """Readout (B,K,Cv,h,w)."""

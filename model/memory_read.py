@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+SIMILARITIES = ("dot", "l2")
+
 
 class Memory(NamedTuple):
     """Keys (B,K,N,Ck) and values (B,K,N,Cv) of N = T*h*w memory positions, position-major."""
@@ -31,35 +33,53 @@ def stack_entries(entries: Sequence[MemoryEntry]) -> Memory:
 class MemoryReader:
     """Softmax-weighted sum of memory values for every query position.
 
-    The affinity of memory position i and query position j is <key_i, key_j> / sqrt(Ck). The query is read in
-    chunks, so that working memory is bounded whatever the length of the memory.
+    The affinity of memory key m and query key q is <m, q> / sqrt(Ck). With the similarity `l2` it is
+    (2 <m, q> - |m|^2) / sqrt(Ck), which is -|m - q|^2 / sqrt(Ck) but for what is the same for all m (STCN, NeurIPS
+    2021, section 3.3). The query is read in chunks, so that working memory is bounded whatever the memory's length.
 
     Args:
         top_k: keep the largest affinities of each query position (MiVOS, CVPR 2021); None keeps all.
         km_sigma: standard deviation, in grid cells, of the Gaussian around each memory position's best query
             position (KMN, ECCV 2020); None switches it off. Published: 5.6.
+        similarity: of keys, `dot` or `l2`.
         max_elements: most affinities held at once.
     """
 
-    def __init__(self, *, top_k: int | None = 50, km_sigma: float | None = None, max_elements: int = 1 << 24) -> None:
+    def __init__(
+        self,
+        *,
+        top_k: int | None = 50,
+        km_sigma: float | None = None,
+        similarity: str = "dot",
+        max_elements: int = 1 << 24,
+    ) -> None:
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k is {top_k}; it must be at least 1, or None for all")
         if km_sigma is not None and km_sigma <= 0:
             raise ValueError(f"km_sigma is {km_sigma}; it must be positive, or None")
         self.top_k = top_k
+        if similarity not in SIMILARITIES:
+            raise ValueError(f"similarity is {similarity!r}; choose one of {', '.join(SIMILARITIES)}")
         self.km_sigma = km_sigma
+        self.similarity = similarity
         self.max_elements = max_elements
 
     def __call__(self, memory: Memory, query_key: Tensor) -> Tensor:
         """Memory of N positions, query key (B,Ck,h,w) -> readout (B,K,Cv,h,w)."""
         batch, objects, positions, _ = memory.key.shape
         grid = query_key.shape[-2:]
-        query = (query_key * query_key.shape[1] ** -0.5).flatten(2).transpose(1, 2).unsqueeze(1)
+        scale = query_key.shape[1] ** -0.5
+        factor, penalty = 1.0, None
+        if self.similarity == "l2":
+            factor, penalty = 2.0, scale * memory.key.float().square().sum(-1).unsqueeze(2)
+        query = (query_key * (factor * scale)).flatten(2).transpose(1, 2).unsqueeze(1)
         chunks = query.split(max(1, self.max_elements // (batch * objects * positions)), dim=2)
         centres = None if self.km_sigma is None else self._best_query(memory.key, chunks)
         readouts, start = [], 0
         for chunk in chunks:
             affinity = torch.matmul(chunk, memory.key.transpose(2, 3))
+            if penalty is not None:
+                affinity = affinity - penalty
             if centres is not None:
                 affinity = affinity - self._squared_distance(centres, start, chunk.shape[2], grid[1])
             readouts.append(self._weighted_values(affinity, memory.value))

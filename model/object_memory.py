@@ -23,7 +23,7 @@ class BankReport:
     Attributes:
         objects: their ids.
         relative_quality: the quality, relative to the annotated frame's, by which the frame was judged, or None.
-        stored: `permanent`, `dynamic` or `temporary`.
+        stored: `permanent`, `dynamic`, `temporary`, or "" where the frame is not kept.
         rejected: whether it was due for admission, but of too low a quality.
         evicted: index of the frame that left the memory for this one, or None.
         memory_frames: indices of the frames in memory afterwards, in the order of storing.
@@ -51,7 +51,7 @@ class ObjectMemory:
     Args:
         gate: whose quality decides on admission and eviction: `mean`, that of all objects (QDMN), or `object`,
             each object's own for its own memory.
-        compat, bank: capacity, annotations, mem_every, quality_threshold and policy, see `MemoryBank`.
+        compat, bank: capacity, annotations, mem_every, quality_threshold, keep_previous and policy, see `MemoryBank`.
 
     Raises:
         ValueError: an argument is out of range.

@@ -78,7 +78,7 @@ class SmallQDMN(MemoryNetwork):
         feature = self.mask_fusion(f16, with_others(masks, others))
         value = self.memory_value(feature).flatten(2).transpose(1, 2).unflatten(0, (batch, objects))
         key = key.flatten(2).transpose(1, 2).unsqueeze(1).expand(-1, objects, -1, -1)
-        return MemoryEntry(key, value, self.quality_scorer(feature).unflatten(0, (batch, objects)))
+        return MemoryEntry(key, value, self.score(feature, batch))
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
         """See `MemoryNetwork`."""

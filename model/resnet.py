@@ -15,14 +15,14 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, width, 3, stride=stride, padding=1)
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride=stride, padding=1, bias=bias)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
         self.bn2 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(in_channels, width, stride)
+        self.downsample = _shortcut(in_channels, width, stride, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
@@ -35,17 +35,17 @@ class Bottleneck(nn.Module):
     expansion = 4
     strides_first = False
 
-    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int, *, bias: bool = True) -> None:
         super().__init__()
         first, second = (stride, 1) if self.strides_first else (1, stride)
-        self.conv1 = nn.Conv2d(in_channels, width, 1, stride=first)
+        self.conv1 = nn.Conv2d(in_channels, width, 1, stride=first, bias=bias)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride=second, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=second, padding=1, bias=bias)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, width * self.expansion, 1)
+        self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=bias)
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = _shortcut(in_channels, width * self.expansion, stride)
+        self.downsample = _shortcut(in_channels, width * self.expansion, stride, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
@@ -62,30 +62,32 @@ class BottleneckV1(Bottleneck):
 BLOCKS = {"resnet18": BasicBlock, "resnet50": Bottleneck, "resnet50_v1": BottleneckV1}
 
 
-def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+def _shortcut(in_channels: int, out_channels: int, stride: int, bias: bool) -> nn.Module:
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride=stride), nn.BatchNorm2d(out_channels))
+    conv = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=bias)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 
 class ResNetEncoder(nn.Module):
     """ResNet without its last stage and classifier.
 
-    Every convolution has a bias, as in the published QDMN weights. Starts from Kaiming-normal filters and
-    residual branches that are silent; `load_imagenet` puts trained weights in.
+    Starts from Kaiming-normal filters and residual branches that are silent; `load_imagenet` puts trained weights
+    in.
 
     Args:
         backbone: one of `STAGES`.
         extra_channels: input channels behind RGB, for masks.
+        bias: whether convolutions have a bias, as in the published QDMN weights; torchvision's have none.
     """
 
-    def __init__(self, backbone: str = "resnet50", *, extra_channels: int = 0) -> None:
+    def __init__(self, backbone: str = "resnet50", *, extra_channels: int = 0, bias: bool = True) -> None:
         super().__init__()
         if backbone not in STAGES:
             raise ValueError(f"there is no backbone {backbone!r}; choose one of {', '.join(STAGES)}")
         block = BLOCKS[backbone]
         self.channels = tuple(width * block.expansion for width in (64, 128, 256))
-        self.conv1 = nn.Conv2d(3 + extra_channels, 64, 7, stride=2, padding=3)
+        self.conv1 = nn.Conv2d(3 + extra_channels, 64, 7, stride=2, padding=3, bias=bias)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
@@ -93,13 +95,15 @@ class ResNetEncoder(nn.Module):
         for number, (width, depth) in enumerate(zip((64, 128, 256), STAGES[backbone], strict=True), 1):
             blocks = []
             for index in range(depth):
-                blocks.append(block(in_channels, width, stride=2 if number > 1 and index == 0 else 1))
+                stride = 2 if number > 1 and index == 0 else 1
+                blocks.append(block(in_channels, width, stride, bias=bias))
                 in_channels = width * block.expansion
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
             elif isinstance(module, BasicBlock | Bottleneck):
                 nn.init.zeros_((module.bn2 if isinstance(module, BasicBlock) else module.bn3).weight)
 

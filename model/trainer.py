@@ -30,11 +30,14 @@ Batch = dict[str, Any]
 
 
 class ClipOutput(NamedTuple):
-    """Predictions for the frames behind the first: logits (B,T-1,K+1,H,W), masks (B,T-1,K,H,W), quality (B,T-1,K)."""
+    """Predictions for the frames behind the first.
+
+    Logits (B,T-1,K+1,H,W), masks (B,T-1,K,H,W), quality (B,T-1,K), or None where the network has no scorer.
+    """
 
     logits: Tensor
     masks: Tensor
-    quality: Tensor
+    quality: Tensor | None
 
 
 class ClipForward(nn.Module):
@@ -46,7 +49,7 @@ class ClipForward(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.reader = MemoryReader(top_k=None)
+        self.reader = MemoryReader(top_k=None, similarity=network.similarity)
 
     def forward(self, frames: Tensor, first_masks: Tensor, selector: Tensor) -> ClipOutput:
         """Segment a clip.
@@ -64,9 +67,13 @@ class ClipForward(nn.Module):
             logits = self.network.segment(query, stack_entries(entries), self.reader)
             logits = soft_aggregate(logits.float().sigmoid() * selector[..., None, None])
             masks = logits.softmax(1)[:, 1:]
-            entries.append(self.network.encode_memory(frames[:, t], masks, query))
-            outputs.append((logits, masks, entries[-1].quality))
-        return ClipOutput(*(torch.stack(parts, 1) for parts in zip(*outputs, strict=True)))
+            outputs.append((logits, masks))
+            if self.network.quality_scorer is not None or t + 1 < frames.shape[1]:
+                entries.append(self.network.encode_memory(frames[:, t], masks, query))
+        logits, masks = (torch.stack(parts, 1) for parts in zip(*outputs, strict=True))
+        if self.network.quality_scorer is None:
+            return ClipOutput(logits, masks, None)
+        return ClipOutput(logits, masks, torch.stack([entry.quality for entry in entries[1:]], 1))
 
 
 def clip_losses(
@@ -75,29 +82,36 @@ def clip_losses(
     """Losses of a clip, summed over frames and averaged over samples.
 
     Returns:
-        `total_loss`; `loss_1` ... of each frame (cross-entropy + quality, 1:1); the parts `segmentation_loss` and
-        `quality_loss`; `quality_gap`, the mean distance of score and IoU; `p`, the share of pixels that count; and
-        `intersection` and `union` of each object in pixels.
+        `total_loss`; `loss_1` ... of each frame (cross-entropy + quality, 1:1); `segmentation_loss`; for networks with
+        a scorer `quality_loss` and `quality_gap`, the mean distance of score and IoU; `p`, the share of pixels that
+        count; and `intersection` and `union` of each object in pixels.
     """
     truth, labels, selector = batch["masks"][:, 1:], batch["labels"][:, 1:], batch["selector"]
     share = bootstrap_share(iteration)
     absent = torch.cat([torch.zeros_like(selector[:, :1]), 1 - selector], 1).bool()[..., None, None]
     intersection, union = intersection_and_union(output.masks.detach(), truth)
     ious = overlap_ratio(intersection, union)
-    segmentation, quality = [], []
-    for t in range(truth.shape[1]):
-        logits = output.logits[:, t].masked_fill(absent, -torch.inf)
-        segmentation.append(bootstrapped_cross_entropy(logits, labels[:, t], share).mean())
-        scores = output.quality[:, t].float()
-        quality.append(quality_loss(scores, ious[:, t], selector, target=quality_target, error=quality_error).mean())
-    losses = {f"loss_{t}": s + q for t, (s, q) in enumerate(zip(segmentation, quality, strict=True), 1)}
-    gap = (output.quality.detach().float() - ious).abs() * selector.unsqueeze(1)
+    frames = range(truth.shape[1])
+    masked = [output.logits[:, t].masked_fill(absent, -torch.inf) for t in frames]
+    segmentation = [bootstrapped_cross_entropy(masked[t], labels[:, t], share).mean() for t in frames]
+    losses, parts = segmentation, {}
+    if output.quality is not None:
+        scores = output.quality.float()
+        quality = [
+            quality_loss(scores[:, t], ious[:, t], selector, target=quality_target, error=quality_error).mean()
+            for t in frames
+        ]
+        losses = [s + q for s, q in zip(segmentation, quality, strict=True)]
+        gap = (scores.detach() - ious).abs() * selector.unsqueeze(1)
+        parts = {
+            "quality_loss": torch.stack(quality).sum(),
+            "quality_gap": gap.sum() / (selector.sum() * truth.shape[1]).clamp(min=1),
+        }
     return {
-        "total_loss": torch.stack(list(losses.values())).sum(),
-        **losses,
+        "total_loss": torch.stack(losses).sum(),
+        **{f"loss_{t}": loss for t, loss in enumerate(losses, 1)},
         "segmentation_loss": torch.stack(segmentation).sum(),
-        "quality_loss": torch.stack(quality).sum(),
-        "quality_gap": gap.sum() / (selector.sum() * truth.shape[1]).clamp(min=1),
+        **parts,
         "p": torch.tensor(share),
         "intersection": intersection.sum((0, 1)),
         "union": union.sum((0, 1)),
@@ -181,7 +195,7 @@ class Trainer:
                 buffer.copy_(value)
         self.scheduler.step()
         self.iteration += 1
-        return losses, ClipOutput(*(x.detach() for x in output)), updated
+        return losses, ClipOutput(*(None if x is None else x.detach() for x in output)), updated
 
     def _update(self, loss: Tensor) -> bool:
         bad = ~loss.isfinite()

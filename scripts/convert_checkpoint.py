@@ -9,13 +9,16 @@ scales stay as they are. --published writes the names of the published code, for
 
 import argparse
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import torch
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model.checkpoint import Checkpoint, load_network, save_checkpoint, save_published
+from model.published import NAMES, to_published
 from util.errors import InputError, run
 from util.files import make_output_folder
 
@@ -32,15 +35,30 @@ def main() -> None:
     make_output_folder(args.output.absolute().parent)
     network = load_network(args.model, torch.device("cpu"))
     if args.published:
-        if network.arch != "qdmn":
+        if network.arch not in NAMES:
             raise InputError(f"{args.model} holds {network.arch}, which has no published form")
         save_published(args.output, network)
     else:
         state = network.state_dict()
         weights = {name: value.half() if args.half and value.ndim > 1 else value for name, value in state.items()}
         save_checkpoint(args.output, Checkpoint(network.arch, network.options, weights))
+    print_parts(network)
     size = args.output.stat().st_size / 1e6
     print(f"{args.output}: {network.arch}, {len(network.state_dict())} entries, {size:.1f} MB")
+
+
+def print_parts(network: nn.Module) -> None:
+    """What went where: each part of the network, its published name where it has one, entries and numbers."""
+    state = network.state_dict()
+    published = list(to_published(network.arch, state)) if network.arch in NAMES else [""] * len(state)
+    parts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for (ours, value), theirs in zip(state.items(), published, strict=True):
+        part = parts[ours.partition(".")[0], theirs.partition(".")[0]]
+        part[0] += 1
+        part[1] += value.numel()
+    print(f"{'ours':20}{'published':20}{'entries':>8}{'numbers':>14}")
+    for (ours, theirs), (entries, numbers) in parts.items():
+        print(f"{ours:20}{theirs or '-':20}{entries:8}{numbers:14,}")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def train_stage(folder: Path, stage: int, iterations: int, *options: str) -> Pat
     name = f"demo-s{stage}"
     call(
         folder,
-        *("train.py", "--id", name, "--stage", str(stage), "-i", str(iterations), "-b", "4", "--preset", "small"),
+        *("train.py", "--id", name, "--stage", str(stage), "-i", str(iterations), "-b", "4", "--arch", "qdmn_small"),
         *("--steps", str(iterations * 3 // 4), "--backbone", "resnet18", "--no_pretrained_backbone"),
         *("--image_size", "128", "--num_workers", "1", "--log_interval", "30", "--picture_interval", "90", *options),
     )

@@ -41,13 +41,13 @@ def published_state(network: nn.Module) -> dict[str, Tensor]:
     """The deterministic state dict of a network under its published names."""
     return {
         key: torch.from_numpy(np.asarray(deterministic_array(key, tuple(v.shape), v.is_floating_point()))).to(v.dtype)
-        for key, v in to_published(network.state_dict()).items()
+        for key, v in to_published(network.arch, network.state_dict()).items()
     }
 
 
 def fill(network: nn.Module) -> nn.Module:
     """Fill a network with the deterministic weights and put it into evaluation mode."""
-    network.load_state_dict(from_published(published_state(network)))
+    network.load_state_dict(from_published(network.arch, published_state(network)))
     return network.eval()
 
 

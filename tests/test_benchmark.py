@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parents[1] / "scripts/benchmark.py"
 @pytest.fixture
 def arguments():
     return argparse.Namespace(
-        preset="small",
+        arch="qdmn_small",
         backbone="resnet18",
         size=[32, 48],
         memory_frames=3,
@@ -54,7 +54,7 @@ def test_a_stream_has_a_row_for_each_length():
 @pytest.mark.parametrize(
     ("command", "rows"),
     [
-        (["train", "--preset", "small", "--backbone", "resnet18", "--image_size", "64", "--batch_size", "2"], 5),
+        (["train", "--arch", "qdmn_small", "--backbone", "resnet18", "--image_size", "64", "--batch_size", "2"], 5),
         (["data", "--image_size", "64", "--height", "72"], 2),
     ],
 )

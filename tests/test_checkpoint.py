@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import load_checkpoint, load_network, load_weights, read_weights, save_checkpoint, save_published
-from model.published import from_published, to_published
+from model.checkpoint import load_checkpoint, load_network, load_weights, save_checkpoint, save_published
 from model.qdmn import QDMN
 from model.trainer import Trainer
 from tests.weight_files import (
@@ -111,57 +110,6 @@ def test_a_failed_first_save_leaves_nothing(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             save(tmp_path / "c.pth")
         assert not any(tmp_path.iterdir())
-
-
-# Published weights
-
-
-@pytest.mark.parametrize("multi_object", [True, False])
-def test_names_and_shapes_equal_the_published_ones(published_entries, multi_object):
-    with torch.device("meta"):
-        network = QDMN(multi_object=multi_object)
-    ours = {k: (tuple(v.shape), str(v.dtype)) for k, v in to_published(network.state_dict()).items()}
-    expected = {name: (shape, f"torch.{dtype}") for name, shape, dtype in published_entries}
-    if not multi_object:
-        expected["mask_rgb_encoder.conv1.weight"] = ((64, 4, 7, 7), "torch.float32")
-    assert len(ours) == 690
-    assert ours == expected
-
-
-def test_translation_of_names_is_lossless(published_entries):
-    published = published_constants(published_entries)
-    ours = from_published(published)
-    assert len(ours) == len(published)
-    assert_same(to_published(ours), published)
-
-
-@pytest.mark.parametrize(("input_channels", "multi_object"), [(5, True), (4, False)])
-def test_published_weights_come_back_bit_for_bit(tmp_path, published_entries, input_channels, multi_object):
-    published = published_constants(published_entries, input_channels)
-    network = load_network(saved(tmp_path / "QDMN.pth", published), CPU)
-    assert network.options["multi_object"] == multi_object
-    assert network.options["score_activation"] == "relu"
-    back = to_published(network.state_dict())
-    assert set(back) == set(published)
-    assert all(torch.equal(back[name], published[name]) for name in published)
-
-
-def test_a_published_file_of_ours_holds_bare_weights_under_published_names(tmp_path):
-    network = small_network(score_activation="relu")
-    save_published(tmp_path / "p.pth", network)
-    state = torch.load(tmp_path / "p.pth", weights_only=True)
-    assert_same(dict(state), to_published(network.state_dict()))
-    assert_same(from_published(state), dict(network.state_dict()))
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_weights_of_a_published_training_checkpoint_are_found(tmp_path, published_entries, zipped):
-    published = published_constants(published_entries)
-    content = {"it": 7, "network": published, "optimizer": {"state": {}}, "scheduler": {"last_epoch": 7}}
-    path = saved(tmp_path / "training.pth", content, _use_new_zipfile_serialization=zipped)
-    weights = read_weights(path)
-    assert weights.arch == "qdmn"
-    assert_same(to_published(weights.network), published)
 
 
 # Single-object to two-object

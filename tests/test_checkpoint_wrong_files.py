@@ -38,16 +38,15 @@ def zeros(*names):
     return {name: torch.zeros(64, 5, 7, 7) for name in names}
 
 
-STCN = zeros("key_encoder.conv1.weight", "value_encoder.conv1.weight", "key_proj.key_proj.weight")
-MASK_PROPAGATION = zeros("mask_rgb_encoder.conv1.weight", "kv_m_f16.key_proj.weight", "decoder.pred.weight")
 TORCHVISION = zeros("conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer3.0.conv1.weight", "fc.weight")
 OURS = {"format": "vos-checkpoint", "version": 1, **vars(Checkpoint("qdmn", {}, {}))}
 WRONG_FILES = {
-    "stcn": (lambda p: saved(p, STCN), "a state dict of STCN; expected QDMN"),
-    "mask propagation": (lambda p: saved(p, MASK_PROPAGATION), "a state dict of Mask-Propagation; expected QDMN"),
-    "torchvision": (lambda p: saved(p, TORCHVISION), "ImageNet ResNet; expected QDMN"),
-    "unknown": (lambda p: saved(p, zeros("some.weight")), "unknown network; expected QDMN"),
-    "foreign training": (lambda p: saved(p, {"it": 1, "network": STCN}), "training checkpoint of STCN; expected QDMN"),
+    "torchvision": (
+        lambda p: saved(p, TORCHVISION),
+        "ImageNet ResNet; expected weights of ours",
+    ),
+    "unknown": (lambda p: saved(p, zeros("some.weight")), "unknown network; expected weights of ours"),
+    "foreign training": (lambda p: saved(p, {"it": 1, "network": TORCHVISION}), "training checkpoint of an ImageNet"),
     "truncated": (write_truncated, "truncated or damaged"),
     "empty": (lambda p: p.write_bytes(b""), "not a checkpoint"),
     "text": (lambda p: p.write_text("weights\n"), "not a checkpoint"),
@@ -101,7 +100,7 @@ def test_weights_of_another_backbone_are_named(tmp_path, published_entries):
 def test_a_published_training_checkpoint_does_not_resume(tmp_path, published_entries):
     content = {"it": 7, "network": published_constants(published_entries), "optimizer": {}, "scheduler": {}}
     path = saved(tmp_path / "theirs.pth", content)
-    with pytest.raises(InputError, match=r"published training checkpoint of QDMN.*--load_network") as error:
+    with pytest.raises(InputError, match=r"published training checkpoint of qdmn.*--load_network") as error:
         load_checkpoint(path)
     assert "\n" not in str(error.value)
 

@@ -10,7 +10,7 @@ from core_factory import build_engine, new_core
 from inference_average import AveragingCore
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
-from model import build_preset
+from model import build_network
 from util.errors import InputError
 from util.eval_arguments import add_arrival_arguments, evaluation_parser
 from util.evaluation import share
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return build_preset("small", backbone="resnet18").eval()
+    return build_network("qdmn_small", backbone="resnet18").eval()
 
 
 class Video(SimpleNamespace):

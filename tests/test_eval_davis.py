@@ -120,6 +120,7 @@ def test_memory_flags_reach_the_core(davis, output, monkeypatch):
         "capacity": 7,
         "annotations": 4,
         "quality_threshold": 0.5,
+        "keep_previous": None,
         "policy": "latest",
         "gate": "mean",
         "compat": True,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from inference_core import InferenceCore
-from model import build_network, build_preset
+from model import build_network
 from model.checkpoint import Checkpoint, load_network, save_checkpoint
 from model.memory_read import MemoryReader, stack_entries
 from model.qdmn_small import SmallQDMN
@@ -26,7 +26,7 @@ def frame_and_masks(batch=1, objects=2):
 
 
 def test_its_half_precision_file_fits_into_25_megabytes():
-    state = build_preset("small", backbone="resnet50_v1").state_dict()
+    state = build_network("qdmn_small", backbone="resnet50_v1").state_dict()
     file = io.BytesIO()
     torch.save({name: value.half() if value.ndim > 1 else value for name, value in state.items()}, file)
     assert file.tell() < 25e6
@@ -82,7 +82,7 @@ def test_a_batch_is_its_samples(network):
 
 
 def test_every_parameter_takes_part():
-    network = build_preset("small", backbone="resnet18")
+    network = build_network("qdmn_small", backbone="resnet18")
     image, masks = frame_and_masks(batch=2)
     query = network.encode_query(image, masks.amax(1, keepdim=True))
     entry = network.encode_memory(image, masks, query)
@@ -107,10 +107,3 @@ def test_it_streams(network):
     assert probabilities.shape == (3, 64, 80)
     torch.testing.assert_close(probabilities.sum(0), torch.ones(64, 80))
     assert all(0 < quality < 1 for quality in core.report.quality)
-
-
-def test_there_is_no_other_preset():
-    with pytest.raises(ValueError, match="tiny"):
-        build_preset("tiny")
-    with pytest.raises(ValueError, match="qdmn_small"):
-        build_network("stm")

@@ -16,7 +16,7 @@ from PIL import Image
 import eval_generic
 from datasets.synthetic import make_clip
 from inference_core_yv import InferenceCoreYV
-from model import build_preset
+from model import build_network
 from model.checkpoint import Checkpoint, load_network, save_checkpoint
 from util.images import read_ids, write_ids
 from util.tensors import normalise, one_hot
@@ -30,7 +30,7 @@ def world(tmp_path_factory):
     """A network of random weights, and three videos of two objects with the mask of the first frame."""
     root = tmp_path_factory.mktemp("world")
     torch.manual_seed(3)
-    network = build_preset("small", backbone="resnet18")
+    network = build_network("qdmn_small", backbone="resnet18")
     save_checkpoint(root / "net.pth", Checkpoint(network.arch, network.options, network.state_dict()))
     for seed in range(3):
         rgb, ids = make_clip(seed, FRAMES + seed, HEIGHT, WIDTH, 2)

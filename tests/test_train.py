@@ -13,7 +13,7 @@ from tests.training_runs import SMALL, complete, launcher, losses_of, only, writ
 from util.errors import InputError
 
 CPU = torch.device("cpu")
-PUBLISHED = [*SMALL, "--preset", "published"]
+PUBLISHED = [*SMALL, "--arch", "qdmn"]
 
 
 @pytest.fixture(scope="module")

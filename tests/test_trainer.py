@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model import build_preset
+from model import build_network
 from model.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ def part(whole, start, stop):
 
 def trainer(**options):
     torch.manual_seed(0)
-    return Trainer(build_preset("small", backbone="resnet18"), CPU, lr=1e-3, **options)
+    return Trainer(build_network("qdmn_small", backbone="resnet18"), CPU, lr=1e-3, **options)
 
 
 def state(of):
@@ -78,7 +78,7 @@ def test_frozen_statistics_stay_and_learned_ones_move():
 
 def test_parameters_that_need_no_gradient_keep_their_values():
     torch.manual_seed(0)
-    network = build_preset("small", backbone="resnet18")
+    network = build_network("qdmn_small", backbone="resnet18")
     network.query_encoder.freeze("layer1")
     learner = Trainer(network, CPU, lr=1e-3)
     before = state(learner)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.pictures import boxes, write_pair
 
 SCRIPT = Path(__file__).parents[1] / "train.py"
-SMALL = ["--preset", "small", "--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "64", "-b", "2"]
+SMALL = ["--arch", "qdmn_small", "--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "64", "-b", "2"]
 SMALL += ["--num_workers", "0", "--device", "cpu", "--log_interval", "1", "--lr", "1e-4"]
 
 

@@ -8,12 +8,18 @@ from model.checkpoint import Checkpoint
 from model.qdmn import QDMN
 from tests.deterministic import FIXTURES
 
+STEMS = {
+    "qdmn": "mask_rgb_encoder.conv1.weight",
+    "mask_propagation": "mask_rgb_encoder.conv1.weight",
+    "stcn": "value_encoder.conv1.weight",
+}
+FILES = {"qdmn": "qdmn", "mask_propagation": "maskprop", "stcn": "stcn"}
 
-def read_published_entries():
+
+def read_published_entries(arch="qdmn"):
     """(name, shape, type) of every entry of the published weights."""
-    return [
-        (name, tuple(shape), dtype) for name, shape, dtype in json.loads((FIXTURES / "keys_qdmn_eval.json").read_text())
-    ]
+    entries = json.loads((FIXTURES / f"keys_{FILES[arch]}_eval.json").read_text())
+    return [(name, tuple(shape), dtype) for name, shape, dtype in entries]
 
 
 def small_network(**options):
@@ -25,7 +31,7 @@ def published_constants(entries, input_channels=5):
     """The published state dict with another number in each entry; each tensor takes a single number on disk."""
     state = {}
     for number, (name, shape, dtype) in enumerate(entries, 1):
-        if name == "mask_rgb_encoder.conv1.weight":
+        if name in STEMS.values():
             shape = (shape[0], input_channels, *shape[2:])
         state[name] = torch.tensor(number, dtype=getattr(torch, dtype)).expand(shape)
     return state

@@ -43,9 +43,17 @@ def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:
     memory = parser.add_argument_group("memory")
     memory.add_argument("--use_km", action="store_true", help="kernelised memory read, sigma 5.6")
     memory.add_argument("--no_top", action="store_true", help="read from all memory positions")
-    memory.add_argument("--top_k", type=positive, default=50, help="memory positions read (%(default)s)")
+    memory.add_argument("--top_k", type=positive, help="memory positions read (by network: 50, STCN 20)")
     memory.add_argument(
-        "--memory", choices=("quality", "latest", "every"), default="quality", help="what is kept (%(default)s)"
+        "--memory",
+        choices=("auto", "quality", "latest", "every"),
+        default="auto",
+        help="what is kept; auto: by quality, or the latest frames where a network has no scorer",
+    )
+    memory.add_argument(
+        "--keep_previous",
+        action=argparse.BooleanOptionalAction,
+        help="whether the previous frame is always in memory (by network: not for STCN)",
     )
     memory.add_argument("--mem_every", type=positive, default=5, help="frames between stores (%(default)s)")
     memory.add_argument("--mem_capacity", type=positive, default=20, help="predicted frames kept (%(default)s)")

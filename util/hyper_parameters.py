@@ -5,27 +5,24 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from util.errors import InputError
+from util.stage_defaults import STAGES
 
-
-class StageDefaults(NamedTuple):
-    """Published values of a stage (QDMN, ECCV 2022)."""
-
-    batch_size: int
-    iterations: int
-    steps: tuple[int, ...]
-
-
-STAGES = {
-    0: StageDefaults(14, 160_000, (250_000,)),
-    1: StageDefaults(8, 250_000, (450_000,)),
-    2: StageDefaults(8, 150_000, (70_000,)),
-}
 INTERVALS = ("save_interval", "checkpoint_interval", "val_interval", "log_interval", "picture_interval")
 COUNTS = ("batch_size", "grad_accum", "num_objects", "iterations", "max_unreadable", "max_not_finite", *INTERVALS)
-SAME_ON_RESUME = ("stage", "preset", "backbone", "freeze", "no_pretrained_backbone", "score_activation", "image_size")
+SAME_ON_RESUME = (
+    "stage",
+    "arch",
+    "quality_head",
+    "train_only",
+    "backbone",
+    "freeze",
+    "no_pretrained_backbone",
+    "score_activation",
+    "image_size",
+)
 SAME_ON_RESUME += ("clip_length", "num_objects", "max_skip", "soft_masks", "repeat_frames", "samples", "total_batch")
 SAME_ON_RESUME += ("iterations", "steps", "lr", "gamma", "amp", "quality_target", "seed")
 
@@ -45,7 +42,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--id", default="NULL", help="name of the run; NULL neither logs nor saves")
-    group.add_argument("--stage", type=int, choices=STAGES, default=0, help="0 pictures, 1 BL30K, 2 DAVIS + YouTube")
+    group.add_argument(
+        "--stage",
+        type=int,
+        choices=range(4),
+        default=0,
+        help="0 pictures, 1 BL30K, 2 DAVIS + YouTube, 3 of STCN: 2, shorter",
+    )
     group.add_argument("--load_network", type=Path, help="start from the weights of this checkpoint")
     group.add_argument("--load_model", type=Path, help="resume from this training checkpoint")
     group.add_argument("--resume", choices=("auto",), help="go on with the newest run of this --id, if there is one")
@@ -95,9 +98,9 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--preset", choices=("published", "small"), default="published", help="small: one image encoder, narrow heads"
-    )
+    group.add_argument("--arch", choices=STAGES, default="qdmn", help="qdmn_small: one image encoder, narrow heads")
+    group.add_argument("--quality_head", action="store_true", help="add QDMN's quality scorer to a network without one")
+    group.add_argument("--train_only", choices=("quality_head",), help="everything else keeps its weights")
     group.add_argument(
         "--backbone",
         choices=("resnet18", "resnet50", "resnet50_v1"),
@@ -117,14 +120,12 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_optimisation(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-b", "--batch_size", type=int, help="for each process; by stage 14, 8, 8")
+    group.add_argument("-b", "--batch_size", type=int, help="for each process; published by default")
     group.add_argument("--total_batch", type=int, help="over all processes and parts; replaces --batch_size")
     group.add_argument("--grad_accum", type=int, default=1, help="parts in which a process takes its batch")
-    group.add_argument("-i", "--iterations", type=int, help="by stage 160000, 250000, 150000")
-    group.add_argument(
-        "--steps", type=int, nargs="*", help="iterations at which the rate falls; by stage 250000, 450000, 70000"
-    )
-    group.add_argument("--lr", type=float, default=2e-5)
+    group.add_argument("-i", "--iterations", type=int, help="published by default")
+    group.add_argument("--steps", type=int, nargs="*", help="iterations at which the rate falls; published by default")
+    group.add_argument("--lr", type=float, help="published by default: 2e-5 for QDMN, else 1e-5")
     group.add_argument("--gamma", type=float, default=0.1, help="factor of the rate at each step")
     group.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="mixed precision")
     group.add_argument(
@@ -139,7 +140,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Arguments of a run, with the defaults of its stage filled in."""
     parser = _parser()
     args = parser.parse_args(arguments)
-    for name, value in STAGES[args.stage]._asdict().items():
+    if args.stage not in STAGES[args.arch]:
+        parser.error(f"--stage {args.stage} is none of {args.arch}; it has {', '.join(map(str, STAGES[args.arch]))}")
+    for name, value in STAGES[args.arch][args.stage]._asdict().items():
         if getattr(args, name) is None:
             setattr(args, name, list(value) if name == "steps" else value)
     if message := _fault(args):
@@ -165,6 +168,9 @@ def _fault(args: argparse.Namespace) -> str:
         "--image_size must be a multiple of 16, at least 32": args.image_size % 16 != 0 or args.image_size < 32,
         "--load_network starts a run and --load_model resumes one; give one of them": bool(
             args.load_network and args.load_model
+        ),
+        "--train_only quality_head needs a trained network; give it by --load_network": bool(
+            args.train_only and not (args.load_network or args.load_model or args.resume)
         ),
         "--resume auto finds the checkpoint itself; leave out --load_model": bool(args.resume and args.load_model),
     }

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -72,7 +72,8 @@ class TrainingLogger:
         if self._bar is not None:
             self._bar.update(iteration, loss=values["total_loss"])
         elif self._process.leads:
-            print(f"iteration {iteration}: " + ", ".join(f"{name} {values[name]:.4f}" for name in CONSOLE), flush=True)
+            shown = ", ".join(f"{name} {values[name]:.4f}" for name in CONSOLE if name in values)
+            print(f"iteration {iteration}: {shown}", flush=True)
         self._sums.clear()
         self._waited, self._count, self._since = 0.0, 0, time.perf_counter()
 
@@ -87,7 +88,7 @@ class TrainingLogger:
         frames: Tensor,
         truth: Tensor,
         predicted: Tensor,
-        quality: Tensor,
+        quality: Tensor | None,
         samples: int = 4,
     ) -> None:
         """Write a grid: for each sample a row of frames with the true masks, and one with the predicted masks.
@@ -99,7 +100,7 @@ class TrainingLogger:
             frames: (B,T,3,H,W), normalised.
             truth: (B,T,K,H,W) in [0, 1].
             predicted: (B,T-1,K,H,W) in [0, 1]; the first frame shows its true masks in both rows.
-            quality: (B,T-1,K) in [0, 1].
+            quality: (B,T-1,K) in [0, 1]; None where the network has no scorer.
             samples: most samples that are shown.
         """
         if self._writer is None:
@@ -112,8 +113,12 @@ class TrainingLogger:
             overlap = (true & guess).flatten(2).sum(2) / (true | guess).flatten(2).sum(2).clamp(min=1)
             rows += [_overlay(p, m) for p, m in zip(pictures, true, strict=True)]
             for t, (picture, masks) in enumerate(zip(pictures, guess, strict=True)):
-                scores = quality[sample, t - 1].tolist() if t else []
-                rows.append(_caption(_overlay(picture, masks), zip(scores, overlap[t].tolist(), strict=False)))
+                lines = [f"{iou:.2f}" for iou in overlap[t].tolist()] if t else []
+                if quality is not None and t:
+                    lines = [
+                        f"q {q:.2f} / {iou}" for q, iou in zip(quality[sample, t - 1].tolist(), lines, strict=True)
+                    ]
+                rows.append(_caption(_overlay(picture, masks), lines))
         self._writer.add_image("train/true_above_predicted", make_grid(rows, nrow=frames.shape[1]), iteration)
 
     def close(self) -> None:
@@ -130,11 +135,10 @@ def _overlay(picture: Tensor, masks: Tensor) -> Tensor:
     return draw_segmentation_masks(picture, masks, alpha=0.5, colors=colours)
 
 
-def _caption(picture: Tensor, scores: "zip[tuple[float, float]]") -> Tensor:
-    """Picture (3,H,W) uint8 with one line `quality / IoU` for each object."""
+def _caption(picture: Tensor, lines: Sequence[str]) -> Tensor:
+    """Picture (3,H,W) uint8 with lines of text."""
     pixels = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
-    for line, (quality, iou) in enumerate(scores, 1):
-        text = f"q {quality:.2f} / {iou:.2f}"
+    for line, text in enumerate(lines, 1):
         for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             cv2.putText(pixels, text, (3, 13 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, thickness, cv2.LINE_AA)
     return torch.from_numpy(pixels).permute(2, 0, 1)

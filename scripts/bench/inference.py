@@ -9,7 +9,7 @@ import torch
 import torchvision
 
 from inference_core import InferenceCore
-from model import PRESETS, build_preset
+from model import NETWORKS, build_network
 from model.memory_read import MemoryEntry
 from model.resnet import STAGES as BACKBONES
 from scripts.bench.timing import PartClock, measure
@@ -32,7 +32,7 @@ def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
     """Time frames with a full memory."""
     device = choose_device(args.device)
     torch.manual_seed(0)
-    network = build_preset(args.preset, backbone=args.backbone).to(device).eval()
+    network = build_network(args.arch, backbone=args.backbone).to(device).eval()
     core = InferenceCore(network, capacity=args.memory_frames, mem_every=1, policy="latest")
     image = torch.randn(3, *args.size, device=device)
     masks = (torch.rand(objects, *args.size, device=device) > 0.9).float()
@@ -66,7 +66,7 @@ def unit_seconds(args: argparse.Namespace, device: torch.device) -> float:
 def print_inference(args: argparse.Namespace, figures: dict[int, Figures]) -> None:
     """A table with one row for each number of objects."""
     height, width = args.size
-    network = f"{args.preset} {args.backbone}, amp {args.amp}, {args.device}"
+    network = f"{args.arch} {args.backbone}, amp {args.amp}, {args.device}"
     print(f"{network}; {height}x{width}, {args.memory_frames} memory frames")
     print("objects  " + "".join(f"{stage:>10}" for stage in STAGES) + "     frame     units   peak MB")
     for objects, row in figures.items():
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py inference`."""
-    command.add_argument("--preset", choices=PRESETS, default="published")
+    command.add_argument("--arch", choices=NETWORKS, default="qdmn")
     command.add_argument("--backbone", choices=BACKBONES, default="resnet50")
     command.add_argument("--objects", type=int, nargs="+", default=[1, 3])
     command.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=[480, 854])

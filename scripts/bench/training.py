@@ -6,7 +6,7 @@ import statistics
 import torch
 
 from datasets.clips import to_device
-from model import PRESETS, build_preset
+from model import NETWORKS, build_network
 from model.resnet import STAGES as BACKBONES
 from model.trainer import Trainer
 from scripts.bench.timing import PartClock, measure
@@ -17,7 +17,7 @@ PARTS = {"forward": "clip", "loss": "losses", "update": "_update"}
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py train`."""
-    command.add_argument("--preset", choices=PRESETS, default="published")
+    command.add_argument("--arch", choices=NETWORKS, default="qdmn")
     command.add_argument("--backbone", choices=BACKBONES, default="resnet50")
     command.add_argument("--freeze", choices=("layer1", "layer2", "layer3"))
     command.add_argument("--image_size", type=int, default=384)
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     """Time iterations on noise held in memory; loading data is not part of the figures."""
     device = choose_device(args.device)
     torch.manual_seed(0)
-    network = build_preset(args.preset, backbone=args.backbone)
+    network = build_network(args.arch, backbone=args.backbone)
     if args.freeze:
         network.query_encoder.freeze(args.freeze)
     layout = torch.contiguous_format if args.contiguous else torch.channels_last
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     step = statistics.median(steps[args.warmup :])
     parts["backward"] = step - sum(parts[part] for part in PARTS)
     whole = step + parts["prepare"]
-    print(f"{args.preset} {args.backbone}, amp {args.amp}, frozen to {args.freeze}, {device.type}")
+    print(f"{args.arch} {args.backbone}, amp {args.amp}, frozen to {args.freeze}, {device.type}")
     print(f"{args.image_size} px, batch {args.batch_size} x 3 frames, {args.num_objects} objects; seconds, median of")
     print(f"{args.repeats} iterations")
     for part in ("prepare", "forward", "loss", "backward", "update"):

@@ -1,0 +1,49 @@
+"""Mask-Propagation, the propagation network of MiVOS (Cheng et al., CVPR 2021)."""
+
+from torch import Tensor
+
+from model.blocks import MaskDecoder
+from model.memory_network import QueryFeatures, with_query
+from model.quality import QualityScorer
+from model.two_encoders import TwoEncoderNetwork
+
+
+class MaskPropagation(TwoEncoderNetwork):
+    """STM with a decoder for every frame size; 53.7 M parameters with resnet50. The prior is not used.
+
+    Args:
+        backbone, multi_object, key_dim, value_dim: see `model.qdmn.QDMN`.
+        quality_head: add QDMN's scorer, so that the quality-gated memory works.
+        score_activation: see `QualityScorer`.
+    """
+
+    arch = "mask_propagation"
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "resnet50",
+        multi_object: bool = True,
+        key_dim: int | None = None,
+        value_dim: int | None = None,
+        quality_head: bool = False,
+        score_activation: str = "sigmoid",
+    ) -> None:
+        super().__init__(
+            backbone=backbone, multi_object=multi_object, key_dim=key_dim, value_dim=value_dim, query_bias=False
+        )
+        self.options |= {"quality_head": quality_head, "score_activation": score_activation}
+        f4, f8, f16 = self.query_encoder.channels
+        self.decoder = MaskDecoder(2 * self.options["value_dim"], f8, f4, f16 // 2)
+        if quality_head:
+            self.quality_scorer = QualityScorer(f16, activation=score_activation)
+
+    def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
+        """See `MemoryNetwork`."""
+        f4, f8, f16 = self.query_encoder(image)
+        return QueryFeatures(*self.query_projection(f16), f16, f8, f4)
+
+    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+        """See `MemoryNetwork`."""
+        masks = self.decoder(with_query(readout, query), query.f8, query.f4)
+        return masks.squeeze(1).unflatten(0, readout.shape[:2])

@@ -1,0 +1,123 @@
+"""STCN: space-time correspondence network (Cheng et al., NeurIPS 2021)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.blocks import MaskDecoder, ResidualBlock
+from model.memory_network import MemoryNetwork, QueryFeatures, with_others, with_query
+from model.memory_read import MemoryEntry
+from model.quality import QualityScorer
+from model.resnet import ResNetEncoder
+
+REDUCTION = 16
+ATTENTION_KERNEL = 7
+
+
+class STCN(MemoryNetwork):
+    """Keys depend on the image alone; a light encoder makes the values of each object. The prior is not used.
+
+    Args:
+        backbone: of the key encoder; `resnet50` gives 54.4 M parameters, the published size.
+        multi_object: whether the value encoder sees the other objects' masks; see `model.qdmn.QDMN`.
+        key_dim, value_dim: channels of keys and values; the latter by default half of the encoder's.
+        quality_head: add QDMN's scorer, so that the quality-gated memory works.
+        score_activation: see `QualityScorer`.
+    """
+
+    arch = "stcn"
+    similarity = "l2"
+    top_k = 20
+    keeps_previous = False
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "resnet50",
+        multi_object: bool = True,
+        key_dim: int = 64,
+        value_dim: int | None = None,
+        quality_head: bool = False,
+        score_activation: str = "sigmoid",
+    ) -> None:
+        super().__init__()
+        self.query_encoder = ResNetEncoder(backbone, bias=False)
+        f4, f8, f16 = self.query_encoder.channels
+        value_dim = value_dim or f16 // 2
+        self.options = {
+            "backbone": backbone,
+            "multi_object": multi_object,
+            "key_dim": key_dim,
+            "value_dim": value_dim,
+            "quality_head": quality_head,
+            "score_activation": score_activation,
+        }
+        self.key = nn.Conv2d(f16, key_dim, 3, padding=1)
+        nn.init.orthogonal_(self.key.weight)
+        nn.init.zeros_(self.key.bias)
+        self.query_value = nn.Conv2d(f16, value_dim, 3, padding=1)
+        self.memory_encoder = ResNetEncoder("resnet18", extra_channels=2 if multi_object else 1)
+        self.fusion = FeatureFusion(self.memory_encoder.channels[-1] + f16, value_dim)
+        self.decoder = MaskDecoder(2 * value_dim, f8, f4, f16 // 2, deep_skip=False)
+        self.quality_scorer = QualityScorer(value_dim, activation=score_activation) if quality_head else None
+
+    def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
+        """See `MemoryNetwork`."""
+        f4, f8, f16 = self.query_encoder(image)
+        return QueryFeatures(self.key(f16), self.query_value(f16), f16, f8, f4)
+
+    def encode_memory(
+        self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
+    ) -> MemoryEntry:
+        """See `MemoryNetwork`; with `query` the image is not encoded again for its key."""
+        if query is None:
+            f16 = self.query_encoder(image)[-1]
+            key = self.key(f16)
+        else:
+            f16, key = query.f16, query.key
+        batch, objects = masks.shape[:2]
+        planes = with_others(masks, others) if self.options["multi_object"] else masks.unsqueeze(2)
+        channels = [image.unsqueeze(1).expand(-1, objects, -1, -1, -1), planes]
+        feature = self.memory_encoder(torch.cat(channels, 2).flatten(0, 1))[-1]
+        value = self.fusion(feature, f16.unsqueeze(1).expand(-1, objects, -1, -1, -1).flatten(0, 1))
+        key = key.flatten(2).transpose(1, 2).unsqueeze(1).expand(-1, objects, -1, -1)
+        values = value.flatten(2).transpose(1, 2).unflatten(0, (batch, objects))
+        return MemoryEntry(key, values, self.score(value, batch))
+
+    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+        """See `MemoryNetwork`."""
+        masks = self.decoder(with_query(readout, query), query.f8, query.f4)
+        return masks.squeeze(1).unflatten(0, readout.shape[:2])
+
+
+class FeatureFusion(nn.Module):
+    """Fuses an object's feature with the frame's, with attention between two residual blocks."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.block1 = ResidualBlock(in_channels, out_channels)
+        self.attention = ChannelSpatialAttention(out_channels)
+        self.block2 = ResidualBlock(out_channels, out_channels)
+
+    def forward(self, feature: Tensor, frame: Tensor) -> Tensor:
+        """Object features (N,C1,h,w), frame features (N,C2,h,w) -> values (N,Cv,h,w)."""
+        x = self.block1(torch.cat([feature, frame], 1))
+        return self.block2(x + self.attention(x))
+
+
+class ChannelSpatialAttention(nn.Module):
+    """CBAM: weighs channels, then places (Woo et al., ECCV 2018)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(channels, channels // REDUCTION)
+        self.excite = nn.Linear(channels // REDUCTION, channels)
+        self.spatial = nn.Conv2d(2, 1, ATTENTION_KERNEL, padding=ATTENTION_KERNEL // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N,C,h,w) -> (N,C,h,w)."""
+        pooled = torch.stack([x.mean((2, 3)), x.amax((2, 3))])
+        channels = self.excite(F.relu(self.squeeze(pooled))).sum(0)
+        x = x * torch.sigmoid(channels)[..., None, None]
+        places = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)
+        return x * torch.sigmoid(self.spatial(places))

@@ -1,0 +1,67 @@
+"""What QDMN and Mask-Propagation share: a query encoder, and a memory encoder that sees the masks (STM, ICCV 2019)."""
+
+import torch
+from torch import Tensor, nn
+
+from model.blocks import KeyValueProjection
+from model.memory_network import MemoryNetwork, QueryFeatures, with_others
+from model.memory_read import MemoryEntry
+from model.quality import QualityScorer
+from model.resnet import ResNetEncoder
+
+
+class TwoEncoderNetwork(MemoryNetwork):
+    """Encoders, projections and the quality scorer.
+
+    Args:
+        backbone, multi_object, key_dim, value_dim: see `model.qdmn.QDMN`.
+        query_bias: whether the convolutions of the query encoder have a bias.
+    """
+
+    def __init__(
+        self, *, backbone: str, multi_object: bool, key_dim: int | None, value_dim: int | None, query_bias: bool
+    ) -> None:
+        super().__init__()
+        self.query_encoder = ResNetEncoder(backbone, bias=query_bias)
+        self.memory_encoder = ResNetEncoder(backbone, extra_channels=2 if multi_object else 1)
+        f16 = self.query_encoder.channels[-1]
+        key_dim = key_dim or max(64, f16 // 8)
+        value_dim = value_dim or f16 // 2
+        self.options = {
+            "backbone": backbone,
+            "multi_object": multi_object,
+            "key_dim": key_dim,
+            "value_dim": value_dim,
+        }
+        self.query_projection = KeyValueProjection(f16, key_dim, value_dim)
+        self.memory_projection = KeyValueProjection(f16, key_dim, value_dim)
+        self.quality_scorer: QualityScorer | None = None
+        self._equal_starts()
+
+    @torch.no_grad()
+    def _equal_starts(self) -> None:
+        """First weights that let a network learn quickly, also from nothing.
+
+        Both encoders and both key projections start the same and keys start large, so that affinity tells like
+        from unlike from the first iteration.
+        """
+        state = self.query_encoder.state_dict()
+        mask_filters = self.memory_encoder.conv1.weight[:, 3:]
+        state["conv1.weight"] = torch.cat([state["conv1.weight"], mask_filters], 1)
+        self.memory_encoder.load_state_dict(state, strict=False)
+        nn.init.normal_(self.query_projection.key.weight, std=2 * self.query_projection.key.weight[0].numel() ** -0.5)
+        nn.init.zeros_(self.query_projection.key.bias)
+        self.memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
+
+    def encode_memory(
+        self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
+    ) -> MemoryEntry:
+        """See `MemoryNetwork`. Frame and masks go through an encoder of their own, so `query` is not used."""
+        batch, objects = masks.shape[:2]
+        planes = with_others(masks, others) if self.options["multi_object"] else masks.unsqueeze(2)
+        channels = [image.unsqueeze(1).expand(-1, objects, -1, -1, -1), planes]
+        feature = self.memory_encoder(torch.cat(channels, 2).flatten(0, 1))[-1]
+        key, value = (
+            x.flatten(2).transpose(1, 2).unflatten(0, (batch, objects)) for x in self.memory_projection(feature)
+        )
+        return MemoryEntry(key, value, self.score(feature, batch))

@@ -1,0 +1,215 @@
+"""Looks over the training data before a run of days.
+
+    python scripts/check_data.py --static_root data/static --davis_root data/DAVIS --yv_root data/YouTube \\
+        --bl_root data/BL30K
+
+Finds and reads the samples as train.py does and prints one row per set, then the first files with something wrong.
+The exit code is 0 if training can run on the roots that are there, 1 after the table if there are errors (unreadable
+files, masks that do not fit their frames, colour masks, ids above 255, frames of different sizes in one video, a set
+without samples), and 2 if the command cannot be carried out. Everything else is a warning.
+"""
+
+import argparse
+import csv
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from datasets.findings import Finding, Kind, Tally, show_size
+from datasets.inspection import SetPlan, plan_static, plan_videos
+from datasets.video_list import read_video_list
+from datasets.vos_dataset import bl30k_train, davis_train, youtube_train
+from util.errors import InputError, run
+from util.files import atomic_path, make_output_folder
+from util.hyper_parameters import parse_arguments as training_arguments
+from util.progress import Progress
+
+ROOTS = {"static_root": "static", "davis_root": "DAVIS", "yv_root": "YouTube", "bl_root": "BL30K"}
+SHOWN_FINDINGS = 20
+COUNTED = {
+    "no|mask": (Kind.NO_MASK,),
+    "no|frame": (Kind.NO_FRAME,),
+    "un-|readable": (Kind.UNREADABLE,),
+    "size|mismatch": (Kind.MISMATCH,),
+    "off by|1-2 px": (Kind.NEAR_MISMATCH,),
+    "mixed|sizes": (Kind.MIXED_SIZES,),
+    "too|short": (Kind.TOO_SHORT,),
+    "no|object": (Kind.EMPTY,),
+    "colour,|id > 255": (Kind.COLOUR, Kind.WIDE_ID),
+}
+NEEDS_PIXELS = ("no|object",)
+HEADER = ("set", "samples", "frames", "masks", *COUNTED, "ids", "most|objects", "frame sizes")
+
+SetResult = tuple[SetPlan, Tally]
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    defaults = training_arguments([])
+    for option, name in ROOTS.items():
+        default = getattr(defaults, option)
+        text = f"of {name}, as for train.py; 'none' leaves it out (default {default})"
+        parser.add_argument(f"--{option}", type=Path, default=default, help=text)
+    parser.add_argument("--yv_list", type=Path, help="file with the names of the YouTube videos; all by default")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
+    parser.add_argument("--fast", action="store_true", help="read only headers: sizes and kinds, no ids")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="write everything that is wrong to this CSV file")
+    args = parser.parse_args()
+    args.clip_length = defaults.clip_length
+    return args
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse at once what would fail after hours.
+
+    Raises:
+        InputError: a number or path cannot be used, or no root exists.
+    """
+    if args.workers < 1:
+        raise InputError("--workers must be at least 1")
+    if args.yv_list and not args.yv_list.is_file():
+        raise InputError(f"list of videos {args.yv_list} does not exist; check --yv_list")
+    roots = [getattr(args, option) for option in ROOTS]
+    if not any(root.is_dir() for root in roots):
+        raise InputError(
+            f"none of the roots {', '.join(map(str, roots))} exists; pass those that you have by --static_root, "
+            "--davis_root, --yv_root or --bl_root"
+        )
+    if args.list:
+        make_output_folder(args.list.parent)
+        if args.list.is_dir():
+            raise InputError(f"--list {args.list} is a folder; name a file in it")
+
+
+def plan_root(option: str, root: Path, args: argparse.Namespace) -> list[SetPlan]:
+    """The sets below a root; one without jobs where training would find none."""
+    name = ROOTS[option]
+    videos = partial(plan_videos, name, root=root, clip_length=args.clip_length, fast=args.fast)
+    try:
+        if option == "static_root":
+            return plan_static(root, fast=args.fast)
+        if option == "davis_root":
+            return [videos(davis_train, all_videos=False)]
+        if option == "bl_root":
+            return [videos(bl30k_train, all_videos=True)]
+        subset = set(read_video_list(args.yv_list)) if args.yv_list else None
+        return [videos(partial(youtube_train, subset=subset), all_videos=subset is None)]
+    except InputError as error:
+        unit = "pictures" if option == "static_root" else "videos"
+        return [SetPlan(name, unit, (), Finding(Kind.NO_SAMPLES, root, f"gives no sample: {error}"))]
+
+
+def inspect(plans: Sequence[SetPlan], workers: int) -> list[SetResult]:
+    """Carry out all jobs, with a progress bar."""
+    results = []
+    with Progress(sum(len(plan.jobs) for plan in plans)) as progress, ThreadPoolExecutor(workers) as pool:
+        try:
+            for plan in plans:
+                total = Tally()
+                for tally in pool.map(lambda job: job(), plan.jobs):
+                    total.add(tally)
+                    progress.advance(plan.name)
+                if not total.usable:
+                    total.findings.append(plan.without_samples)
+                progress.part_done(f"{plan.name}: {total.samples} {plan.unit} looked at")
+                results.append((plan, total))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return results
+
+
+def format_row(plan: SetPlan, tally: Tally, fast: bool) -> tuple[str, ...]:
+    """A set's row of the table; what `fast` leaves unknown is a dash."""
+    counts = ("-" if fast and name in NEEDS_PIXELS else str(tally.count(*kinds)) for name, kinds in COUNTED.items())
+    sizes = sorted(tally.sizes, key=lambda size: (size[0] * size[1], size))
+    return (
+        plan.name,
+        f"{tally.samples} {plan.unit}",
+        str(tally.frames),
+        str(tally.masks),
+        *counts,
+        _span([str(number) for number in sorted(tally.ids)]),
+        str(tally.most_objects) if tally.ids else "-",
+        _span([show_size(size) for size in sizes]),
+    )
+
+
+def format_table(results: Sequence[SetResult], missing: Sequence[tuple[str, Path]], fast: bool) -> str:
+    """One row per set, headed by two lines, and one per missing root."""
+    titles = [name.rpartition("|") for name in HEADER]
+    rows = [tuple(upper for upper, _, _ in titles), tuple(lower for _, _, lower in titles)]
+    rows += [format_row(plan, tally, fast) for plan, tally in results]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    absent = [f"{name.ljust(widths[0])}  missing: {root} does not exist" for name, root in missing]
+    return "\n".join([*lines[:2], "-" * len(lines[0]), *lines[2:], *absent])
+
+
+def first_findings(findings: Sequence[Finding], limit: int) -> list[Finding]:
+    """At most `limit` of the findings, as many of each kind as of the others, errors first."""
+    by_kind = [[finding for finding in findings if finding.kind is kind] for kind in Kind]
+    turns = sorted((turn, number) for number, group in enumerate(by_kind) for turn in range(len(group)))
+    return [by_kind[number][turn] for turn, number in sorted(turns[:limit], key=lambda place: place[::-1])]
+
+
+def format_findings(findings: Sequence[Finding]) -> str:
+    """The first findings, a line each, and how many there are of either severity."""
+    shown = first_findings(findings, SHOWN_FINDINGS)
+    lines = [f"{_severity(item)}: {item.kind.value}: {item.path} {item.problem}" for item in shown]
+    if len(shown) < len(findings):
+        lines.append(f"... and {len(findings) - len(shown)} more, all of which --list FILE writes")
+    errors = sum(finding.kind.is_error for finding in findings)
+    verdict = "errors have to be repaired before training" if errors else "training can run"
+    return "\n".join([*lines, f"{errors} errors, {len(findings) - errors} warnings: {verdict}"])
+
+
+def write_list(path: Path, results: Sequence[SetResult]) -> None:
+    """Write all findings as CSV."""
+    rows = [
+        (plan.name, _severity(finding), finding.kind.value, finding.path, finding.problem)
+        for plan, tally in results
+        for finding in tally.findings
+    ]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([("set", "severity", "kind", "path", "problem"), *rows])
+
+
+def _severity(finding: Finding) -> str:
+    return "error" if finding.kind.is_error else "warning"
+
+
+def _span(ascending: Sequence[str]) -> str:
+    if not ascending:
+        return "-"
+    return ascending[0] if ascending[0] == ascending[-1] else f"{ascending[0]}..{ascending[-1]}"
+
+
+def main() -> None:
+    """Find, read, report."""
+    args = parse_arguments()
+    check_arguments(args)
+    roots = {option: getattr(args, option) for option in ROOTS if str(getattr(args, option)) != "none"}
+    missing = [(ROOTS[option], root) for option, root in roots.items() if not root.is_dir()]
+    plans = [plan for option, root in roots.items() if root.is_dir() for plan in plan_root(option, root, args)]
+    results = inspect(plans, args.workers)
+    findings = [finding for _, tally in results for finding in tally.findings]
+    print(format_table(results, missing, args.fast))
+    if args.fast:
+        print("--fast: only headers were read; damage behind them, ids and empty masks were not looked for")
+    print(format_findings(findings))
+    if args.list:
+        write_list(args.list, results)
+        print(f"saved {args.list}")
+    if any(finding.kind.is_error for finding in findings):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,97 @@
+"""Download the data sets and lay them out as training and evaluation read them.
+
+    python scripts/download_datasets.py --all
+    python scripts/download_datasets.py --davis --youtube --root /disk/data --yes
+    python scripts/download_datasets.py --static --mirror https://files.example.org/vos
+
+Run the same command again to go on after an interruption: parts that are there are skipped. An archive that Google
+Drive refuses to send can be fetched by a browser and put into <root>/archives under the name that the message says.
+BL30K has its own command, scripts/download_bl30k.py.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from util.download_parts import Options, add_download_arguments, is_finished, obtain_missing
+from util.download_table import GROUPS, PAGES, YOUTUBE_TRAIN, Download
+from util.errors import InputError, run
+from util.resize_tree import resize_youtube
+
+HELP = {
+    "static": "pictures for stage 0: FSS-1000, DUTS-TR, DUTS-TE, ECSSD, BIG_small, HRSOD_small",
+    "davis": "DAVIS 2016, and 2017 trainval and test-dev at 480p",
+    "youtube": "YouTube-VOS 2019 train, valid and all frames of valid",
+    "youtube2018": "YouTube-VOS 2018 valid and all frames of valid",
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for group in GROUPS:
+        parser.add_argument(f"--{group}", action="store_true", help=HELP[group])
+    parser.add_argument("--all", action="store_true", help="all of these")
+    add_download_arguments(parser)
+    parser.add_argument("--no_resize", action="store_true", help="do not make YouTube/train_480p, which stage 2 reads")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="pictures resized at the same time (default: all cores)",
+    )
+    return parser.parse_args()
+
+
+def chosen_groups(args: argparse.Namespace) -> list[str]:
+    """The groups that a command line asks for.
+
+    Raises:
+        InputError: it asks for none, or for less than one worker.
+    """
+    groups = [group for group in GROUPS if args.all or getattr(args, group)]
+    if not groups:
+        raise InputError(f"say what to download: {', '.join(f'--{group}' for group in GROUPS)} or --all")
+    if args.workers < 1:
+        raise InputError(f"--workers {args.workers} is too few; give at least 1")
+    return groups
+
+
+def is_done(part: Download, root: Path) -> bool:
+    """Whether a part needs no download; YouTube-VOS may have been removed after it was resized."""
+    resized = part is YOUTUBE_TRAIN and _resized_folder(root).is_dir() and any(_resized_folder(root).iterdir())
+    return resized or is_finished(part, root)
+
+
+def resize_train(root: Path, workers: int) -> None:
+    """Make `train_480p` of the train set, or what is missing of it.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    source = root / YOUTUBE_TRAIN.folder
+    if not source.is_dir():
+        return
+    print(f"resizing {source} to {_resized_folder(root)}", flush=True)
+    written = resize_youtube(source, _resized_folder(root), workers)
+    print(f"wrote {written} pictures to {_resized_folder(root)}")
+
+
+def _resized_folder(root: Path) -> Path:
+    return root / f"{YOUTUBE_TRAIN.folder}_480p"
+
+
+def main() -> None:
+    args = parse_arguments()
+    groups = chosen_groups(args)
+    parts = {part: PAGES[group] for group in groups for part in GROUPS[group]}
+    obtain_missing(parts, Options.from_arguments(args), yes=args.yes, is_done=is_done)
+    if "youtube" in groups and not args.no_resize:
+        resize_train(args.root, args.workers)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,163 @@
+"""Unpacking archives."""
+
+import io
+import shutil
+import stat
+import tarfile
+import zipfile
+from collections import namedtuple
+
+import pytest
+
+from tests.file_server import zip_bytes
+from util.errors import InputError
+from util.extract import extract
+
+FILES = {"DAVIS/a/1.txt": "one", "DAVIS/2.txt": "two", "README": "text", "__MACOSX/DAVIS/._2.txt": "junk"}
+Usage = namedtuple("Usage", "total used free")
+
+
+def tree(folder):
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def write_tar(path, entries, mode="w"):
+    """Entries are (name, content) or TarInfo."""
+    with tarfile.open(path, mode) as packed:
+        for entry in entries:
+            if isinstance(entry, tarfile.TarInfo):
+                packed.addfile(entry)
+            else:
+                info = tarfile.TarInfo(entry[0])
+                info.size = len(entry[1])
+                packed.addfile(info, io.BytesIO(entry[1].encode()))
+    return path
+
+
+def write_zip(path, files):
+    path.write_bytes(zip_bytes(files))
+    return path
+
+
+def tar_entry(name, kind, link=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+def zip_entry(name, mode):
+    info = zipfile.ZipInfo(name)
+    info.create_system, info.external_attr = 3, mode << 16
+    return info
+
+
+def pack(path, kind):
+    if kind == "zip":
+        return write_zip(path / "x.zip", FILES)
+    return write_tar(path / f"x.{kind}", FILES.items(), {"tar": "w", "tar.gz": "w:gz"}[kind])
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_all_of_an_archive_becomes_the_folder(tmp_path, kind):
+    extract(pack(tmp_path, kind), tmp_path / "deep/out")
+    assert tree(tmp_path / "deep") == {"out/DAVIS/a/1.txt": "one", "out/DAVIS/2.txt": "two", "out/README": "text"}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_folder_of_an_archive_takes_another_name(tmp_path, kind):
+    extract(pack(tmp_path, kind), tmp_path / "out/2016", "DAVIS")
+    assert tree(tmp_path / "out") == {"2016/a/1.txt": "one", "2016/2.txt": "two"}
+
+
+def test_a_folder_that_the_archive_does_not_have_is_reported(tmp_path):
+    with pytest.raises(InputError, match=r"x\.zip holds nothing in a folder DAVIS/Scribbles"):
+        extract(pack(tmp_path, "zip"), tmp_path / "out", "DAVIS/Scribbles")
+    assert not (tmp_path / "out").exists()
+
+
+HOSTILE_TARS = {
+    "parent": [("../evil", "x")],
+    "parent in the middle": [("a/../../evil", "x")],
+    "absolute": [("/tmp/evil-of-the-test", "x")],
+    "drive letter": [("C:\\evil", "x")],
+    "backslashes": [("a\\..\\..\\evil", "x")],
+    "link to the outside": [tar_entry("link", tarfile.SYMTYPE, "../elsewhere")],
+    "link to an absolute path": [tar_entry("link", tarfile.SYMTYPE, "/etc")],
+    "hard link to the outside": [tar_entry("link", tarfile.LNKTYPE, "../elsewhere")],
+    "file through a link": [("d/f", "x"), tar_entry("link", tarfile.SYMTYPE, "d"), ("link/evil", "x")],
+    "links that lead out together": [
+        ("d/f", "x"),
+        tar_entry("d/here", tarfile.SYMTYPE, "."),
+        tar_entry("d/out", tarfile.SYMTYPE, "here/../.."),
+    ],
+    "device": [tar_entry("null", tarfile.CHRTYPE)],
+    "pipe": [tar_entry("pipe", tarfile.FIFOTYPE)],
+}
+
+
+@pytest.mark.parametrize("entries", HOSTILE_TARS.values(), ids=HOSTILE_TARS)
+def test_a_hostile_tar_leaves_nothing_behind(tmp_path, entries):
+    archive = write_tar(tmp_path / "x.tar", [("good", "x"), *entries])
+    with pytest.raises(InputError, match=r"x\.tar holds .* nothing was unpacked") as raised:
+        extract(archive, tmp_path / "deep/out")
+    assert repr(entries[-1].name if isinstance(entries[-1], tarfile.TarInfo) else entries[-1][0]) in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
+
+
+HOSTILE_ZIPS = {
+    "parent": ("../evil", "x"),
+    "absolute": ("/evil", "x"),
+    "link": (zip_entry("link", stat.S_IFLNK | 0o777), "../../etc"),
+    "device": (zip_entry("null", stat.S_IFCHR | 0o666), ""),
+}
+
+
+@pytest.mark.parametrize("entry", HOSTILE_ZIPS.values(), ids=HOSTILE_ZIPS)
+def test_a_hostile_zip_leaves_nothing_behind(tmp_path, entry):
+    archive = write_zip(tmp_path / "x.zip", {"good": "x", entry[0]: entry[1]})
+    with pytest.raises(InputError, match=r"x\.zip holds .* nothing was unpacked"):
+        extract(archive, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
+
+
+def test_a_link_out_of_the_chosen_folder_is_hostile_too(tmp_path):
+    archive = write_tar(tmp_path / "x.tar", [("DAVIS/a", "x"), tar_entry("DAVIS/b", tarfile.SYMTYPE, "../other")])
+    with pytest.raises(InputError, match="links out of the folder"):
+        extract(archive, tmp_path / "out", "DAVIS")
+
+
+def test_links_within_the_folder_are_kept(tmp_path):
+    links = [tar_entry("top/b", tarfile.SYMTYPE, "d/a"), tar_entry("top/c", tarfile.LNKTYPE, "top/d/a")]
+    extract(write_tar(tmp_path / "x.tar", [*links, ("top/d/a", "x")]), tmp_path / "out", "top")
+    assert (tmp_path / "out/b").is_symlink()
+    assert tree(tmp_path / "out") == {"b": "x", "c": "x", "d/a": "x"}
+
+
+def test_a_disk_that_is_too_small_is_found_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, 5))
+    with pytest.raises(InputError, match=r"unpacking x\.zip needs 6 bytes .* only 5 bytes"):
+        extract(pack(tmp_path, "zip"), tmp_path / "out", "DAVIS")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_archive_leaves_no_folder(tmp_path):
+    content = zip_bytes({"a": b"x" * 1000})
+    (tmp_path / "x.zip").write_bytes(content.replace(b"x" * 1000, b"x" * 500 + b"y" * 500))
+    with pytest.raises(InputError, match=r"x\.zip is damaged .*CRC"):
+        extract(tmp_path / "x.zip", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_truncated_tar_leaves_no_folder(tmp_path, mode):
+    archive = write_tar(tmp_path / "x.tar", [("a", "a" * 3000), ("b", "".join(map(str, range(9000))))], mode)
+    archive.write_bytes(archive.read_bytes()[:-12000])
+    with pytest.raises(InputError, match=r"x\.tar is damaged"):
+        extract(archive, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
+
+
+def test_a_file_that_is_no_archive_is_reported(tmp_path):
+    (tmp_path / "x.zip").write_text("text")
+    with pytest.raises(InputError, match=r"x\.zip is neither a zip nor a tar archive"):
+        extract(tmp_path / "x.zip", tmp_path / "out")

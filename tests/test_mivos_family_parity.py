@@ -1,0 +1,160 @@
+"""Mask-Propagation and STCN give the numbers of the published networks, alone and in whole runs of the cores."""
+
+import numpy as np
+import pytest
+import torch
+
+from inference_core import InferenceCore
+from inference_core_yv import InferenceCoreYV
+from model.aggregate import soft_aggregate
+from model.mask_propagation import MaskPropagation
+from model.memory_read import MemoryReader, stack_entries
+from model.stcn import STCN
+from tests.deterministic import clip_tensors, fill, fixture
+
+LIMIT = 1e-4
+GRID = (6, 9)
+NETWORKS = {"maskprop": MaskPropagation, "stcn": STCN}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def network(name):
+    return fill(NETWORKS[name]())
+
+
+@pytest.fixture(scope="module")
+def expected(name):
+    return fixture(f"{name}_eval")
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return clip_tensors(12, 96, 144)
+
+
+def assert_close(ours, reference, limit=LIMIT):
+    np.testing.assert_allclose(np.asarray(ours), reference, atol=limit, rtol=0)
+
+
+def as_map(positions):
+    """(...,n,C) -> (...,C,h,w)."""
+    return positions.transpose(-1, -2).unflatten(-1, GRID)
+
+
+def memory_of(network, rgb, masks, frames):
+    """The published memory: aggregated true masks."""
+    aggregated = soft_aggregate(masks).softmax(1)[:, 1:]
+    return [network.encode_memory(rgb[t : t + 1], aggregated[t : t + 1]) for t in frames]
+
+
+@pytest.mark.parametrize("form", ["so", "mo"])
+@torch.no_grad()
+def test_training_forward(name, expected, network, clip, form):
+    objects = 1 if form == "so" else 2
+    net = network if form == "mo" else fill(NETWORKS[name](multi_object=False))
+    rgb, masks = clip[0], clip[1][:, :objects]
+    entry = net.encode_memory(rgb[:1], masks[:1])
+    if f"train_{form}_value0_sub" in expected:
+        assert_close(as_map(entry.value[0])[:, ::8], expected[f"train_{form}_value0_sub"])
+    query = net.encode_query(rgb[1:2], masks[:1, :1])
+    reader = MemoryReader(top_k=None, similarity=net.similarity)
+    logits = soft_aggregate(net.segment(query, stack_entries([entry]), reader).sigmoid())
+    assert_close(logits[0, :, ::4, ::4], expected[f"train_{form}_logits1"], 3e-3)
+    assert_close(logits.softmax(1)[0, 1:, ::4, ::4], expected[f"train_{form}_prob1"])
+
+
+@torch.no_grad()
+def test_memory_and_query_features(name, expected, network, clip):
+    rgb, masks = clip
+    (entry,) = memory_of(network, rgb, masks, [0])
+    key = as_map(entry.key[0])
+    assert_close(key if name == "maskprop" else key[:1], expected["mem0_key"])
+    assert_close(as_map(entry.value[0])[:, ::8], expected["mem0_value_sub"])
+    query = network.encode_query(rgb[3:4], masks[:1, :1])
+    assert_close(query.key, expected["q3_key"])
+    value = expected["q3_value_sub"] if name == "maskprop" else expected["q3_thin_sub"]
+    assert_close(query.value[:, ::8], value)
+
+
+READS = {
+    "maskprop": {
+        "top50": {},
+        "full": {"top_k": None},
+        "top50_km56": {"km_sigma": 5.6},
+        "full_km56": {"top_k": None, "km_sigma": 5.6},
+    },
+    "stcn": {"read_top20": {"top_k": 20}, "read_top50": {"top_k": 50}},
+}
+
+
+@torch.no_grad()
+def test_reads_and_masks(name, expected, network, clip):
+    rgb, masks = clip
+    memory = stack_entries(memory_of(network, rgb, masks, [0, 1, 2]))
+    query = network.encode_query(rgb[3:4], masks[2:3].amax(1, keepdim=True))
+    for setting, options in READS[name].items():
+        reader = MemoryReader(similarity=network.similarity, **options)
+        readout = network.read(query, memory, reader)
+        key = f"{setting}_read_sub" if name == "maskprop" else f"{setting}_sub"
+        assert_close(readout[0, :, ::8], expected[key])
+        probability = network.segment(query, memory, reader).sigmoid()[0, :, None]
+        reference = expected["prob" if name == "stcn" else f"{setting}_prob"]
+        if name == "maskprop" or setting == "read_top20":
+            step = probability.shape[-2] // reference.shape[-2]
+            assert_close(probability[..., ::step, ::step], reference)
+
+
+def run(core, rgb, annotations):
+    """Probabilities (K+1,T,H,W), zeros before an object arrives."""
+    frames = [core.step(image, *annotations.get(t, ())) for t, image in enumerate(rgb)]
+    rows = len(frames[-1])
+    return torch.stack([torch.cat([p, p.new_zeros(rows - len(p), *p.shape[1:])]) for p in frames], 1)
+
+
+def assert_same_run(probabilities, expected, case, frames=None):
+    frames = list(range(probabilities.shape[1])) if frames is None else frames
+    ours, masks = probabilities[:, frames], expected[f"{case}_masks"][frames]
+    assert (ours.argmax(0).numpy() != masks).sum() <= 5
+    reference = expected[f"{case}_prob_sub"][:, frames]
+    arrived = reference[1:].any(axis=(2, 3))
+    ours = ours[:, :, ::6, ::6].numpy()
+    assert_close(ours[0], reference[0], 2e-4)
+    assert_close(ours[1:][arrived], reference[1:][arrived], 2e-4)
+
+
+DAVIS_RUNS = {
+    "maskprop": {
+        "davis": (12, {"policy": "every", "mem_every": 2}),
+        "davis_notop": (12, {"policy": "every", "mem_every": 2, "top_k": None}),
+    },
+    "stcn": {
+        "davis": (12, {"policy": "every", "mem_every": 2}),
+        "davis_last": (6, {"policy": "every", "mem_every": 3, "keep_previous": True}),
+    },
+}
+
+
+def test_runs_of_the_davis_core(name, expected, network, clip):
+    rgb, masks = clip
+    for case, (frames, options) in DAVIS_RUNS[name].items():
+        core = InferenceCore(network, **options)
+        assert_same_run(run(core, rgb[:frames], {0: (masks[0],)}), expected, case)
+
+
+YOUTUBE_RUNS = {
+    "maskprop": {"yv": (4, None)},
+    "stcn": {"yv": (2, None), "yv_req": (3, [0, 4, 5, 9])},
+}
+
+
+def test_runs_of_the_youtube_core(name, expected, network, clip):
+    rgb, masks = clip
+    annotations = {0: (masks[0, :1], [1]), 4: (masks[4, 1:], [2])}
+    for case, (mem_every, frames) in YOUTUBE_RUNS[name].items():
+        core = InferenceCoreYV(network, policy="every", mem_every=mem_every, compat=True, video_objects=2)
+        assert_same_run(run(core, rgb, annotations), expected, case, frames)
