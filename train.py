@@ -65,7 +65,7 @@ def new_network(args: argparse.Namespace) -> nn.Module:
     if args.load_network:
         load_weights(network, args.load_network)
     elif not args.no_pretrained_backbone:
-        load_imagenet_encoders(network, args.backbone, args.backbone_weights)
+        load_imagenet_encoders(network, args.backbone_weights)
     return network
 
 

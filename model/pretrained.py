@@ -1,6 +1,7 @@
 """ImageNet weights for the encoders."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,25 +11,46 @@ from torch import Tensor, nn
 from model.resnet import ResNetEncoder
 from util.errors import InputError
 
+MASK_ENCODER = "memory_encoder"
 
-def load_imagenet_encoders(network: nn.Module, backbone: str, path: Path | None = None) -> None:
+logger = logging.getLogger(__name__)
+
+
+def load_imagenet_encoders(network: nn.Module, paths: Sequence[Path] = ()) -> None:
     """Start every ResNet encoder of a network from ImageNet weights.
 
     Args:
         network: its `ResNetEncoder` modules are filled.
-        backbone: torchvision's name of the ResNet.
-        path: a state dict with torchvision's names; by default torchvision's own weights, downloaded once.
+        paths: state dicts with torchvision's names, of which each encoder takes the first that fits; an encoder of
+            masks for which there is none starts from nothing, with a warning. By default torchvision's own weights,
+            downloaded once.
 
     Raises:
-        InputError: the weights cannot be had or do not fit.
+        InputError: weights cannot be had, or there are none for the image encoder.
     """
-    weights = _read(path) if path else _download(backbone)
-    for module in network.modules():
+    files = {path: _read(path) for path in paths}
+    for name, module in network.named_modules():
         if isinstance(module, ResNetEncoder):
-            try:
-                module.load_imagenet(weights)
-            except ValueError as error:
-                raise InputError(f"{path or 'the torchvision weights'} does not fit {backbone}: {error}") from error
+            if files:
+                _load_first(module, name, files)
+            else:
+                module.load_imagenet(_download(module.backbone))
+
+
+def _load_first(encoder: ResNetEncoder, name: str, files: Mapping[Path, Mapping[str, Tensor]]) -> None:
+    reasons = []
+    for path, weights in files.items():
+        try:
+            encoder.load_imagenet(weights)
+            return
+        except ValueError as error:
+            reasons.append(f"{path}: {error}")
+    if name == MASK_ENCODER:
+        logger.warning("no file of --backbone_weights is of a %s: %s starts from nothing", encoder.backbone, name)
+        return
+    raise InputError(
+        f"no file of --backbone_weights fits a {encoder.backbone} ({'; '.join(reasons)}); give one that does"
+    )
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

@@ -86,6 +86,7 @@ class ResNetEncoder(nn.Module):
         if backbone not in STAGES:
             raise ValueError(f"there is no backbone {backbone!r}; choose one of {', '.join(STAGES)}")
         block = BLOCKS[backbone]
+        self.backbone = backbone
         self.channels = tuple(width * block.expansion for width in (64, 128, 256))
         self.conv1 = nn.Conv2d(3 + extra_channels, 64, 7, stride=2, padding=3, bias=bias)
         self.bn1 = nn.BatchNorm2d(64)

@@ -9,6 +9,7 @@ and in the last few frames (as in Space-Time Correspondence as a Contrastive Ran
 import argparse
 import sys
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -23,8 +24,10 @@ from model.pretrained import load_imagenet_encoders
 from model.resnet import STAGES as BACKBONES
 from model.resnet import ResNetEncoder
 from util.device import AUTOCAST, choose_device
+from util.distributed import Process
 from util.errors import run
 from util.evaluation import RunOptions, evaluate
+from util.segmentation import Engine
 from util.tensors import pad_to_multiple, unpad
 
 STRIDE = 16
@@ -49,12 +52,15 @@ class LabelPropagation:
         self._first: tuple[Tensor, Tensor] | None = None
         self._last: deque[tuple[Tensor, Tensor]] = deque(maxlen=context)
         self._frame = -1
+        self.objects: tuple[int, ...] = ()
         self.report: FrameReport | None = None
 
-    def step(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+    def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
         """Image (3,H,W) and, on the first frame, masks (K,H,W) -> probabilities (K+1,H,W), background first."""
         self._frame += 1
-        self.report = FrameReport(self._frame, (), None, "temporary", None, ())
+        if mask is not None:
+            self.objects = tuple(objects or range(1, len(mask) + 1))
+        self.report = FrameReport(self._frame, self.objects, (), ())
         padded, padding = pad_to_multiple(image[None])
         feature = F.normalize(self.encoder(padded)[-1][0], dim=0)
         if mask is not None:
@@ -84,7 +90,7 @@ def _distance(grid: torch.Size, device: torch.device) -> Tensor:
     return (cells[:, None] - cells[None]).abs().amax(2)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="ImageNet weights; by default torchvision's, downloaded")
@@ -95,17 +101,17 @@ def main() -> None:
     parser.add_argument("--score", action="store_true", help="compute J&F")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
     parser.add_argument("--amp", choices=AUTOCAST, default="off", help="automatic mixed precision (%(default)s)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     dataset = DavisTestDataset.davis_2016(args.davis, only=args.videos)
-    options = RunOptions(args.output, choose_device(args.device), AUTOCAST[args.amp], score=args.score)
+    process = Process(rank=0, world=1, device=choose_device(args.device))
 
-    def build(device: torch.device) -> object:
+    def build() -> Engine:
         encoder = ResNetEncoder(args.backbone)
-        load_imagenet_encoders(encoder, args.backbone, args.model)
-        encoder = encoder.to(device).eval()
-        return lambda: LabelPropagation(encoder)
+        load_imagenet_encoders(encoder, [args.model] if args.model else [])
+        encoder = encoder.to(process.device).eval()
+        return Engine(lambda video: LabelPropagation(encoder), process.device, args.amp)
 
-    evaluate(dataset, options, build)
+    evaluate(dataset, RunOptions(args.output, score=args.score), process, build, {})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 import torch
 from torch import nn
 
-from scripts.label_propagation import LabelPropagation
+from model.resnet import ResNetEncoder
+from scripts.label_propagation import LabelPropagation, main
+from tests.davis_trees import make_davis_2016
 
 
 class Patches(nn.Module):
@@ -41,3 +43,12 @@ def test_cells_beyond_the_radius_do_not_count():
     mask[:, 32:64, :32] = 1
     core.step(scene(0), mask)
     assert not core.step(scene(96)).argmax(0)[:, 96:].any()
+
+
+def test_the_script_writes_and_scores_masks(tmp_path, capsys):
+    torch.save(ResNetEncoder("resnet18", bias=False).state_dict(), tmp_path / "trunk.pth")
+    davis = make_davis_2016(tmp_path / "DAVIS/2016", videos=("bike",))
+    flags = ["--model", str(tmp_path / "trunk.pth"), "--backbone", "resnet18", "--davis", str(davis), "--device", "cpu"]
+    main([*flags, "--output", str(tmp_path / "out"), "--score"])
+    assert len(list((tmp_path / "out/bike").iterdir())) == 4
+    assert "bike_1" in capsys.readouterr().out

@@ -7,6 +7,7 @@ import torch
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model.aggregate import soft_aggregate
+from model.correspondence import correspondence, transfer
 from model.mask_propagation import MaskPropagation
 from model.memory_read import MemoryReader, stack_entries
 from model.stcn import STCN
@@ -158,3 +159,14 @@ def test_runs_of_the_youtube_core(name, expected, network, clip):
     for case, (mem_every, frames) in YOUTUBE_RUNS[name].items():
         core = InferenceCoreYV(network, policy="every", mem_every=mem_every, compat=True, video_objects=2)
         assert_same_run(run(core, rgb, annotations), expected, case, frames)
+
+
+def test_correspondences_of_mask_propagation(name, expected, network, clip):
+    if name != "maskprop":
+        pytest.skip("published for Mask-Propagation alone")
+    rgb, _ = clip
+    weights = correspondence(network, rgb[:1], rgb[1:2])
+    assert_close(weights, expected["corr_W"])
+    delta = torch.zeros(1, 1, *GRID)
+    delta[..., 2, 3] = 1
+    assert_close(transfer(network, rgb[:1], rgb[1:2], delta), expected["corr_delta_transfer"])

@@ -9,6 +9,7 @@ import torchvision
 from model.pretrained import load_imagenet_encoders
 from model.qdmn import QDMN
 from model.resnet import ResNetEncoder, append_input_channels
+from model.stcn import STCN
 from util.errors import InputError
 
 NAMES = ["resnet18", "resnet50"]
@@ -113,7 +114,7 @@ def test_both_encoders_of_a_network_start_from_the_file(trained, tmp_path):
     path = tmp_path / "resnet18.pth"
     torch.save(trained["resnet18"].state_dict(), path)
     network = QDMN(backbone="resnet18")
-    load_imagenet_encoders(network, "resnet18", path)
+    load_imagenet_encoders(network, [path])
     for encoder in (network.query_encoder, network.memory_encoder):
         assert torch.equal(encoder.conv1.weight[:, :3], trained["resnet18"].conv1.weight)
         assert torch.equal(encoder.layer3[1].conv2.weight, trained["resnet18"].layer3[1].conv2.weight)
@@ -131,8 +132,19 @@ def test_a_file_that_does_not_fit_is_named_in_one_line(trained, tmp_path, conten
     with torch.device("meta"):
         network = QDMN(backbone="resnet50")
     with pytest.raises(InputError, match=r"weights\.pth") as error:
-        load_imagenet_encoders(network, "resnet50", path)
+        load_imagenet_encoders(network, [path])
     assert "\n" not in str(error.value)
+
+
+def test_each_encoder_takes_the_file_that_fits_it(trained, tmp_path, caplog):
+    for name in ("resnet18", "resnet50"):
+        torch.save(trained[name].state_dict(), tmp_path / f"{name}.pth")
+    network = STCN(backbone="resnet50")
+    load_imagenet_encoders(network, [tmp_path / "resnet18.pth", tmp_path / "resnet50.pth"])
+    assert torch.equal(network.query_encoder.conv1.weight, trained["resnet50"].conv1.weight)
+    assert torch.equal(network.memory_encoder.conv1.weight[:, :3], trained["resnet18"].conv1.weight)
+    load_imagenet_encoders(network, [tmp_path / "resnet50.pth"])
+    assert "memory_encoder starts from nothing" in caplog.text
 
 
 def test_without_a_connection_the_remedies_are_named(tmp_path, monkeypatch):
@@ -142,7 +154,7 @@ def test_without_a_connection_the_remedies_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
     with pytest.raises(InputError, match=r"no route to host.*--backbone_weights FILE, or --no_pretrained_backbone"):
-        load_imagenet_encoders(QDMN(backbone="resnet18"), "resnet18")
+        load_imagenet_encoders(QDMN(backbone="resnet18"))
 
 
 @pytest.mark.parametrize(("backbone", "least", "most"), [("resnet18", 10e6, 12e6), ("resnet50", 104e6, 105e6)])

@@ -107,7 +107,13 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         default="resnet50",
         help="v1: stride on the 1x1 convolutions, for weights trained so",
     )
-    group.add_argument("--backbone_weights", type=Path, help="ImageNet weights; by default torchvision's, downloaded")
+    group.add_argument(
+        "--backbone_weights",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="ImageNet weights, for each kind of encoder one file; by default torchvision's, downloaded",
+    )
     group.add_argument(
         "--no_pretrained_backbone", action="store_true", help="start from nothing, learn batch-norm statistics"
     )
