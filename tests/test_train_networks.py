@@ -1,0 +1,70 @@
+"""Every network is trained by the same script, stage after stage."""
+
+import sys
+
+import pytest
+import torch
+
+import train
+from model.checkpoint import load_network
+from tests.training_runs import only, write_training_data
+
+CPU = torch.device("cpu")
+SMALL = ["--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "32", "-b", "2", "--num_workers", "0"]
+SMALL += ["--device", "cpu", "--log_interval", "1", "--lr", "1e-4", "-i", "1"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_training_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Trains in this process and returns the weights."""
+
+    def go(name, *arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["train.py", *SMALL, "--id", name, *map(str, arguments)])
+        train.main()
+        return only(tmp_path, f"saves/*_{name}/*_{name}_1.pth")
+
+    return go
+
+
+@pytest.mark.parametrize("arch", ["mask_propagation", "stcn"])
+def test_stages_follow_each_other_and_a_head_can_be_added_and_trained_alone(data, run, arch, capsys):
+    stills = run("s0", "--arch", arch, "--stage", 0, *data["static"])
+    assert "quality_loss" not in capsys.readouterr().out
+    videos = ["--arch", arch, "--stage", 2, *data["davis"], "--yv_root", "none"]
+    plain = run("s2", *videos, "--load_network", stills)
+    head = run("head", *videos, "--load_network", plain, "--quality_head", "--train_only", "quality_head")
+    assert "quality_loss" in capsys.readouterr().out
+    before, after = load_network(plain, CPU).state_dict(), load_network(head, CPU).state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    scorer = [name for name in after if name.startswith("quality_scorer.")]
+    assert set(after) - set(before) == set(scorer) and scorer
+
+
+@pytest.mark.parametrize("arch", ["mask_propagation", "stcn"])
+def test_a_head_learns_jointly(data, run, arch, capsys):
+    network = load_network(run("joint", "--arch", arch, "--quality_head", *data["static"]), CPU)
+    assert network.quality_scorer is not None
+    assert "quality_gap" in capsys.readouterr().out
+
+
+def test_stage_3_belongs_to_stcn(data, run):
+    assert run("s3", "--arch", "stcn", "--stage", 3, *data["davis"], "--yv_root", "none").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--arch", "qdmn", "--stage", "3"], "--stage 3 is none of qdmn"),
+        (["--arch", "stcn", "--quality_head", "--train_only", "quality_head"], "needs a trained network"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(run, arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        run("wrong", *arguments)
+    assert message in capsys.readouterr().err
