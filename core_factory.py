@@ -64,9 +64,11 @@ def build_engine(args: argparse.Namespace, device: torch.device, core: type[Infe
         core: the kind of core.
 
     Raises:
-        InputError: the checkpoint cannot be used.
+        InputError: the checkpoint cannot be used, or has no scorer although its memory is to go by quality.
     """
     network = load_network(args.model, device)
+    if args.memory == "quality" and network.quality_scorer is None:
+        raise InputError(f"{args.model} has no quality scorer; use --memory latest, or train one with --quality_head")
     if args.compile:
         for name in COMPILED:
             setattr(network, name, torch.compile(getattr(network, name)))

@@ -4,8 +4,8 @@
     python try_correspondence.py --source a.jpg --target b.jpg --mask a.png --output picture.png --mask_output b.png
     python try_correspondence.py --model mask_propagation.pth --source a.jpg --target b.jpg
 
-Without --point and --mask a window shows both frames: a click in the source (left) heats the target up where the network
-finds the same thing. Points are pixels x,y of the source file. Any checkpoint will do, ours or published.
+Without --point and --mask a window shows both frames: a click in the source, on the left, heats the target up where the
+network finds the same thing. Points are pixels X,Y of the source file. Any checkpoint will do, ours or published.
 """
 
 import argparse
@@ -100,17 +100,20 @@ class Correspondences:
         self._size = source.rgb.shape[:2]
         self._padding = pad_to_multiple(torch.empty(self._size))[1]
 
-    def point_sheet(self, points: Sequence[Point]) -> np.ndarray:
-        """Both frames: crosses on points (x, y) of the source's `rgb`, heat where they are in the target."""
-        source, target = self.source.rgb, self.target.rgb
-        if points:
-            source = mark_points(source, points)
-            target = overlay_heat(target, to_pixels(self._carry_points(points), self._padding).numpy())
-        return self._sheet([source, target], [np.zeros(self._size, np.uint8)] * 2)
+    def carry_points(self, points: Sequence[Point]) -> Tensor:
+        """Shares (P,h,w) that the cells of the target owe to the cells of points (x, y) in the source's `rgb`."""
+        return self._carry(cells_of_points(points, self._size, self._padding))
 
-    def find(self, points: Sequence[Point]) -> list[Point]:
-        """The strongest place in the target, (x, y), of points in the source, both in pixels of `rgb`."""
-        return [strongest_point(cells, self._size, self._padding) for cells in self._carry_points(points)]
+    def find(self, shares: Tensor) -> list[Point]:
+        """The strongest place (x, y) in the target's `rgb` for each map of `carry_points`."""
+        return [strongest_point(cells, self._size, self._padding) for cells in shares]
+
+    def point_sheet(self, points: Sequence[Point], shares: Tensor | None = None) -> np.ndarray:
+        """Both frames: crosses on the points of the source, and what `carry_points` made of them as heat."""
+        target = self.target.rgb
+        if shares is not None:
+            target = overlay_heat(target, to_pixels(shares, self._padding).numpy())
+        return self._sheet([mark_points(self.source.rgb, points), target], [np.zeros(self._size, np.uint8)] * 2)
 
     def carry_ids(self, ids: np.ndarray) -> np.ndarray:
         """Object ids (H, W), uint8, of the source file -> ids (H', W'), uint8, of the target file."""
@@ -129,9 +132,6 @@ class Correspondences:
     def _sheet(self, frames: Sequence[np.ndarray], ids: Sequence[np.ndarray]) -> np.ndarray:
         captions = [f"source: {self.source.path.name}", f"target: {self.target.path.name}"]
         return contact_sheet(frames, ids, captions, columns=2, width=self._size[1])
-
-    def _carry_points(self, points: Sequence[Point]) -> Tensor:
-        return self._carry(cells_of_points(points, self._size, self._padding))
 
     def _carry(self, cells: Tensor) -> Tensor:
         """Maps (C,h,w) of the source's cells -> of the target's, on the CPU."""
@@ -156,8 +156,9 @@ def read_mask(path: Path, source: Picture) -> np.ndarray:
 def show_points(pair: Correspondences, points: Sequence[Point], output: Path) -> None:
     """Write the picture of points (x, y) of the source file, and print where they are."""
     chosen = [pair.source.shrink(point) for point in points]
-    write_contact_sheet(output, pair.point_sheet(chosen))
-    for (x, y), (there_x, there_y) in zip(points, map(pair.target.enlarge, pair.find(chosen)), strict=True):
+    shares = pair.carry_points(chosen)
+    write_contact_sheet(output, pair.point_sheet(chosen, shares))
+    for (x, y), (there_x, there_y) in zip(points, map(pair.target.enlarge, pair.find(shares)), strict=True):
         print(f"{x},{y} -> {there_x},{there_y}")
 
 
@@ -174,7 +175,7 @@ def show_window(pair: Correspondences, output: Path | None) -> None:
     """Open the window; afterwards write its last picture where wanted."""
 
     def draw(point: Point | None) -> np.ndarray:
-        return pair.point_sheet([] if point is None else [point])
+        return pair.point_sheet([]) if point is None else pair.point_sheet([point], pair.carry_points([point]))
 
     point = choose_point(draw, (MARGIN, MARGIN), pair.source.rgb.shape[:2])
     if output is not None:

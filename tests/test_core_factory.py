@@ -90,6 +90,15 @@ def test_compile_covers_the_networks_three_calls(network, monkeypatch):
     assert compiled == ["encode_query", "encode_memory", "decode"]
 
 
+def test_memory_by_quality_needs_a_scorer(monkeypatch):
+    bare = build_network("stcn", backbone="resnet18")
+    monkeypatch.setattr(core_factory, "load_network", lambda path, device: bare)
+    with pytest.raises(InputError, match=r"no quality scorer; use --memory latest"):
+        build_engine(arguments("--memory", "quality"), CPU, InferenceCore)
+    core = new_core(arguments(), bare, CPU, InferenceCore, video())
+    assert (core.reader.top_k, core.reader.similarity) == (20, "l2")
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_processes_share_all_videos_and_none_twice(world):
     videos = [video(name=f"v{k}", length=length) for k, length in enumerate((5, 80, 30, 30, 10))]
