@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from model.blocks import MaskDecoder
+from model.blocks import KeyValueProjection, MaskDecoder
 from model.memory_network import MemoryNetwork, QueryFeatures, with_others, with_query
 from model.memory_read import MemoryEntry
 from model.quality import QualityScorer
+
+WIDTH = 16
 
 
 def halve(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -15,7 +17,7 @@ def halve(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class TinyEncoder(nn.Module):
-    """Image (B,3,H,W) -> features f4, f8, f16 of `width`, 2 `width` and 4 `width` channels."""
+    """Features at strides 4, 8 and 16."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -24,6 +26,7 @@ class TinyEncoder(nn.Module):
         self.layer3 = halve(2 * width, 4 * width)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Image (B,3,H,W) -> f4, f8, f16 of `width`, 2 `width` and 4 `width` channels."""
         f4 = self.layer1(image)
         f8 = self.layer2(f4)
         return f4, f8, self.layer3(f8)
@@ -35,40 +38,42 @@ class TinyEncoder(nn.Module):
 
 
 class TinyNetwork(MemoryNetwork):
-    """Seven strided convolutions and the usual decoder; the prior is not used."""
+    """An encoder of four convolutions and the usual decoder; the prior is not used."""
 
     arch = "tiny"
     similarity = "l2"
     top_k = 20
 
-    def __init__(self, *, width: int = 16, quality_head: bool = False, score_activation: str = "sigmoid") -> None:
+    def __init__(
+        self, *, key_dim: int = 32, value_dim: int = 64, quality_head: bool = False, score_activation: str = "sigmoid"
+    ) -> None:
         super().__init__()
-        self.options = {"width": width, "quality_head": quality_head, "score_activation": score_activation}
-        deep = 4 * width
-        self.query_encoder = TinyEncoder(width)
-        self.key = nn.Conv2d(deep, deep, 1)
-        self.query_value = nn.Conv2d(deep, deep, 1)
-        self.patches = nn.Conv2d(2, deep, 16, stride=16)
-        self.memory_value = nn.Conv2d(2 * deep, deep, 3, padding=1)
-        self.decoder = MaskDecoder(2 * deep, 2 * width, width, deep)
-        self.quality_scorer = QualityScorer(deep, activation=score_activation) if quality_head else None
+        self.options = {"key_dim": key_dim, "value_dim": value_dim}
+        self.options |= {"quality_head": quality_head, "score_activation": score_activation}
+        self.query_encoder = TinyEncoder(WIDTH)
+        self.projection = KeyValueProjection(4 * WIDTH, key_dim, value_dim)
+        self.patches = nn.Conv2d(2, 4 * WIDTH, 16, stride=16)
+        self.memory_value = nn.Conv2d(8 * WIDTH, value_dim, 3, padding=1)
+        self.decoder = MaskDecoder(2 * value_dim, 2 * WIDTH, WIDTH, 4 * WIDTH)
+        self.quality_scorer = QualityScorer(value_dim, activation=score_activation) if quality_head else None
 
     def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
+        """See `MemoryNetwork`."""
         f4, f8, f16 = self.query_encoder(image)
-        return QueryFeatures(self.key(f16), self.query_value(f16), f16, f8, f4)
+        return QueryFeatures(*self.projection(f16), f16, f8, f4)
 
     def encode_memory(
         self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
     ) -> MemoryEntry:
-        f16 = self.query_encoder(image)[-1] if query is None else query.f16
-        key = self.key(f16).flatten(2).transpose(1, 2)  # (B,h*w,Ck)
+        """See `MemoryNetwork`."""
+        query = query or self.encode_query(image, masks[:, :1])
         batch, objects = masks.shape[:2]
         patches = self.patches(with_others(masks, others).flatten(0, 1))
-        frame = f16.repeat_interleave(objects, 0)
-        feature = self.memory_value(torch.cat([frame, patches], 1))  # (B*K,Cv,h,w)
+        feature = self.memory_value(torch.cat([query.f16.repeat_interleave(objects, 0), patches], 1))
+        key = query.key.flatten(2).transpose(1, 2).unsqueeze(1).expand(-1, objects, -1, -1)
         value = feature.flatten(2).transpose(1, 2).unflatten(0, (batch, objects))
-        return MemoryEntry(key.unsqueeze(1).expand(-1, objects, -1, -1), value, self.score(feature, batch))
+        return MemoryEntry(key, value, self.score(feature, batch))
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        logits = self.decoder(with_query(readout, query), query.f8, query.f4)  # (B*K,1,H,W)
-        return logits.squeeze(1).unflatten(0, readout.shape[:2])
+        """See `MemoryNetwork`."""
+        return self.decoder(with_query(readout, query), query.f8, query.f4).squeeze(1).unflatten(0, readout.shape[:2])

@@ -1,6 +1,7 @@
 """One process or several: who am I, and which device is mine."""
 
 import os
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -12,6 +13,7 @@ from torch import Tensor
 from util.device import choose_device
 
 PATIENCE = timedelta(minutes=30)
+SETTLE_SECONDS = 0.2
 Thing = TypeVar("Thing")
 
 
@@ -96,6 +98,11 @@ def gather(process: Process, thing: Thing) -> list[Thing]:
 
 
 def stop(process: Process) -> None:
-    """Leave the group."""
+    """Leave the group.
+
+    A thread of gloo may still be freeing its last tensors, for which it needs the interpreter; up to torch 2.6 it would
+    wait for good for a group that is taken down meanwhile.
+    """
     if process.distributed:
+        time.sleep(SETTLE_SECONDS)
         dist.destroy_process_group()

@@ -1,0 +1,132 @@
+"""A network of one's own, as docs/extending.md has it: registered, trained, streamed, saved."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from examples.tiny_network import TinyNetwork
+from inference_core import InferenceCore
+from inference_core_yv import InferenceCoreYV
+from model import NETWORKS, build_network, fitting_options
+from model.checkpoint import Checkpoint, load_network, save_checkpoint
+from model.memory_budget import plan_chunks
+from model.memory_read import MemoryReader, stack_entries
+from model.trainer import Trainer
+from tests.streams import HEIGHT, WIDTH, assert_distributions, assert_same, clip
+from tests.training_runs import SMALL, losses_of, only, write_training_data
+from util.stage_defaults import STAGES
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    """The two lines that make a network known."""
+    monkeypatch.setitem(NETWORKS, "tiny", TinyNetwork)
+    monkeypatch.setitem(STAGES, "tiny", STAGES["qdmn"])
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "quality head"])
+def network(request):
+    torch.manual_seed(0)
+    return build_network("tiny", quality_head=request.param).eval()
+
+
+def batch(objects):
+    frames, masks = clip(3)
+    masks = masks[:, :objects].unsqueeze(0)
+    labels = (masks * torch.arange(1, objects + 1).view(1, 1, -1, 1, 1)).amax(2).long()
+    return {"frames": frames.unsqueeze(0), "masks": masks, "labels": labels, "selector": torch.ones(1, objects)}
+
+
+def test_shapes_are_those_of_the_contract(network):
+    frames, masks = clip(2)
+    query = network.encode_query(frames, masks[:, :1])
+    cells = (HEIGHT // 16, WIDTH // 16)
+    assert query.key.shape == (2, network.options["key_dim"], *cells)
+    assert query.value.shape == (2, network.options["value_dim"], *cells)
+    entry = network.encode_memory(frames, masks)
+    positions = cells[0] * cells[1]
+    assert entry.key.shape == (2, 2, positions, network.options["key_dim"])
+    assert entry.value.shape == (2, 2, positions, network.options["value_dim"])
+    assert entry.quality is None if network.quality_scorer is None else entry.quality.shape == (2, 2)
+    reader = MemoryReader(top_k=network.top_k, similarity=network.similarity)
+    assert network.segment(query, stack_entries([entry]), reader).shape == (2, 2, HEIGHT, WIDTH)
+
+
+def test_a_frame_that_was_encoded_already_gives_the_same_memory(network):
+    frames, masks = clip(1)
+    fresh = network.encode_memory(frames, masks)
+    shared = network.encode_memory(frames, masks, network.encode_query(frames, masks[:, :1]))
+    assert_same(fresh[:2], shared[:2])
+
+
+@pytest.mark.parametrize("objects", [1, 2])
+def test_a_training_step_changes_every_weight(network, objects):
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    losses, output, updated = Trainer(network, CPU, lr=1e-3).step([batch(objects)])
+    assert updated
+    assert losses["total_loss"].isfinite()
+    assert (output.quality is None) == (network.quality_scorer is None)
+    kept = [name for name, value in network.state_dict().items() if torch.equal(before[name], value)]
+    assert kept == []
+
+
+def test_steps_on_one_clip_lower_its_loss():
+    torch.manual_seed(0)
+    trainer = Trainer(build_network("tiny"), CPU, lr=3e-3)
+    losses = [trainer.step([batch(2)])[0]["total_loss"].item() for _ in range(20)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_both_cores_stream_a_clip(network):
+    frames, masks = clip(7)
+    core = InferenceCore(network, mem_every=2)
+    assert_distributions([core.step(image, masks[0] if t == 0 else None) for t, image in enumerate(frames)], [2] * 7)
+    assert len(core.report.quality) == (0 if network.quality_scorer is None else 2)
+    core = InferenceCoreYV(network, mem_every=2)
+    given = {0: (masks[0, :1], [5]), 3: (masks[3, 1:], [9])}
+    assert_distributions([core.step(image, *given.get(t, ())) for t, image in enumerate(frames)], [1] * 3 + [2] * 4)
+    assert core.objects == (5, 9)
+
+
+def test_a_checkpoint_gives_the_same_network(network, tmp_path):
+    save_checkpoint(tmp_path / "tiny.pth", Checkpoint(network.arch, network.options, network.state_dict()))
+    loaded = load_network(tmp_path / "tiny.pth", CPU)
+    assert isinstance(loaded, TinyNetwork)
+    assert loaded.options == network.options
+    frames, masks = clip(4)
+    runs = [
+        [core.step(image, masks[0] if t == 0 else None) for t, image in enumerate(frames)]
+        for core in (InferenceCore(network), InferenceCore(loaded))
+    ]
+    assert_same(*runs)
+
+
+def test_options_that_it_does_not_take_are_left_out():
+    options = {"backbone": "resnet50", "multi_object": True, "quality_head": True}
+    assert fitting_options("tiny", options) == {"quality_head": True}
+
+
+def test_memory_can_be_planned(network):
+    assert plan_chunks(network, (HEIGHT, WIDTH), objects=2, slots=5, available_bytes=1e9).objects == 2
+
+
+@pytest.mark.parametrize("options", [[], ["--quality_head"], ["--freeze", "layer1"]])
+def test_train_trains_it(tmp_path, monkeypatch, capsys, options):
+    static = write_training_data(tmp_path / "data")["static"]
+    monkeypatch.chdir(tmp_path)
+    arguments = [*SMALL, *static, "--arch", "tiny", "--id", "tiny", "-i", "2", *options]
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    train.main()
+    assert sorted(losses_of(capsys.readouterr().out)) == [1, 2]
+    network = load_network(only(tmp_path, "saves/*_tiny/*_2.pth"), CPU)
+    assert (network.quality_scorer is not None) == ("--quality_head" in options)
+
+
+def test_the_example_stays_short():
+    assert len((ROOT / "examples/tiny_network.py").read_text().splitlines()) < 80

@@ -1,0 +1,236 @@
+"""Correspondences of two frames, from the command line and in the window."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import try_correspondence
+from model import build_network
+from model.checkpoint import Checkpoint, save_checkpoint
+from model.memory_network import MemoryNetwork, QueryFeatures
+from model.memory_read import MemoryEntry
+from try_correspondence import main
+from util.contact_sheet import MARGIN
+from util.errors import InputError
+from util.heat_map import colour_of
+from util.images import read_frame, read_ids, write_ids
+
+HEIGHT, WIDTH = 64, 96
+GREY = 120
+
+
+class SamePlace(MemoryNetwork):
+    """Every cell of the target finds the cell of the source that lies in its place."""
+
+    arch = "same_place"
+    quality_scorer = None
+
+    def key(self, image):
+        cells = image.shape[-2] // 16 * (image.shape[-1] // 16)
+        return 30 * torch.eye(cells)[None]
+
+    def encode_query(self, image, prior):
+        key = self.key(image).unflatten(2, (image.shape[-2] // 16, -1))
+        return QueryFeatures(key, key, key, key, key)
+
+    def encode_memory(self, image, masks, query=None, others=None):
+        key = self.key(image).unsqueeze(1)
+        return MemoryEntry(key, key, None)
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """Two grey frames; returns the arguments that name them."""
+    for name in "ab":
+        write_grey(tmp_path / f"{name}.png")
+    return ["--source", f"{tmp_path}/a.png", "--target", f"{tmp_path}/b.png", "--device", "cpu"]
+
+
+@pytest.fixture
+def same_place(monkeypatch):
+    monkeypatch.setattr(try_correspondence, "load_network", lambda path, device: SamePlace())
+
+
+def write_grey(path, height=HEIGHT, width=WIDTH):
+    Image.fromarray(np.full((height, width, 3), GREY, np.uint8)).save(path)
+
+
+def halves(path, height=HEIGHT, width=WIDTH):
+    """Source and target of a picture that was written."""
+    sheet = read_frame(path)
+    rows = slice(MARGIN, MARGIN + height)
+    return [sheet[rows, x : x + width] for x in (MARGIN, 2 * MARGIN + width)]
+
+
+def changed(picture):
+    return (picture != GREY).any(-1)
+
+
+# Points
+
+
+def test_the_source_has_a_cross_and_the_target_heat_in_the_same_place(frames, same_place, tmp_path, capsys):
+    main([*frames, "--point", "40,24", "--output", f"{tmp_path}/out/picture.png"])
+    source, target = halves(tmp_path / "out/picture.png")
+    cross = np.argwhere(changed(source))
+    assert cross.mean(0) == pytest.approx([24, 40], abs=1)
+    assert changed(source).sum() < 200
+    hot = np.abs(target.astype(int) - GREY).sum(-1)
+    assert np.argwhere(hot > 0.9 * hot.max()).mean(0) == pytest.approx([23.5, 39.5], abs=1)
+    assert not changed(target)[:, 64:].any()
+    assert capsys.readouterr().out == "40,24 -> 40,24\n"
+
+
+def test_each_point_has_its_own_colour_in_both_frames(frames, same_place, tmp_path):
+    main([*frames, "--point", "8,8", "--point", "88,56", "--output", f"{tmp_path}/picture.png"])
+    source, target = halves(tmp_path / "picture.png")
+    for number, (x, y) in enumerate([(8, 8), (88, 56)]):
+        colour = np.array(colour_of(number))
+        assert (source[y, x] == colour).all()
+        tint = target[y, x].astype(int) - GREY
+        assert (np.sign(tint) == np.sign(colour - GREY)).all()
+
+
+@pytest.mark.parametrize("size", [(70, 100), (60, 90)])
+def test_frames_of_any_size_are_padded_and_pictures_are_not(frames, same_place, tmp_path, size, capsys):
+    for name in "ab":
+        write_grey(tmp_path / f"{name}.png", *size)
+    main([*frames, "--point", "50,30", "--output", f"{tmp_path}/picture.png"])
+    _, target = halves(tmp_path / "picture.png", *size)
+    hot = np.argwhere(changed(target))
+    assert hot.min() >= 14
+    x, y = map(int, capsys.readouterr().out.split("-> ")[1].split(","))
+    assert abs(x - 50) <= 8 and abs(y - 30) <= 8
+
+
+def test_size_shrinks_the_picture_and_points_stay_pixels_of_the_file(frames, same_place, tmp_path, capsys):
+    write_grey(tmp_path / "a.png", 128, 192)
+    main([*frames, "--point", "80,48", "--size", "64", "--output", f"{tmp_path}/picture.png"])
+    source, _ = halves(tmp_path / "picture.png")
+    assert np.argwhere(changed(source)).mean(0) == pytest.approx([24, 40], abs=1)
+    assert capsys.readouterr().out == "80,48 -> 40,24\n"
+
+
+def test_top_k_is_the_number_of_source_cells_that_count(frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(SamePlace, "key", lambda self, image: torch.eye(24)[None])
+    monkeypatch.setattr(try_correspondence, "load_network", lambda path, device: SamePlace())
+    warm = {}
+    for options in ((), ("--top_k", "1")):
+        main([*frames, "--point", "40,24", "--output", f"{tmp_path}/picture.png", *options])
+        warm[options] = changed(halves(tmp_path / "picture.png")[1]).mean()
+    assert warm[()] == 1
+    assert warm["--top_k", "1"] < 0.5
+
+
+def test_a_checkpoint_of_any_network_will_do(frames, tmp_path):
+    torch.manual_seed(0)
+    network = build_network("mask_propagation", backbone="resnet18")
+    save_checkpoint(tmp_path / "n.pth", Checkpoint(network.arch, network.options, network.state_dict()))
+    main([*frames, "--model", f"{tmp_path}/n.pth", "--point", "40,24", "--output", f"{tmp_path}/picture.png"])
+    assert changed(halves(tmp_path / "picture.png")[1]).any()
+
+
+# Masks
+
+
+def test_each_object_of_a_mask_is_carried_over(frames, same_place, tmp_path):
+    ids = np.zeros((HEIGHT, WIDTH), np.uint8)
+    ids[16:48, 16:48], ids[16:48, 64:96] = 3, 7
+    write_ids(tmp_path / "mask.png", ids)
+    paths = [f"{tmp_path}/{name}.png" for name in ("picture", "carried")]
+    main([*frames, "--mask", f"{tmp_path}/mask.png", "--output", paths[0], "--mask_output", paths[1]])
+    carried = read_ids(tmp_path / "carried.png")
+    assert (carried == ids).mean() > 0.95
+    assert set(np.unique(carried)) == {0, 3, 7}
+    source, target = halves(tmp_path / "picture.png")
+    for half in (source, target):
+        assert changed(half)[20:44, 20:44].all()
+        assert not changed(half)[:8].any()
+
+
+def test_the_carried_mask_has_the_size_of_the_target_file(frames, same_place, tmp_path):
+    write_grey(tmp_path / "b.png", 128, 192)
+    ids = np.zeros((HEIGHT, WIDTH), np.uint8)
+    ids[16:48, 16:48] = 1
+    write_ids(tmp_path / "mask.png", ids)
+    paths = [f"{tmp_path}/{name}.png" for name in ("picture", "carried")]
+    options = ["--mask_output", paths[1], "--size", "64"]
+    main([*frames, "--mask", f"{tmp_path}/mask.png", "--output", paths[0], *options])
+    carried = read_ids(tmp_path / "carried.png")
+    assert (carried == ids.repeat(2, 0).repeat(2, 1)).mean() > 0.95
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--point", "96,10"], r"point 96,10 is outside .*a\.png; give 0,0 to 95,63"),
+        (["--point=-1,10"], r"point -1,10 is outside .*a\.png"),
+        (["--mask", "{folder}/none.png"], r"none\.png does not exist"),
+        (["--mask", "{folder}/small.png"], r"small\.png is 20x10 but .*a\.png 96x64"),
+        (["--mask", "{folder}/empty.png"], r"empty\.png holds no object"),
+        (["--point", "1,1", "--target", "{folder}/wide.png"], r"wide\.png is 200x64 and .*a\.png 96x64"),
+        (["--point", "1,1", "--target", "{folder}/none.jpg"], r"none\.jpg does not exist"),
+        (["--point", "1,1", "--output", "{folder}/picture.jpg"], r"picture\.jpg .* ends in \.png"),
+        (["--point", "1,1", "--output", "{folder}/a.png/picture.png"], r"a\.png is not writable"),
+    ],
+)
+def test_bad_input_is_named_in_a_line_and_nothing_is_written(frames, same_place, tmp_path, options, message):
+    write_ids(tmp_path / "small.png", np.ones((10, 20), np.uint8))
+    write_ids(tmp_path / "empty.png", np.zeros((HEIGHT, WIDTH), np.uint8))
+    write_grey(tmp_path / "wide.png", HEIGHT, 200)
+    before = sorted(tmp_path.iterdir())
+    output = ["--output", f"{tmp_path}/picture.png"]
+    with pytest.raises(InputError, match=message) as caught:
+        main([*frames, *output, *(option.format(folder=tmp_path) for option in options)])
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--point", "1;2", "--output", "p.png"], "1;2 is not a point"),
+        (["--point", "1,2"], "need --output"),
+        (["--mask", "m.png", "--point", "1,2", "--output", "p.png"], "not allowed with"),
+        (["--point", "1,2", "--output", "p.png", "--mask_output", "m.png"], "needs --mask"),
+        (["--size", "0"], "0 is not a whole number above 0"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(frames, capsys, options, message):
+    with pytest.raises(SystemExit):
+        main([*frames, *options])
+    assert message in capsys.readouterr().err
+
+
+# The window
+
+
+def test_the_point_chosen_in_the_window_heats_the_target(frames, same_place, tmp_path, monkeypatch):
+    monkeypatch.setattr(try_correspondence, "require_display", lambda: None)
+    shown = []
+
+    def choose(draw, corner, size):
+        assert (corner, size) == ((MARGIN, MARGIN), (HEIGHT, WIDTH))
+        shown.extend([draw(None), draw((40, 24))])
+        return 40, 24
+
+    monkeypatch.setattr(try_correspondence, "choose_point", choose)
+    main([*frames, "--output", f"{tmp_path}/window.png"])
+    main([*frames, "--point", "40,24", "--output", f"{tmp_path}/point.png"])
+    written = [read_frame(tmp_path / f"{name}.png") for name in ("window", "point")]
+    assert (written[0] == written[1]).all() and (written[0] == shown[1]).all()
+    assert not changed(shown[0][MARGIN : MARGIN + HEIGHT, MARGIN : MARGIN + WIDTH]).any()
+
+
+def test_without_a_display_points_or_a_mask_are_asked_for(frames, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match=r"no display.*--point.*--mask"):
+        main(frames)
