@@ -61,7 +61,10 @@ def new_network(args: argparse.Namespace) -> nn.Module:
         "quality_head": args.quality_head,
         "score_activation": args.score_activation,
     }
-    network = build_network(args.arch, **fitting_options(args.arch, options))
+    fitting = fitting_options(args.arch, options)
+    if args.quality_head and "quality_head" not in fitting:
+        raise InputError(f"{args.arch} has a quality scorer of its own; leave out --quality_head")
+    network = build_network(args.arch, **fitting)
     if args.load_network:
         load_weights(network, args.load_network)
     elif not args.no_pretrained_backbone:

@@ -33,7 +33,8 @@ def needed_bytes(network: nn.Module, size: tuple[int, int], objects: int, slots:
     bank = objects * slots * (pixels // 256) * channels * FLOAT_BYTES
     masks = FRAME_COPIES * (objects + 1) * pixels * FLOAT_BYTES
     stem = FRAME_COPIES * 64 * (pixels // 4) * FLOAT_BYTES
-    width = max(conv.out_channels for conv in network.decoder.up_8_4.modules() if isinstance(conv, nn.Conv2d))
+    last = getattr(network.decoder, "up_8_4", network.decoder)
+    width = max(conv.out_channels for conv in last.modules() if isinstance(conv, nn.Conv2d))
     return bank + masks + stem, int(DECODER_COPIES * width * (pixels // 16) * FLOAT_BYTES)
 
 

@@ -218,7 +218,7 @@ class Trainer:
 
     def losses(self, output: ClipOutput, batch: Batch) -> dict[str, Tensor]:
         """See `clip_losses`. A scorer that ends in a sigmoid learns by divergence, the published one by squares."""
-        error = divergence if self.network.options["score_activation"] == "sigmoid" else squared_error
+        error = divergence if self.network.options.get("score_activation") != "relu" else squared_error
         return clip_losses(output, batch, self.iteration, quality_target=self.quality_target, quality_error=error)
 
     def checkpoint(self, arguments: dict[str, Any]) -> Checkpoint:

@@ -1,7 +1,6 @@
 """A network of one's own, as docs/extending.md has it: registered, trained, streamed, saved."""
 
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,7 +19,6 @@ from tests.training_runs import SMALL, losses_of, only, write_training_data
 from util.stage_defaults import STAGES
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +92,15 @@ def test_both_cores_stream_a_clip(network):
     assert core.objects == (5, 9)
 
 
+def test_objects_may_be_worked_on_one_at_a_time(network):
+    frames, masks = clip(4)
+    together, apart = (
+        torch.stack([core.step(image, masks[0] if t == 0 else None) for t, image in enumerate(frames)])
+        for core in (InferenceCore(network), InferenceCore(network, object_chunk=1))
+    )
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=0)
+
+
 def test_a_checkpoint_gives_the_same_network(network, tmp_path):
     save_checkpoint(tmp_path / "tiny.pth", Checkpoint(network.arch, network.options, network.state_dict()))
     loaded = load_network(tmp_path / "tiny.pth", CPU)
@@ -126,7 +133,3 @@ def test_train_trains_it(tmp_path, monkeypatch, capsys, options):
     assert sorted(losses_of(capsys.readouterr().out)) == [1, 2]
     network = load_network(only(tmp_path, "saves/*_tiny/*_2.pth"), CPU)
     assert (network.quality_scorer is not None) == ("--quality_head" in options)
-
-
-def test_the_example_stays_short():
-    assert len((ROOT / "examples/tiny_network.py").read_text().splitlines()) < 80

@@ -8,6 +8,7 @@ import torch
 import train
 from model.checkpoint import load_network
 from tests.training_runs import only, write_training_data
+from util.errors import InputError
 
 CPU = torch.device("cpu")
 SMALL = ["--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "32", "-b", "2", "--num_workers", "0"]
@@ -55,6 +56,11 @@ def test_a_head_learns_jointly(data, run, arch, capsys):
 
 def test_stage_3_belongs_to_stcn(data, run):
     assert run("s3", "--arch", "stcn", "--stage", 3, *data["davis"], "--yv_root", "none").is_file()
+
+
+def test_a_second_quality_head_is_refused(data, run):
+    with pytest.raises(InputError, match="scorer of its own"):
+        run("two", "--arch", "qdmn", "--quality_head", *data["static"])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 import torchvision
 
 from inference_core import InferenceCore
-from model import NETWORKS, build_network
+from model import NETWORKS, build_network, fitting_options
 from model.memory_read import MemoryEntry
 from model.resnet import STAGES as BACKBONES
 from scripts.bench.timing import PartClock, measure
@@ -32,7 +32,7 @@ def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
     """Time frames with a full memory."""
     device = choose_device(args.device)
     torch.manual_seed(0)
-    network = build_network(args.arch, backbone=args.backbone).to(device).eval()
+    network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone})).to(device).eval()
     core = InferenceCore(network, capacity=args.memory_frames, mem_every=1, policy="latest")
     image = torch.randn(3, *args.size, device=device)
     masks = (torch.rand(objects, *args.size, device=device) > 0.9).float()

@@ -6,7 +6,7 @@ import statistics
 import torch
 
 from datasets.clips import to_device
-from model import NETWORKS, build_network
+from model import NETWORKS, build_network, fitting_options
 from model.resnet import STAGES as BACKBONES
 from model.trainer import Trainer
 from scripts.bench.timing import PartClock, measure
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     """Time iterations on noise held in memory; loading data is not part of the figures."""
     device = choose_device(args.device)
     torch.manual_seed(0)
-    network = build_network(args.arch, backbone=args.backbone)
+    network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone}))
     if args.freeze:
         network.query_encoder.freeze(args.freeze)
     layout = torch.contiguous_format if args.contiguous else torch.channels_last
