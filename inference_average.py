@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inference_core import FrameReport, InferenceCore, check_mask
-from util.tensors import pad_to_multiple, unpad
+from util.tensors import unpad
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class AveragingCore:
             ids = core.check(seen, given, objects)
         mean = torch.stack(list(self._predictions(images, ids, image.shape[-2:]))).mean(0)
         results = [
-            core.commit(pad_to_multiple(view.mask(mean)[None])[0], given, ids)
+            core.commit(F.pad(view.mask(mean)[None], core.padding), given, ids)
             for (view, core), given in zip(self._members, masks, strict=True)
         ]
         return results[0]
@@ -94,4 +94,4 @@ class AveragingCore:
         """Each view's masks (K,H,W) in the size of the frame."""
         for (view, core), image in zip(self._members, images, strict=True):
             padded = core.predict(image, ids)
-            yield view.back(unpad(padded[0], pad_to_multiple(image)[1]), size)
+            yield view.back(unpad(padded[0], core.padding), size)

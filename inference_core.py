@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from model.aggregate import soft_aggregate
@@ -96,6 +97,11 @@ class InferenceCore:
         """Ids of the objects in the order of the rows of the probabilities, behind the background."""
         return self.memory.objects
 
+    @property
+    def padding(self) -> Padding:
+        """How the frame between `predict` and `commit` is padded."""
+        return self._pending.padding
+
     def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
         """Segment the next frame.
 
@@ -139,7 +145,7 @@ class InferenceCore:
             image: (3,H,W), normalised.
             given: ids whose masks are given; if all are, nothing is segmented and the masks are zeros.
         """
-        padded, padding = pad_to_multiple(image.unsqueeze(0))
+        padded, padding = pad_to_multiple(image.unsqueeze(0), self.network.size_multiple)
         query = None
         if set(self.objects) <= set(given):
             masks = padded.new_zeros(1, len(self.objects), *padded.shape[-2:])
@@ -163,7 +169,7 @@ class InferenceCore:
         """
         image, query, padding = self._pending
         if mask is not None:
-            masks = self._compose(masks, pad_to_multiple(mask.unsqueeze(0).to(image))[0], ids)
+            masks = self._compose(masks, F.pad(mask.unsqueeze(0).to(image), padding), ids)
         probabilities = soft_aggregate(masks).softmax(1)
         entry = self._encode(image, probabilities[:, 1:], query) if masks.shape[1] else None
         self._pending = None

@@ -9,8 +9,11 @@ from model.mask_propagation import MaskPropagation
 from model.qdmn import QDMN
 from model.qdmn_small import SmallQDMN
 from model.stcn import STCN
+from model.stm_cycle import STMCycle
 
-NETWORKS: dict[str, type[nn.Module]] = {network.arch: network for network in (QDMN, SmallQDMN, MaskPropagation, STCN)}
+NETWORKS: dict[str, type[nn.Module]] = {
+    network.arch: network for network in (QDMN, SmallQDMN, MaskPropagation, STCN, STMCycle)
+}
 
 
 def build_network(arch: str, **options: object) -> nn.Module:

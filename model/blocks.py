@@ -46,7 +46,7 @@ class Refine(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Objects x (B*K,C,h,w), skip feature (B,S,2h,2w) -> (B*K,O,2h,2w)."""
         skip = self.skip_block(self.skip_conv(skip))
-        x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
         x = x.unflatten(0, (skip.shape[0], -1)) + skip.unsqueeze(1)
         return self.out_block(x.flatten(0, 1))
 

@@ -150,7 +150,8 @@ def read_weights(path: Path) -> Checkpoint:
     content = _read(path)
     if content.get("format") == FORMAT:
         return _ours(path, content)
-    state = _without_wrapper(content["network"] if isinstance(content.get("network"), dict) else content)
+    wrapped = [content[name] for name in ("network", "state_dict") if isinstance(content.get(name), dict)]
+    state = _without_wrapper(wrapped[0] if wrapped else content)
     arch = identify(state)
     if arch not in NAMES:
         names = ", ".join(NAMES)

@@ -12,13 +12,17 @@ from model.resnet import ResNetEncoder
 
 
 class QueryFeatures(NamedTuple):
-    """A frame to be segmented: key (B,Ck,h,w), value (B,Cv,h,w), features f16, f8, f4 at strides 16, 8 and 4."""
+    """A frame to be segmented: key (B,Ck,h,w), value (B,Cv,h,w), features f16, f8, f4 at strides 16, 8 and 4.
+
+    Its height and width stand in `size` where the network works at any size.
+    """
 
     key: Tensor
     value: Tensor
     f16: Tensor
     f8: Tensor
     f4: Tensor
+    size: tuple[int, int] | None = None
 
 
 class MemoryNetwork(nn.Module):
@@ -28,7 +32,8 @@ class MemoryNetwork(nn.Module):
         arch: its name in the list of networks.
         options: keyword arguments that build it again.
         similarity: of keys, see `MemoryReader`.
-        top_k: memory positions that are read by default at inference.
+        top_k: memory positions that are read by default at inference; None for all.
+        size_multiple: frames must be padded to a multiple of it.
         keeps_previous: whether the previous frame is in memory by default at inference.
         query_encoder: encodes images; its first stages may be frozen.
         quality_scorer: predicts the quality of masks; None for a network without.
@@ -37,7 +42,8 @@ class MemoryNetwork(nn.Module):
     arch: str
     options: dict[str, Any]
     similarity = "dot"
-    top_k = 50
+    top_k: int | None = 50
+    size_multiple = 16
     keeps_previous = True
     query_encoder: ResNetEncoder
     quality_scorer: QualityScorer | None

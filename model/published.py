@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
+
+from util.tensors import IMAGENET_MEAN, IMAGENET_STD
+
+STEM_PARTS = ("conv1", "conv1_m", "conv1_bg")
 
 # (published prefix, our prefix); the first match wins, and the mapping is one to one.
 DECODER_NAMES = (
@@ -51,11 +56,33 @@ STCN_NAMES = (
     ("value_encoder.fuser.", "fusion."),
     ("value_encoder.", "memory_encoder."),
 )
+STM_CYCLE_NAMES = (
+    *(
+        (f"Encoder_{published}.{old}", f"{ours}_encoder.{new}")
+        for ours, published in (("memory", "M"), ("query", "Q"))
+        for old, new in (("res2.", "layer1."), ("res3.", "layer2."), ("res4.", "layer3."), ("", ""))
+    ),
+    *(
+        (f"KV_{published}_r4.{part}.", f"{ours}_projection.{part.lower()}.")
+        for ours, published in (("memory", "M"), ("query", "Q"))
+        for part in ("Key", "Value")
+    ),
+    ("Decoder.convFM.", "decoder.compress."),
+    ("Decoder.ResMM.", "decoder.mix."),
+    *(
+        (f"Decoder.{published}.{old}.", f"decoder.{ours}.{new}.")
+        for ours, published in (("up_16_8", "RF3"), ("up_8_4", "RF2"))
+        for old, new in (("convFS", "skip_conv"), ("ResFS", "skip_block"), ("ResMM", "out_block"))
+    ),
+    ("Decoder.pred2.", "decoder.predict."),
+    ("score.", "quality_scorer."),
+)
 STCN_DECODER_NAMES = tuple(pair for pair in DECODER_NAMES if ".skip_conv" not in pair[0])
 NAMES = {
     "qdmn": (*TWO_ENCODER_NAMES, *QDMN_NAMES, *DECODER_NAMES),
     "mask_propagation": (*TWO_ENCODER_NAMES, *DECODER_NAMES),
     "stcn": (*STCN_NAMES, *STCN_DECODER_NAMES),
+    "stm_cycle": STM_CYCLE_NAMES,
 }
 
 # Entries that tell the published networks apart: (name, entries that it has, entries that it lacks).
@@ -63,6 +90,7 @@ FINGERPRINTS = (
     ("qdmn", ("mask_rgb_encoder.conv1.weight", "score.fc2.weight", "concat_conv.weight"), ()),
     ("mask_propagation", ("mask_rgb_encoder.conv1.weight", "kv_m_f16.key_proj.weight"), ("concat_conv.weight",)),
     ("stcn", ("value_encoder.conv1.weight", "key_encoder.conv1.weight"), ()),
+    ("stm_cycle", ("Encoder_M.conv1_bg.weight", "Decoder.pred2.weight"), ()),
     ("an ImageNet ResNet", ("conv1.weight", "layer1.0.conv1.weight", "layer3.0.conv1.weight"), ()),
 )
 
@@ -77,6 +105,8 @@ def identify(state: Mapping[str, object]) -> str | None:
 
 def published_options(arch: str, state: Mapping[str, Tensor]) -> dict[str, object]:
     """What builds the network that a published state dict fits."""
+    if arch == "stm_cycle":
+        return {"backbone": _stm_backbone(state), "quality_head": "score.fc2.weight" in state}
     stem = state["value_encoder.conv1.weight" if arch == "stcn" else "mask_rgb_encoder.conv1.weight"]
     options: dict[str, object] = {
         "backbone": "resnet50",
@@ -90,12 +120,41 @@ def published_options(arch: str, state: Mapping[str, Tensor]) -> dict[str, objec
 
 def from_published(arch: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Published entries of a network under our names; unknown entries keep theirs."""
-    return _rename(state, NAMES[arch])
+    return _rename(_join_stems(state) if arch == "stm_cycle" else state, NAMES[arch])
 
 
 def to_published(arch: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our entries of a network under the published names."""
-    return _rename(state, tuple((ours, published) for published, ours in NAMES[arch]))
+    renamed = _rename(state, tuple((ours, published) for published, ours in NAMES[arch]))
+    return _split_stems(renamed) if arch == "stm_cycle" else renamed
+
+
+def _join_stems(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The three first convolutions of STM-Cycle, of image, mask and background, as one; unused statistics left out."""
+    parts = [f"Encoder_M.{name}.weight" for name in STEM_PARTS]
+    joined = {k: v for k, v in state.items() if k not in parts[1:] and not k.endswith((".mean", ".std"))}
+    return joined | {parts[0]: torch.cat([state[part] for part in parts], 1)}
+
+
+def _split_stems(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Undo `_join_stems`; the statistics, which the published code stores but does not use, are ImageNet's."""
+    stem = "Encoder_M.conv1.weight"
+    if stem not in state:
+        return dict(state)
+    weights = state[stem]
+    parts = dict(zip(STEM_PARTS, (weights[:, :3], weights[:, 3:4], weights[:, 4:5]), strict=True))
+    split = {**state, **{f"Encoder_M.{name}.weight": part.clone() for name, part in parts.items()}}
+    for encoder in ("Encoder_M", "Encoder_Q"):
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            split[f"{encoder}.{name}"] = torch.tensor(values).view(1, 3, 1, 1)
+    return split
+
+
+def _stm_backbone(state: Mapping[str, Tensor]) -> str:
+    depth = len({key.split(".")[2] for key in state if key.startswith("Encoder_Q.res4.")})
+    if "Encoder_Q.res4.0.conv3.weight" in state:
+        return "resnet101" if depth > 6 else "resnet50"
+    return "resnet34" if depth > 2 else "resnet18"
 
 
 def _rename(state: Mapping[str, Tensor], names: tuple[tuple[str, str], ...]) -> dict[str, Tensor]:

@@ -7,7 +7,13 @@ from torch import Tensor, nn
 
 # Convolution biases, and the batch counters that files of older torch versions lack: both start at 0.
 MAY_BE_MISSING = ("conv1.bias", "conv2.bias", "conv3.bias", "downsample.0.bias", "num_batches_tracked")
-STAGES = {"resnet18": (2, 2, 2), "resnet50": (3, 4, 6), "resnet50_v1": (3, 4, 6)}
+STAGES = {
+    "resnet18": (2, 2, 2),
+    "resnet34": (3, 4, 6),
+    "resnet50": (3, 4, 6),
+    "resnet50_v1": (3, 4, 6),
+    "resnet101": (3, 4, 23),
+}
 
 
 class BasicBlock(nn.Module):
@@ -59,7 +65,13 @@ class BottleneckV1(Bottleneck):
     strides_first = True
 
 
-BLOCKS = {"resnet18": BasicBlock, "resnet50": Bottleneck, "resnet50_v1": BottleneckV1}
+BLOCKS = {
+    "resnet18": BasicBlock,
+    "resnet34": BasicBlock,
+    "resnet50": Bottleneck,
+    "resnet50_v1": BottleneckV1,
+    "resnet101": Bottleneck,
+}
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int, bias: bool) -> nn.Module:

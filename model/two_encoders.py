@@ -15,15 +15,22 @@ class TwoEncoderNetwork(MemoryNetwork):
 
     Args:
         backbone, multi_object, key_dim, value_dim: see `model.qdmn.QDMN`.
-        query_bias: whether the convolutions of the query encoder have a bias.
+        query_bias, memory_bias: whether the convolutions of the encoders have a bias.
     """
 
     def __init__(
-        self, *, backbone: str, multi_object: bool, key_dim: int | None, value_dim: int | None, query_bias: bool
+        self,
+        *,
+        backbone: str,
+        multi_object: bool,
+        key_dim: int | None,
+        value_dim: int | None,
+        query_bias: bool,
+        memory_bias: bool = True,
     ) -> None:
         super().__init__()
         self.query_encoder = ResNetEncoder(backbone, bias=query_bias)
-        self.memory_encoder = ResNetEncoder(backbone, extra_channels=2 if multi_object else 1)
+        self.memory_encoder = ResNetEncoder(backbone, extra_channels=2 if multi_object else 1, bias=memory_bias)
         f16 = self.query_encoder.channels[-1]
         key_dim = key_dim or max(64, f16 // 8)
         value_dim = value_dim or f16 // 2
@@ -58,10 +65,13 @@ class TwoEncoderNetwork(MemoryNetwork):
     ) -> MemoryEntry:
         """See `MemoryNetwork`. Frame and masks go through an encoder of their own, so `query` is not used."""
         batch, objects = masks.shape[:2]
-        planes = with_others(masks, others) if self.options["multi_object"] else masks.unsqueeze(2)
-        channels = [image.unsqueeze(1).expand(-1, objects, -1, -1, -1), planes]
+        channels = [image.unsqueeze(1).expand(-1, objects, -1, -1, -1), self._mask_planes(masks, others)]
         feature = self.memory_encoder(torch.cat(channels, 2).flatten(0, 1))[-1]
         key, value = (
             x.flatten(2).transpose(1, 2).unflatten(0, (batch, objects)) for x in self.memory_projection(feature)
         )
         return MemoryEntry(key, value, self.score(feature, batch))
+
+    def _mask_planes(self, masks: Tensor, others: Tensor | None) -> Tensor:
+        """What the memory encoder sees of each object, (B,K,1 or 2,H,W)."""
+        return with_others(masks, others) if self.options["multi_object"] else masks.unsqueeze(2)

@@ -76,7 +76,7 @@ def test_debug_reports_every_iteration():
         ("--image_size", "100"),
         ("--image_size", "16"),
         ("--image_size", "0"),
-        ("--backbone", "resnet34"),
+        ("--backbone", "resnet152"),
         ("--amp", "fp8"),
         ("--score_activation", "tanh"),
         ("--quality_target", "mean"),

@@ -176,5 +176,5 @@ def test_a_new_network_finds_a_frame_in_itself():
 
 
 def test_an_unknown_backbone_is_refused_by_name():
-    with pytest.raises(ValueError, match="resnet34"):
-        ResNetEncoder("resnet34")
+    with pytest.raises(ValueError, match="resnet152"):
+        ResNetEncoder("resnet152")

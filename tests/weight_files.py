@@ -7,17 +7,26 @@ import torch
 from model.checkpoint import Checkpoint
 from model.qdmn import QDMN
 from tests.deterministic import FIXTURES
+from util.tensors import IMAGENET_MEAN, IMAGENET_STD
 
 STEMS = {
     "qdmn": "mask_rgb_encoder.conv1.weight",
     "mask_propagation": "mask_rgb_encoder.conv1.weight",
     "stcn": "value_encoder.conv1.weight",
 }
+UNUSED_STATISTICS = {
+    f"Encoder_{encoder}.{name}": values
+    for encoder in "MQ"
+    for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
+}
 FILES = {"qdmn": "qdmn", "mask_propagation": "maskprop", "stcn": "stcn"}
 
 
 def read_published_entries(arch="qdmn"):
     """(name, shape, type) of every entry of the published weights."""
+    if arch == "stm_cycle":
+        entries = json.loads((FIXTURES / "stm_cycle_resnet50_state_dict.json").read_text())["entries"]
+        return [(entry["key"], tuple(entry["shape"]), entry["dtype"]) for entry in entries]
     entries = json.loads((FIXTURES / f"keys_{FILES[arch]}_eval.json").read_text())
     return [(name, tuple(shape), dtype) for name, shape, dtype in entries]
 
@@ -34,6 +43,8 @@ def published_constants(entries, input_channels=5):
         if name in STEMS.values():
             shape = (shape[0], input_channels, *shape[2:])
         state[name] = torch.tensor(number, dtype=getattr(torch, dtype)).expand(shape)
+        if name in UNUSED_STATISTICS:
+            state[name] = torch.tensor(UNUSED_STATISTICS[name]).view(shape)
     return state
 
 

@@ -103,7 +103,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--train_only", choices=("quality_head",), help="everything else keeps its weights")
     group.add_argument(
         "--backbone",
-        choices=("resnet18", "resnet50", "resnet50_v1"),
+        choices=("resnet18", "resnet34", "resnet50", "resnet50_v1", "resnet101"),
         default="resnet50",
         help="v1: stride on the 1x1 convolutions, for weights trained so",
     )

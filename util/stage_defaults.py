@@ -28,5 +28,6 @@ STCN = {
     2: StageDefaults(4, 300_000, (250_000,), 1e-5),
     3: StageDefaults(4, 150_000, (125_000,), 1e-5),
 }
-# QDMN (ECCV 2022), Mask-Propagation (CVPR 2021), STCN (NeurIPS 2021)
-STAGES = {"qdmn": QDMN, "qdmn_small": QDMN, "mask_propagation": MASK_PROPAGATION, "stcn": STCN}
+STM_CYCLE = {2: StageDefaults(4, 226_000, (), 1e-5)}
+# QDMN (ECCV 2022), Mask-Propagation (CVPR 2021), STCN (NeurIPS 2021), STM-Cycle (NeurIPS 2020: 240 epochs)
+STAGES = {"qdmn": QDMN, "qdmn_small": QDMN, "mask_propagation": MASK_PROPAGATION, "stcn": STCN, "stm_cycle": STM_CYCLE}

@@ -1,0 +1,87 @@
+"""STM-Cycle: space-time memory network trained with cycle consistency (Li et al., NeurIPS 2020)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.blocks import Refine, ResidualBlock
+from model.memory_network import QueryFeatures, with_query
+from model.quality import QualityScorer
+from model.two_encoders import TwoEncoderNetwork
+
+WIDTH = 256
+
+
+class STMCycle(TwoEncoderNetwork):
+    """STM that works at any frame size; 17.2 M parameters with resnet18, 38.9 M with resnet50. The prior is not used.
+
+    Args:
+        backbone: see `ResNetEncoder`; published with resnet18 and resnet50.
+        key_dim, value_dim: channels of keys and values.
+        quality_head: add QDMN's scorer, so that the quality-gated memory works.
+        score_activation: see `QualityScorer`.
+    """
+
+    arch = "stm_cycle"
+    top_k = None
+    size_multiple = 1
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "resnet50",
+        key_dim: int = 128,
+        value_dim: int = 512,
+        quality_head: bool = False,
+        score_activation: str = "sigmoid",
+    ) -> None:
+        super().__init__(
+            backbone=backbone,
+            multi_object=True,
+            key_dim=key_dim,
+            value_dim=value_dim,
+            query_bias=False,
+            memory_bias=False,
+        )
+        self.options = {
+            "backbone": backbone,
+            "key_dim": key_dim,
+            "value_dim": value_dim,
+            "quality_head": quality_head,
+            "score_activation": score_activation,
+        }
+        f4, f8, f16 = self.query_encoder.channels
+        self.decoder = TwoClassDecoder(2 * value_dim, f8, f4)
+        if quality_head:
+            self.quality_scorer = QualityScorer(f16, activation=score_activation)
+
+    def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
+        """See `MemoryNetwork`."""
+        f4, f8, f16 = self.query_encoder(image)
+        return QueryFeatures(*self.query_projection(f16), f16, f8, f4, tuple(image.shape[-2:]))
+
+    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+        """See `MemoryNetwork`. The softmax over background and object is the sigmoid of their difference."""
+        background, thing = self.decoder(with_query(readout, query), query.f8, query.f4, query.size).unbind(1)
+        return (thing - background).unflatten(0, readout.shape[:2])
+
+    def _mask_planes(self, masks: Tensor, others: Tensor | None) -> Tensor:
+        """Each object's mask, and all that is not the object; other objects are not told from the background."""
+        return torch.stack([masks, (1 - masks).clamp(0, 1)], 2)
+
+
+class TwoClassDecoder(nn.Module):
+    """Stride-16 object features -> logits of background and object (STM, ICCV 2019)."""
+
+    def __init__(self, in_channels: int, f8_channels: int, f4_channels: int) -> None:
+        super().__init__()
+        self.compress = nn.Conv2d(in_channels, WIDTH, 3, padding=1)
+        self.mix = ResidualBlock(WIDTH, WIDTH)
+        self.up_16_8 = Refine(f8_channels, WIDTH, WIDTH)
+        self.up_8_4 = Refine(f4_channels, WIDTH, WIDTH)
+        self.predict = nn.Conv2d(WIDTH, 2, 3, padding=1)
+
+    def forward(self, x: Tensor, f8: Tensor, f4: Tensor, size: tuple[int, int]) -> Tensor:
+        """Objects x (B*K,C,h,w), frame features at strides 8 and 4, the frame's size -> (B*K,2,H,W)."""
+        x = self.up_8_4(self.up_16_8(self.mix(self.compress(x)), f8), f4)
+        return F.interpolate(self.predict(F.relu(x)), size=size, mode="bilinear", align_corners=False)
