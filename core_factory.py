@@ -108,6 +108,9 @@ def core_options(args: argparse.Namespace) -> dict[str, Any]:
         "keep_previous": args.keep_previous,
         "gate": args.gate,
         "compat": args.compat,
+        "correct_rate": args.correct_rate,
+        "correct_steps": args.correct_steps,
+        "write_corrected": args.write_corrected,
     }
 
 

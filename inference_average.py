@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inference_core import FrameReport, InferenceCore, check_mask
+from inference_core import FrameReport, InferenceCore
+from model.given_masks import check_mask
 from util.tensors import unpad
 
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from model.aggregate import soft_aggregate
 from model.chunking import ObjectChunks
+from model.correction import MaskCorrection
+from model.given_masks import check_mask, compose
 from model.memory_network import MemoryNetwork, QueryFeatures, sum_of_others
 from model.memory_read import MemoryEntry, MemoryReader
 from model.object_memory import BankReport, ObjectMemory, concatenate
@@ -50,6 +52,9 @@ class InferenceCore:
         km_sigma, max_elements: see `MemoryReader`.
         policy: see `MemoryBank`; `auto` is `quality` for networks with a scorer and else `latest`.
         keep_previous: see `MemoryBank`; None takes what the network was published with.
+        correct_rate, correct_steps: see `MaskCorrection`, which runs every `mem_every` frames before masks enter the
+            memory; None for no correction.
+        write_corrected: return corrected masks where there are any, instead of those that they were made from.
         object_chunk: most objects that are decoded or memorised at a time; None takes all.
         memory: gate, capacity, annotations, mem_every, quality_threshold, compat: see `ObjectMemory`.
 
@@ -65,6 +70,9 @@ class InferenceCore:
         km_sigma: float | None = None,
         policy: str = "auto",
         keep_previous: bool | None = None,
+        correct_rate: float | None = None,
+        correct_steps: int = 10,
+        write_corrected: bool = False,
         object_chunk: int | None = None,
         max_elements: int = 1 << 24,
         **memory: Any,
@@ -82,6 +90,10 @@ class InferenceCore:
             keep_previous = network.keeps_previous
         self.memory = self._new_memory(policy=policy, keep_previous=keep_previous, **memory)
         self.report: FrameReport | None = None
+        self.write_corrected = write_corrected
+        self._correct = None
+        if correct_rate is not None:
+            self._correct = MaskCorrection(network, self.reader, rate=correct_rate, steps=correct_steps)
         self._chunks = ObjectChunks(self.reader, object_chunk)
         self._frame = -1
         self._previous: Tensor | None = None
@@ -171,13 +183,16 @@ class InferenceCore:
         if mask is not None:
             masks = self._compose(masks, F.pad(mask.unsqueeze(0).to(image), padding), ids)
         probabilities = soft_aggregate(masks).softmax(1)
-        entry = self._encode(image, probabilities[:, 1:], query) if masks.shape[1] else None
+        remembered = self._corrected(image, probabilities) if mask is None else probabilities
+        entry = self._encode(image, remembered[:, 1:], query) if masks.shape[1] else None
         self._pending = None
         self._frame += 1
-        self._previous = probabilities
-        result = unpad(probabilities[0], padding)
+        self._previous = remembered
+        result = unpad((remembered if self.write_corrected else probabilities)[0], padding)
         self._size = result.shape[-2:]
         self._remember(entry, ids)
+        if self._correct is not None and mask is not None:
+            self._correct.refer(image, F.pad(mask.unsqueeze(0).to(image), padding), ids)
         return result
 
     def _prior(self) -> Tensor:
@@ -201,6 +216,13 @@ class InferenceCore:
 
         return concatenate(self._chunks.map(encode, masks.shape[1]))
 
+    def _corrected(self, image: Tensor, probabilities: Tensor) -> Tensor:
+        """Probabilities (1,K+1,H',W') with corrected objects, where the next frame is due for correction."""
+        due = (self._frame + 1) % self.memory.mem_every == 0
+        if self._correct is None or not due or not self.objects:
+            return probabilities
+        return torch.cat([probabilities[:, :1], self._correct(image, probabilities[:, 1:], self.objects)], 1)
+
     def _remember(self, entry: MemoryEntry | None, annotated: Sequence[int]) -> None:
         """Take in new objects, remember the frame and report."""
         self.memory.add([k for k in annotated if k not in self.objects])
@@ -221,32 +243,3 @@ class InferenceCore:
             raise ValueError(f"mask has {rows} objects; the stream began with {len(ids)}")
         if known and ids != known:
             raise ValueError(f"mask has the objects {ids}; the stream began with {known}")
-
-
-def compose(masks: Tensor, given: Tensor, rows: Sequence[int | None]) -> Tensor:
-    """Put given masks into predicted ones; elsewhere a given mask pushes the others back.
-
-    Args:
-        masks: (B,K,H,W) in [0, 1].
-        given: (B,J,H,W) in [0, 1].
-        rows: the row of each given mask; None for a new one, which is put behind the others.
-
-    Returns:
-        (B,K+new,H,W).
-    """
-    composed = masks * (1 - given.amax(1, keepdim=True))
-    for j, row in enumerate(rows):
-        if row is not None:
-            composed[:, row] = given[:, j]
-    new = [j for j, row in enumerate(rows) if row is None]
-    return torch.cat([composed, given[:, new]], 1) if new else composed
-
-
-def check_mask(mask: Tensor, image: Tensor) -> None:
-    """Raise ValueError for a mask that is not (K,H,W) with K > 0, of the size of the image, with values in [0, 1]."""
-    if mask.ndim != 3 or mask.shape[0] == 0:
-        raise ValueError(f"mask has shape {tuple(mask.shape)}; expected (objects, height, width)")
-    if mask.shape[-2:] != image.shape[-2:]:
-        raise ValueError(f"mask {tuple(mask.shape[-2:])} and frame {tuple(image.shape[-2:])} differ in size")
-    if not (mask.min() >= 0 and mask.max() <= 1):
-        raise ValueError("mask values must lie in [0, 1]")

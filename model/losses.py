@@ -1,4 +1,4 @@
-"""Training objectives of QDMN (ECCV 2022): bootstrapped cross-entropy and quality regression."""
+"""Training losses: bootstrapped cross-entropy and quality regression (QDMN, ECCV 2022), soft IoU (NeurIPS 2020)."""
 
 from collections.abc import Callable
 
@@ -19,21 +19,49 @@ def bootstrap_share(iteration: int) -> float:
     return BOOTSTRAP_SHARE + (1 - BOOTSTRAP_SHARE) * max(left, 0.0)
 
 
-def bootstrapped_cross_entropy(logits: Tensor, labels: Tensor, share: float) -> Tensor:
+def bootstrapped_cross_entropy(logits: Tensor, labels: Tensor, share: float, valid: Tensor | None = None) -> Tensor:
     """Cross-entropy over the hardest pixels of each sample.
 
     Args:
         logits: (B,K+1,H,W); rows of absent objects are -inf.
         labels: (B,H,W), int64, in 0..K.
         share: share of the pixels, in (0, 1].
+        valid: (B,K+1), 1 for labels that count; the pixels of others have no loss.
 
     Returns:
         Loss of each sample (B,).
     """
     pixels = F.cross_entropy(logits, labels, reduction="none").flatten(1)
+    if valid is not None:
+        pixels = pixels.where(valid.gather(1, labels.flatten(1)) > 0, 0)
     if share < 1:
         pixels = pixels.topk(int(share * pixels.shape[1]), dim=1, sorted=False).values
     return pixels.mean(1)
+
+
+def soft_iou_loss(logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+    """1 - IoU of soft masks, mean over the objects that count (STM-Cycle, NeurIPS 2020).
+
+    Args:
+        logits: (B,K+1,H,W); rows of absent objects are -inf.
+        labels: (B,H,W), int64, in 0..K.
+        valid: (B,K+1), 1 for labels that count; the background never does.
+
+    Returns:
+        Loss of each sample (B,), 0 where no object counts.
+    """
+    predicted = logits.softmax(1)[:, 1:].flatten(2)
+    objects = torch.arange(1, logits.shape[1], device=labels.device)
+    truth = (labels.flatten(1).unsqueeze(1) == objects[:, None]).to(predicted.dtype)
+    intersection, union = torch.minimum(predicted, truth).sum(2), torch.maximum(predicted, truth).sum(2)
+    counts = valid[:, 1:].to(predicted.dtype)
+    losses = (1 - intersection / union.where(union > 0, 1)) * counts
+    return losses.sum(1) / counts.sum(1).clamp(min=1)
+
+
+def visible_labels(labels: Tensor, classes: int) -> Tensor:
+    """Which labels occur in each sample, (B,H,W) -> (B,classes), 1 or 0; other labels are ignored."""
+    return torch.stack([(labels == k).flatten(1).any(1) for k in range(classes)], 1).float()
 
 
 def intersection_and_union(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

@@ -67,6 +67,7 @@ class ObjectMemory:
         if gate not in GATES:
             raise ValueError(f"gate is {gate!r}; choose one of {', '.join(GATES)}")
         self.gate = gate
+        self.mem_every = bank.get("mem_every", 5)
         self.compat = compat
         self._new_bank = partial(MemoryBank, compat=compat, **bank)
         self._new_bank()

@@ -2,120 +2,20 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from model.aggregate import soft_aggregate
 from model.checkpoint import Checkpoint
-from model.losses import (
-    Error,
-    bootstrap_share,
-    bootstrapped_cross_entropy,
-    divergence,
-    intersection_and_union,
-    overlap_ratio,
-    quality_loss,
-    squared_error,
-)
-from model.memory_read import MemoryReader, stack_entries
+from model.clip_forward import ClipForward, ClipOutput
+from model.losses import divergence, squared_error
+from model.objective import Batch, Objective
 from util.device import autocast
 
 FUSED_ADAM = ("cpu", "cuda", "mps")
-
-Batch = dict[str, Any]
-
-
-class ClipOutput(NamedTuple):
-    """Predictions for the frames behind the first.
-
-    Logits (B,T-1,K+1,H,W), masks (B,T-1,K,H,W), quality (B,T-1,K), or None where the network has no scorer.
-    """
-
-    logits: Tensor
-    masks: Tensor
-    quality: Tensor | None
-
-
-class ClipForward(nn.Module):
-    """Runs a clip through a network as inference does: every predicted mask enters the memory.
-
-    Gradients flow through predicted masks into later frames; the prior mask of a query is detached.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.reader = MemoryReader(top_k=None, similarity=network.similarity)
-
-    def forward(self, frames: Tensor, first_masks: Tensor, selector: Tensor) -> ClipOutput:
-        """Segment a clip.
-
-        Args:
-            frames: (B,T,3,H,W), normalised.
-            first_masks: (B,K,H,W) in [0, 1], the annotation of the first frame.
-            selector: (B,K), 1 for a real object, 0 for an absent one.
-        """
-        masks = first_masks
-        entries = [self.network.encode_memory(frames[:, 0], masks)]
-        outputs = []
-        for t in range(1, frames.shape[1]):
-            query = self.network.encode_query(frames[:, t], masks.detach().amax(1, keepdim=True))
-            logits = self.network.segment(query, stack_entries(entries), self.reader)
-            logits = soft_aggregate(logits.float().sigmoid() * selector[..., None, None])
-            masks = logits.softmax(1)[:, 1:]
-            outputs.append((logits, masks))
-            if self.network.quality_scorer is not None or t + 1 < frames.shape[1]:
-                entries.append(self.network.encode_memory(frames[:, t], masks, query))
-        logits, masks = (torch.stack(parts, 1) for parts in zip(*outputs, strict=True))
-        if self.network.quality_scorer is None:
-            return ClipOutput(logits, masks, None)
-        return ClipOutput(logits, masks, torch.stack([entry.quality for entry in entries[1:]], 1))
-
-
-def clip_losses(
-    output: ClipOutput, batch: Batch, iteration: int, *, quality_target: str, quality_error: Error
-) -> dict[str, Tensor]:
-    """Losses of a clip, summed over frames and averaged over samples.
-
-    Returns:
-        `total_loss`; `loss_1` ... of each frame (cross-entropy + quality, 1:1); `segmentation_loss`; for networks with
-        a scorer `quality_loss` and `quality_gap`, the mean distance of score and IoU; `p`, the share of pixels that
-        count; and `intersection` and `union` of each object in pixels.
-    """
-    truth, labels, selector = batch["masks"][:, 1:], batch["labels"][:, 1:], batch["selector"]
-    share = bootstrap_share(iteration)
-    absent = torch.cat([torch.zeros_like(selector[:, :1]), 1 - selector], 1).bool()[..., None, None]
-    intersection, union = intersection_and_union(output.masks.detach(), truth)
-    ious = overlap_ratio(intersection, union)
-    frames = range(truth.shape[1])
-    masked = [output.logits[:, t].masked_fill(absent, -torch.inf) for t in frames]
-    segmentation = [bootstrapped_cross_entropy(masked[t], labels[:, t], share).mean() for t in frames]
-    losses, parts = segmentation, {}
-    if output.quality is not None:
-        scores = output.quality.float()
-        quality = [
-            quality_loss(scores[:, t], ious[:, t], selector, target=quality_target, error=quality_error).mean()
-            for t in frames
-        ]
-        losses = [s + q for s, q in zip(segmentation, quality, strict=True)]
-        gap = (scores.detach() - ious).abs() * selector.unsqueeze(1)
-        parts = {
-            "quality_loss": torch.stack(quality).sum(),
-            "quality_gap": gap.sum() / (selector.sum() * truth.shape[1]).clamp(min=1),
-        }
-    return {
-        "total_loss": torch.stack(losses).sum(),
-        **{f"loss_{t}": loss for t, loss in enumerate(losses, 1)},
-        "segmentation_loss": torch.stack(segmentation).sum(),
-        **parts,
-        "p": torch.tensor(share),
-        "intersection": intersection.sum((0, 1)),
-        "union": union.sum((0, 1)),
-    }
 
 
 class Trainer:
@@ -126,7 +26,9 @@ class Trainer:
         lr, steps, gamma, weight_decay: Adam, and the iterations at which the rate is multiplied by gamma.
         frozen_statistics: keep the batch-norm statistics, as published; for networks with a pretrained trunk.
         amp: one of `AUTOCAST`.
-        quality_target: see `quality_loss`.
+        cycle: also reconstruct the first frame from every later one, see `ClipForward`.
+        loss, quality_target, published_gate: see `Objective`. A scorer that ends in a sigmoid learns by divergence, the
+            published one by squares.
         distributed: average gradients over the processes of the default group.
         compile: let `torch.compile` fuse the clip forward.
     """
@@ -142,17 +44,25 @@ class Trainer:
         weight_decay: float = 1e-7,
         frozen_statistics: bool = True,
         amp: str = "off",
+        cycle: bool = False,
+        loss: str = "bootstrapped",
         quality_target: str = "object",
+        published_gate: bool = False,
         distributed: bool = False,
         compile: bool = False,
     ) -> None:
         self.network = network.train(not frozen_statistics)
         self.device = device
         self.amp = amp
-        self.quality_target = quality_target
         self.distributed = distributed
         self.iteration = 0
-        clip: nn.Module = ClipForward(network)
+        self.objective = Objective(
+            segmentation=loss,
+            quality_target=quality_target,
+            quality_error=squared_error if network.options.get("score_activation") == "relu" else divergence,
+            published_gate=published_gate,
+        )
+        clip: nn.Module = ClipForward(network, cycle=cycle)
         if compile:
             clip = torch.compile(clip)
         devices = [device] if device.type == "cuda" else None
@@ -174,7 +84,7 @@ class Trainer:
                 `selector` (B,K).
 
         Returns:
-            The losses of `clip_losses`, detached and averaged; the predictions for the last batch; whether the weights
+            The losses of `Objective`, detached and averaged; the predictions for the last batch; whether the weights
             were updated. A scaler that looks for its scale counts as an update.
         """
         statistics = [buffer.clone() for buffer in self.network.buffers()] if self.network.training else []
@@ -185,7 +95,7 @@ class Trainer:
             with nullcontext() if last or not self.distributed else self.clip.no_sync():
                 with autocast(self.device, self.amp):
                     output = self.clip(batch["frames"], batch["masks"][:, 0], batch["selector"])
-                    losses = self.losses(output, batch)
+                    losses = self.objective.losses(output, batch, self.iteration)
                 self.scaler.scale(losses["total_loss"] / len(batches)).backward()
             parts.append({name: value.detach() for name, value in losses.items()})
         losses = {name: torch.stack([part[name] for part in parts]).mean(0) for name in parts[0]}
@@ -215,11 +125,6 @@ class Trainer:
     def rate(self) -> float:
         """The learning rate of the next iteration."""
         return self.optimizer.param_groups[0]["lr"]
-
-    def losses(self, output: ClipOutput, batch: Batch) -> dict[str, Tensor]:
-        """See `clip_losses`. A scorer that ends in a sigmoid learns by divergence, the published one by squares."""
-        error = divergence if self.network.options.get("score_activation") != "relu" else squared_error
-        return clip_losses(output, batch, self.iteration, quality_target=self.quality_target, quality_error=error)
 
     def checkpoint(self, arguments: dict[str, Any]) -> Checkpoint:
         """Everything that `restore` needs to go on; random draws follow from seed and iteration."""

@@ -124,6 +124,9 @@ def test_memory_flags_reach_the_core(davis, output, monkeypatch):
         "policy": "latest",
         "gate": "mean",
         "compat": True,
+        "correct_rate": None,
+        "correct_steps": 10,
+        "write_corrected": False,
     }
 
 

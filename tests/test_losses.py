@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from model.clip_forward import ClipOutput
 from model.losses import (
     bootstrap_share,
     bootstrapped_cross_entropy,
@@ -13,7 +14,7 @@ from model.losses import (
     quality_loss,
     squared_error,
 )
-from model.trainer import ClipOutput, clip_losses
+from model.objective import Objective
 
 SIZE = 16
 
@@ -172,7 +173,7 @@ def clip_output(objects=2, frames=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(2, frames, objects + 1, SIZE, SIZE, generator=generator).requires_grad_()
     quality = torch.rand(2, frames, objects, generator=generator).requires_grad_()
-    return ClipOutput(logits, logits.softmax(2)[:, :, 1:], quality)
+    return ClipOutput(logits, logits.softmax(2)[:, :, 1:], quality, None)
 
 
 def clip_batch(selector, frames=3):
@@ -190,7 +191,7 @@ def clip_batch(selector, frames=3):
 def test_losses_and_gradients_are_finite_with_absent_objects(iteration, target, error):
     output = clip_output()
     batch = clip_batch(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
-    losses = clip_losses(output, batch, iteration, quality_target=target, quality_error=error)
+    losses = Objective(quality_target=target, quality_error=error).losses(output, batch, iteration)
     losses["total_loss"].backward()
     assert all(loss.isfinite().all() for loss in losses.values())
     assert output.logits.grad.isfinite().all()
@@ -201,9 +202,7 @@ def test_losses_and_gradients_are_finite_with_absent_objects(iteration, target, 
 
 def test_the_total_is_the_sum_of_its_parts():
     output = clip_output()
-    losses = clip_losses(
-        output, clip_batch(torch.ones(2, 2)), 30_000, quality_target="object", quality_error=squared_error
-    )
+    losses = Objective().losses(output, clip_batch(torch.ones(2, 2)), 30_000)
     torch.testing.assert_close(losses["total_loss"], losses["loss_1"] + losses["loss_2"])
     torch.testing.assert_close(losses["total_loss"], losses["segmentation_loss"] + losses["quality_loss"])
     assert losses["p"].item() == pytest.approx(bootstrap_share(30_000))
@@ -213,14 +212,12 @@ def test_the_total_is_the_sum_of_its_parts():
 def test_a_perfect_prediction_has_almost_no_loss():
     batch = clip_batch(torch.ones(2, 2))
     logits = 20 * F.one_hot(batch["labels"][:, 1:], 3).movedim(-1, 2).float()
-    output = ClipOutput(logits, batch["masks"][:, 1:], torch.ones(2, 2, 2))
-    assert clip_losses(output, batch, 0, quality_target="object", quality_error=squared_error)["total_loss"] < 1e-6
+    output = ClipOutput(logits, batch["masks"][:, 1:], torch.ones(2, 2, 2), None)
+    assert Objective().losses(output, batch, 0)["total_loss"] < 1e-6
 
 
 def test_the_true_iou_is_a_target_and_not_a_way_to_the_masks():
     output = clip_output()
-    clip_losses(output, clip_batch(torch.ones(2, 2)), 0, quality_target="object", quality_error=squared_error)[
-        "quality_loss"
-    ].backward()
+    Objective().losses(output, clip_batch(torch.ones(2, 2)), 0)["quality_loss"].backward()
     assert output.logits.grad is None
     assert output.quality.grad.any()

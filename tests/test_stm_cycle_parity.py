@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from inference_core import InferenceCore
 from model.aggregate import soft_aggregate
+from model.clip_forward import ClipForward
+from model.correction import MaskCorrection
+from model.losses import bootstrapped_cross_entropy, soft_iou_loss
 from model.memory_read import MemoryReader, stack_entries
-from model.published import from_published
+from model.objective import HARD_SHARE, Objective
+from model.published import from_published, to_published
 from model.stm_cycle import STMCycle
 from tests.deterministic import FIXTURES, fixture
 
@@ -34,13 +39,16 @@ def deterministic_array(key, shape, dtype):
     return noise.astype(np.float32)
 
 
+def entries_of(backbone):
+    return json.loads((FIXTURES / f"stm_cycle_{backbone}_state_dict.json").read_text())["entries"]
+
+
 def published_state(backbone, factors=()):
     """The deterministic state dict, some entries multiplied by a factor."""
-    entries = json.loads((FIXTURES / f"stm_cycle_{backbone}_state_dict.json").read_text())
     state = {}
-    for entry in entries if isinstance(entries, list) else entries["entries"]:
-        key, shape, dtype = (entry[k] for k in ("key", "shape", "dtype")) if isinstance(entry, dict) else entry
-        value = torch.from_numpy(np.asarray(deterministic_array(key, tuple(shape), dtype)))
+    for entry in entries_of(backbone):
+        key = entry["key"]
+        value = torch.from_numpy(np.asarray(deterministic_array(key, tuple(entry["shape"]), entry["dtype"])))
         state[key] = value * next((f for end, f in dict(factors).items() if key.endswith(end)), 1)
     return state
 
@@ -106,3 +114,108 @@ def test_a_size_that_is_no_multiple_of_anything(backbone):
     logits = network.segment(query, stack_entries([entry]), MemoryReader(top_k=None))
     reference = fixture(f"stm_cycle_{backbone}_extra")["oddsize_logits_mem1"]
     assert_close(soft_aggregate(logits.sigmoid()), reference[:, :3])
+
+
+def training_batch(expected, gone=None):
+    frames, masks = torch.from_numpy(expected["frames"])[None], torch.from_numpy(expected["onehot"])[None, :, 1:3]
+    labels = torch.from_numpy(expected["labels"]).long()[None]
+    if gone is not None:
+        masks, labels = masks.clone(), labels.clone()
+        masks[0, 2, gone - 1] = 0
+        labels[0, 2][labels[0, 2] == gone] = 0
+    return {"frames": frames, "masks": masks, "labels": labels, "selector": torch.ones(1, 2)}
+
+
+def train_forward(network, batch, **objective):
+    output = ClipForward(network, cycle=True)(batch["frames"], batch["masks"][:, 0], batch["selector"])
+    return output, Objective(segmentation="both", **objective).losses(output, batch, 0)
+
+
+def test_a_training_step(backbone):
+    expected = fixture(f"stm_cycle_{backbone}")
+    network = build(backbone)
+    output, losses = train_forward(network, training_batch(expected), published_gate=True)
+    assert_close(output.logits[0, 0].detach(), expected["train_logits_t1"][0, :3])
+    assert_close(output.logits[0, 1].detach(), expected["train_logits_t2"][0, :3])
+    assert_close(output.cycle[0, 1].detach(), expected["train_logits_cycle_from2"][0, :3])
+    terms = expected["train_loss_terms"].sum(1)
+    assert_close(
+        [losses["segmentation_loss"].item(), losses["cycle_loss"].item()], [terms[:2].sum() / 2, terms[2:].sum() / 2]
+    )
+    assert losses["total_loss"].item() == pytest.approx(float(expected["train_total_loss"][0]), abs=LIMIT)
+    (losses["total_loss"] / 4).backward()
+    gradients = to_published("stm_cycle", {k: v.grad for k, v in network.named_parameters()})
+    norms = [gradients[entry["key"]].norm().item() for entry in entries_of(backbone) if entry["kind"] == "parameter"]
+    np.testing.assert_allclose(norms, expected["train_grad_norms"], atol=1e-5, rtol=1e-3)
+    assert_close(gradients["Encoder_M.conv1_m.weight"], expected["train_grad_Encoder_M.conv1_m.weight"])
+
+
+@pytest.mark.parametrize("gone", [1, 2])
+@torch.no_grad()
+def test_a_training_step_in_which_an_object_disappears(backbone, gone):
+    expected = fixture(f"stm_cycle_{backbone}")
+    batch = training_batch(expected, gone)
+    _, losses = train_forward(build(backbone), batch, published_gate=True)
+    assert losses["total_loss"].item() == pytest.approx(
+        float(expected[f"train_obj{gone}gone_frame2_total_loss"][0]), abs=LIMIT
+    )
+
+
+@pytest.mark.parametrize("form", ["noref", "ref"])
+@pytest.mark.parametrize("name", ["ce", "iou"])
+def test_losses_and_their_gradients(name, form):
+    """Published gradients are with respect to probabilities; ours come through the softmax."""
+    expected = {key: torch.from_numpy(value) for key, value in fixture("stm_cycle_losses").items()}
+    target, probability = expected["target"][:, :4], expected["pred"]
+    void = 4
+    labels = target.argmax(1).where(target.sum(1) > 0, void)
+    valid = torch.ones(2, 5)
+    valid[:, void] = 0
+    if form == "ref":
+        valid[:, :4] = (expected["ref"].flatten(2).amax(2) > 0).float()
+    logits = probability.log().requires_grad_()
+    losses = (
+        bootstrapped_cross_entropy(logits, labels, HARD_SHARE, valid)
+        if name == "ce"
+        else soft_iou_loss(logits, labels, valid)
+    )
+    losses.mean().backward()
+    assert_close(losses.mean().detach(), expected[f"{name}_{form}"][0])
+    gradient = expected[f"{name}_grad_{form}"]
+    through_softmax = probability * (gradient - (probability * gradient).sum(1, keepdim=True))
+    assert_close(logits.grad, through_softmax)
+
+
+def correction_inputs(backbone):
+    expected = fixture(f"stm_cycle_{backbone}")
+    frames, masks = frames_and_masks(expected)
+    predicted = torch.from_numpy(expected["corr_before_mask"])[:, 1:3]
+    return expected, frames, predicted, masks
+
+
+def corrected(network, frames, predicted, masks, **options):
+    correct = MaskCorrection(network, MemoryReader(top_k=None), **options)
+    correct.refer(frames[:1], masks[:1], (1, 2))
+    return correct(frames[1:2], predicted, (1, 2)).numpy()
+
+
+@pytest.mark.parametrize("rate", [150, 180])
+def test_correction_of_a_mask(backbone, rate):
+    expected, *inputs = correction_inputs(backbone)
+    expected = {**expected, **fixture(f"stm_cycle_{backbone}_extra")}
+    network = build(backbone)
+    error = np.abs(corrected(network, *inputs, rate=rate, steps=10) - expected[f"corr{rate}_after_mask"][:, 1:3])
+    assert error.mean() <= 1e-4 and error.max() <= 3e-2
+    once = corrected(network, *inputs, rate=150, steps=1)
+    np.testing.assert_allclose(once, expected["corr150_after_1step_mask"][:, 1:3], atol=1e-4)
+
+
+@pytest.mark.parametrize(("case", "options"), [("nocorr", {}), ("corr", {"correct_rate": 150.0, "correct_steps": 3})])
+def test_sequences(backbone, case, options):
+    expected = fixture(f"stm_cycle_{backbone}_sequence")
+    network = build(backbone, {"conv1_m.weight": 2, "conv1_bg.weight": 2})
+    frames, labels = torch.from_numpy(expected["frames"]), torch.from_numpy(expected["labels"])
+    masks = torch.stack([labels[0] == k for k in (1, 2)]).float()
+    core = InferenceCore(network, policy="every", mem_every=2, **options)
+    results = [core.step(image, masks if t == 0 else None) for t, image in enumerate(frames)]
+    assert_close(torch.stack(results[1:]), expected[f"davis_{case}"])

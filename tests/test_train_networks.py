@@ -54,6 +54,20 @@ def test_a_head_learns_jointly(data, run, arch, capsys):
     assert "quality_gap" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "cycles"),
+    [
+        (["--arch", "stm_cycle"], True),
+        (["--arch", "stm_cycle", "--objective", "forward", "--loss", "ce"], False),
+        (["--arch", "qdmn_small", "--objective", "cycle"], True),
+        (["--arch", "stcn", "--objective", "cycle", "--loss", "both", "--published_gate"], True),
+    ],
+)
+def test_any_network_learns_the_way_back(data, run, arguments, cycles, capsys):
+    run("way", *arguments, "--stage", 2, *data["davis"], "--yv_root", "none")
+    assert ("cycle_loss" in capsys.readouterr().out) == cycles
+
+
 def test_stage_3_belongs_to_stcn(data, run):
     assert run("s3", "--arch", "stcn", "--stage", 3, *data["davis"], "--yv_root", "none").is_file()
 

@@ -20,6 +20,7 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, help="folder for the results (output/<set>)")
     _add_memory_arguments(parser)
     _add_averaging_arguments(parser)
+    _add_correction_arguments(parser)
     _add_run_arguments(parser)
     _add_output_arguments(parser)
     return parser
@@ -74,6 +75,15 @@ def _add_averaging_arguments(parser: argparse.ArgumentParser) -> None:
     views.add_argument(
         "--scales", type=_positive_number, nargs="+", default=[1.0], metavar="X", help="average over these sizes (1.0)"
     )
+
+
+def _add_correction_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("gradient correction (STM-Cycle)")
+    group.add_argument(
+        "--correct_rate", type=_positive_number, metavar="X", help="refine masks against the annotated frame; e.g. 150"
+    )
+    group.add_argument("--correct_steps", type=positive, default=10, help="steps of a correction (%(default)s)")
+    group.add_argument("--write_corrected", action="store_true", help="corrected masks are the results of their frames")
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,7 +24,18 @@ SAME_ON_RESUME = (
     "image_size",
 )
 SAME_ON_RESUME += ("clip_length", "num_objects", "max_skip", "soft_masks", "repeat_frames", "samples", "total_batch")
-SAME_ON_RESUME += ("iterations", "steps", "lr", "gamma", "amp", "quality_target", "seed")
+SAME_ON_RESUME += (
+    "iterations",
+    "steps",
+    "lr",
+    "gamma",
+    "amp",
+    "quality_target",
+    "seed",
+    "objective",
+    "loss",
+    "weight_decay",
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,8 +143,22 @@ def _add_optimisation(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-i", "--iterations", type=int, help="published by default")
     group.add_argument("--steps", type=int, nargs="*", help="iterations at which the rate falls; published by default")
     group.add_argument("--lr", type=float, help="published by default: 2e-5 for QDMN, else 1e-5")
+    group.add_argument("--weight_decay", type=float, help="published by default: 1e-7, STM-Cycle 5e-4")
     group.add_argument("--gamma", type=float, default=0.1, help="factor of the rate at each step")
     group.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="mixed precision")
+    group.add_argument(
+        "--objective",
+        choices=("forward", "cycle"),
+        help="cycle: every later frame also reconstructs the first one (by default for STM-Cycle)",
+    )
+    group.add_argument(
+        "--loss",
+        choices=("bootstrapped", "ce", "iou", "both"),
+        help="ce, iou or both as in STM-Cycle (its default is both), else bootstrapped",
+    )
+    group.add_argument(
+        "--published_gate", action="store_true", help="cycle only from frames that show the last object, as published"
+    )
     group.add_argument(
         "--quality_target",
         choices=("object", "both"),

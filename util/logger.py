@@ -18,7 +18,15 @@ from util.distributed import Process, mean_over
 from util.palette import voc_palette
 from util.tensors import denormalise
 
-CONSOLE = ("total_loss", "segmentation_loss", "quality_loss", "quality_gap", "iou", "seconds_per_iteration")
+CONSOLE = (
+    "total_loss",
+    "segmentation_loss",
+    "quality_loss",
+    "quality_gap",
+    "cycle_loss",
+    "iou",
+    "seconds_per_iteration",
+)
 
 
 class TrainingLogger:
@@ -48,7 +56,7 @@ class TrainingLogger:
             self._bar = progressbar.ProgressBar(min_value=start, max_value=total, widgets=widgets, fd=sys.stderr)
 
     def step(self, iteration: int, losses: Mapping[str, Tensor], rate: float, waited: float) -> None:
-        """Take the losses of an iteration (see `clip_losses`), its rate, and the seconds that it waited for data."""
+        """Take the losses of an iteration (see `Objective`), its rate, and the seconds that it waited for data."""
         for name, value in losses.items():
             self._sums[name] = self._sums[name] + value
         self._waited += waited

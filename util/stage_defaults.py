@@ -4,12 +4,15 @@ from typing import NamedTuple
 
 
 class StageDefaults(NamedTuple):
-    """Batch size of a process, iterations, iterations at which the rate falls, and the rate."""
+    """Batch size of a process, iterations, iterations at which the rate falls, the rate; decay, objective and loss."""
 
     batch_size: int
     iterations: int
     steps: tuple[int, ...]
     lr: float
+    weight_decay: float = 1e-7
+    objective: str = "forward"
+    loss: str = "bootstrapped"
 
 
 QDMN = {
@@ -28,6 +31,6 @@ STCN = {
     2: StageDefaults(4, 300_000, (250_000,), 1e-5),
     3: StageDefaults(4, 150_000, (125_000,), 1e-5),
 }
-STM_CYCLE = {2: StageDefaults(4, 226_000, (), 1e-5)}
+STM_CYCLE = {2: StageDefaults(4, 226_000, (), 1e-5, 5e-4, "cycle", "both")}
 # QDMN (ECCV 2022), Mask-Propagation (CVPR 2021), STCN (NeurIPS 2021), STM-Cycle (NeurIPS 2020: 240 epochs)
 STAGES = {"qdmn": QDMN, "qdmn_small": QDMN, "mask_propagation": MASK_PROPAGATION, "stcn": STCN, "stm_cycle": STM_CYCLE}
