@@ -95,7 +95,7 @@ class Trainer:
             with nullcontext() if last or not self.distributed else self.clip.no_sync():
                 with autocast(self.device, self.amp):
                     output = self.clip(batch["frames"], batch["masks"][:, 0], batch["selector"])
-                    losses = self.objective.losses(output, batch, self.iteration)
+                    losses = self.losses(output, batch)
                 self.scaler.scale(losses["total_loss"] / len(batches)).backward()
             parts.append({name: value.detach() for name, value in losses.items()})
         losses = {name: torch.stack([part[name] for part in parts]).mean(0) for name in parts[0]}
@@ -125,6 +125,10 @@ class Trainer:
     def rate(self) -> float:
         """The learning rate of the next iteration."""
         return self.optimizer.param_groups[0]["lr"]
+
+    def losses(self, output: ClipOutput, batch: Batch) -> dict[str, Tensor]:
+        """See `Objective`."""
+        return self.objective.losses(output, batch, self.iteration)
 
     def checkpoint(self, arguments: dict[str, Any]) -> Checkpoint:
         """Everything that `restore` needs to go on; random draws follow from seed and iteration."""
