@@ -219,3 +219,29 @@ def test_sequences(backbone, case, options):
     core = InferenceCore(network, policy="every", mem_every=2, **options)
     results = [core.step(image, masks if t == 0 else None) for t, image in enumerate(frames)]
     assert_close(torch.stack(results[1:]), expected[f"davis_{case}"])
+
+
+def test_a_training_step_with_peaked_attention(backbone):
+    expected = fixture(f"stm_cycle_{backbone}_extra")
+    network = build(backbone, SHARP)
+    _, losses = train_forward(network, training_batch(fixture(f"stm_cycle_{backbone}")), published_gate=True)
+    terms = expected["sharp_train_loss_terms"].sum(1)
+    assert_close(losses["segmentation_loss"].item(), terms[:2].sum() / 2)
+    assert_close(losses["cycle_loss"].item(), terms[2:].sum() / 2)
+    (losses["total_loss"] / 4).backward()
+    gradients = to_published("stm_cycle", {k: v.grad for k, v in network.named_parameters()})
+    norms = [gradients[entry["key"]].norm().item() for entry in entries_of(backbone) if entry["kind"] == "parameter"]
+    np.testing.assert_allclose(norms, expected["sharp_train_grad_norms"], atol=1e-5, rtol=1e-3)
+
+
+def test_what_follows_a_correction(backbone):
+    expected, frames, predicted, masks = correction_inputs(backbone)
+    network = build(backbone)
+    after = torch.from_numpy(corrected(network, frames, predicted, masks, rate=150, steps=10))
+    reader = MemoryReader(top_k=None)
+    with torch.no_grad():
+        first, second = network.encode_memory(frames[:1], masks[:1]), network.encode_memory(frames[1:2], after)
+        for frame, memory, name in ((0, [second], "ref_logits_after"), (2, [first, second], "next_logits")):
+            query = network.encode_query(frames[frame : frame + 1], masks[:1, :1])
+            logits = soft_aggregate(network.segment(query, stack_entries(memory), reader).sigmoid())
+            assert_close(logits, expected[f"corr150_{name}"][:, :3])
