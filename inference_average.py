@@ -35,8 +35,10 @@ class View:
     def back(self, mask: Tensor, size: Sequence[int]) -> Tensor:
         """Undo `mask`: (K,h,w) -> (K,H,W)."""
         mask = mask.flip(-1) if self.flip else mask
-        if not len(mask) or mask.shape[-2:] == tuple(size):
-            return mask.new_zeros(len(mask), *size) if not len(mask) else mask
+        if not len(mask):
+            return mask.new_zeros(0, *size)
+        if mask.shape[-2:] == tuple(size):
+            return mask
         return F.interpolate(mask[None], tuple(size), mode="bilinear", align_corners=False)[0]
 
     def size(self, picture: Tensor) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from model.blocks import MaskDecoder
-from model.memory_network import QueryFeatures, with_query
+from model.memory_network import QueryFeatures
 from model.quality import QualityScorer
 from model.two_encoders import TwoEncoderNetwork
 
@@ -42,8 +42,3 @@ class MaskPropagation(TwoEncoderNetwork):
         """See `MemoryNetwork`."""
         f4, f8, f16 = self.query_encoder(image)
         return QueryFeatures(*self.query_projection(f16), f16, f8, f4)
-
-    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """See `MemoryNetwork`."""
-        masks = self.decoder(with_query(readout, query), query.f8, query.f4)
-        return masks.squeeze(1).unflatten(0, readout.shape[:2])

@@ -36,6 +36,7 @@ class MemoryNetwork(nn.Module):
         size_multiple: frames must be padded to a multiple of it.
         keeps_previous: whether the previous frame is in memory by default at inference.
         query_encoder: encodes images; its first stages may be frozen.
+        decoder: makes logits of object features.
         quality_scorer: predicts the quality of masks; None for a network without.
     """
 
@@ -46,6 +47,7 @@ class MemoryNetwork(nn.Module):
     size_multiple = 16
     keeps_previous = True
     query_encoder: ResNetEncoder
+    decoder: nn.Module
     quality_scorer: QualityScorer | None
 
     def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
@@ -71,8 +73,9 @@ class MemoryNetwork(nn.Module):
         raise NotImplementedError
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """Readout (B,K,Cv,h,w) -> logits (B,K,H,W)."""
-        raise NotImplementedError
+        """Readout (B,K,Cv,h,w) -> logits (B,K,H,W), by default from the readout beside the frame's value."""
+        masks = self.decoder(with_query(readout, query), query.f8, query.f4)
+        return masks.squeeze(1).unflatten(0, readout.shape[:2])
 
     def score(self, feature: Tensor, batch: int) -> Tensor | None:
         """Quality (B,K) of the masks whose memory features (B*K,C,h,w) are given; None without a scorer."""
@@ -119,3 +122,14 @@ def with_query(readout: Tensor, query: QueryFeatures) -> Tensor:
     """Readout (B,K,Cv,h,w) -> (B*K,2Cv,h,w): each object's beside the frame's value."""
     value = query.value.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
     return torch.cat([readout, value], 2).flatten(0, 1)
+
+
+def object_inputs(image: Tensor, planes: Tensor) -> Tensor:
+    """Image (B,3,H,W) before each object's mask planes (B,K,P,H,W) -> (B*K,3+P,H,W)."""
+    images = image.unsqueeze(1).expand(-1, planes.shape[1], -1, -1, -1)
+    return torch.cat([images, planes], 2).flatten(0, 1)
+
+
+def object_positions(maps: Tensor, batch: int) -> Tensor:
+    """Maps of all objects (B*K,C,h,w) -> memory positions (B,K,h*w,C)."""
+    return maps.flatten(2).transpose(1, 2).unflatten(0, (batch, -1))

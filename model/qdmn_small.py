@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model.aspp import ASPP
 from model.blocks import MaskDecoder, ResidualBlock
-from model.memory_network import MemoryNetwork, QueryFeatures, with_others, with_query
+from model.memory_network import MemoryNetwork, QueryFeatures, object_positions, with_others, with_query
 from model.memory_read import MemoryEntry
 from model.prior import PriorGate
 from model.quality import QualityScorer
@@ -76,8 +76,8 @@ class SmallQDMN(MemoryNetwork):
             f16, key = query.f16, query.key
         batch, objects = masks.shape[:2]
         feature = self.mask_fusion(f16, with_others(masks, others))
-        value = self.memory_value(feature).flatten(2).transpose(1, 2).unflatten(0, (batch, objects))
-        key = key.flatten(2).transpose(1, 2).unsqueeze(1).expand(-1, objects, -1, -1)
+        value = object_positions(self.memory_value(feature), batch)
+        key = object_positions(key, batch).expand(-1, objects, -1, -1)
         return MemoryEntry(key, value, self.score(feature, batch))
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:

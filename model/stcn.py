@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.blocks import MaskDecoder, ResidualBlock
-from model.memory_network import MemoryNetwork, QueryFeatures, with_others, with_query
+from model.memory_network import MemoryNetwork, QueryFeatures, object_inputs, object_positions, with_others
 from model.memory_read import MemoryEntry
 from model.quality import QualityScorer
 from model.resnet import ResNetEncoder
@@ -77,17 +77,10 @@ class STCN(MemoryNetwork):
             f16, key = query.f16, query.key
         batch, objects = masks.shape[:2]
         planes = with_others(masks, others) if self.options["multi_object"] else masks.unsqueeze(2)
-        channels = [image.unsqueeze(1).expand(-1, objects, -1, -1, -1), planes]
-        feature = self.memory_encoder(torch.cat(channels, 2).flatten(0, 1))[-1]
+        feature = self.memory_encoder(object_inputs(image, planes))[-1]
         value = self.fusion(feature, f16.unsqueeze(1).expand(-1, objects, -1, -1, -1).flatten(0, 1))
-        key = key.flatten(2).transpose(1, 2).unsqueeze(1).expand(-1, objects, -1, -1)
-        values = value.flatten(2).transpose(1, 2).unflatten(0, (batch, objects))
-        return MemoryEntry(key, values, self.score(value, batch))
-
-    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """See `MemoryNetwork`."""
-        masks = self.decoder(with_query(readout, query), query.f8, query.f4)
-        return masks.squeeze(1).unflatten(0, readout.shape[:2])
+        key = object_positions(key, batch).expand(-1, objects, -1, -1)
+        return MemoryEntry(key, object_positions(value, batch), self.score(value, batch))
 
 
 class FeatureFusion(nn.Module):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from model.blocks import KeyValueProjection
-from model.memory_network import MemoryNetwork, QueryFeatures, with_others
+from model.memory_network import MemoryNetwork, QueryFeatures, object_inputs, object_positions, with_others
 from model.memory_read import MemoryEntry
 from model.quality import QualityScorer
 from model.resnet import ResNetEncoder
@@ -64,12 +64,9 @@ class TwoEncoderNetwork(MemoryNetwork):
         self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
     ) -> MemoryEntry:
         """See `MemoryNetwork`. Frame and masks go through an encoder of their own, so `query` is not used."""
-        batch, objects = masks.shape[:2]
-        channels = [image.unsqueeze(1).expand(-1, objects, -1, -1, -1), self._mask_planes(masks, others)]
-        feature = self.memory_encoder(torch.cat(channels, 2).flatten(0, 1))[-1]
-        key, value = (
-            x.flatten(2).transpose(1, 2).unflatten(0, (batch, objects)) for x in self.memory_projection(feature)
-        )
+        batch = len(masks)
+        feature = self.memory_encoder(object_inputs(image, self._mask_planes(masks, others)))[-1]
+        key, value = (object_positions(x, batch) for x in self.memory_projection(feature))
         return MemoryEntry(key, value, self.score(feature, batch))
 
     def _mask_planes(self, masks: Tensor, others: Tensor | None) -> Tensor:
