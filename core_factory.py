@@ -11,6 +11,7 @@ import torch
 
 from inference_average import AveragingCore, View
 from inference_core import InferenceCore
+from inference_core_stm_cycle import PublishedSTMCycleCore
 from inference_core_yv import InferenceCoreYV
 from model.checkpoint import load_network
 from model.memory_budget import needed_bytes, plan_chunks
@@ -84,14 +85,18 @@ def new_core(
         InputError: the video does not fit into --max_memory_gb.
     """
     options = core_options(args)
-    if issubclass(core, InferenceCoreYV):
+    kind = core
+    if args.compat and network.arch == "stm_cycle":
+        kind = PublishedSTMCycleCore
+        options["objects"] = video.objects
+    elif issubclass(core, InferenceCoreYV):
         options["prior"] = args.prior
         options["video_objects"] = len(video.objects)
     flips = (False, True) if args.flip else (False,)
     views = [View(scale, flip) for scale in sorted(args.scales, reverse=True) for flip in flips]
     if args.max_memory_gb is not None:
         options |= chunk_options(args, network, device, video, views)
-    make: Callable[[], InferenceCore] = partial(core, network, **options)
+    make: Callable[[], InferenceCore] = partial(kind, network, **options)
     return make() if views == [View()] else AveragingCore(make, views)
 
 

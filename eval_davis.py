@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core_factory import run_evaluation
 from datasets.davis_test_dataset import SPLITS_2017, DavisTestDataset
+from datasets.sizing import choose_sizing
 from inference_core import InferenceCore
 from util.errors import run
 from util.eval_arguments import add_list_arguments, evaluation_parser
@@ -25,7 +26,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_list_arguments(parser)
     args = parser.parse_args(argv)
     dataset = DavisTestDataset.davis_2017(
-        args.davis, args.split, list_file=args.list, only=args.videos, short_side=args.size
+        args.davis,
+        args.split,
+        list_file=args.list,
+        only=args.videos,
+        sizing=choose_sizing(args.size, compat=args.compat),
     )
     run_evaluation(args, dataset, InferenceCore, f"davis2017-{args.split}")
 

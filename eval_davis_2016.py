@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core_factory import run_evaluation
 from datasets.davis_test_dataset import DavisTestDataset
+from datasets.sizing import choose_sizing
 from inference_core import InferenceCore
 from util.errors import run
 from util.eval_arguments import add_list_arguments, evaluation_parser
@@ -21,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--davis", type=Path, default=Path("data/DAVIS/2016"), help="root of DAVIS 2016 (%(default)s)")
     add_list_arguments(parser)
     args = parser.parse_args(argv)
-    dataset = DavisTestDataset.davis_2016(args.davis, list_file=args.list, only=args.videos, short_side=args.size)
+    dataset = DavisTestDataset.davis_2016(
+        args.davis, list_file=args.list, only=args.videos, sizing=choose_sizing(args.size, compat=args.compat)
+    )
     run_evaluation(args, dataset, InferenceCore, "davis2016-val")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from core_factory import run_evaluation
 from datasets.generic_videos import DIRECTIONS, GenericDataset, Wishes
+from datasets.sizing import choose_sizing
 from inference_core_yv import InferenceCoreYV
 from util.errors import run
 from util.eval_arguments import add_arrival_arguments, evaluation_parser, positive
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     wishes = Wishes(
         start=args.start,
         direction=args.direction,
-        short_side=args.size,
+        sizing=choose_sizing(args.size, compat=args.compat),
         rate=args.fps,
         max_frames=args.max_frames,
         truth=args.truth,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core_factory import run_evaluation
+from datasets.sizing import choose_sizing
 from datasets.yv_test_dataset import FRAMES, SHORT_SIDE, SPLITS, YouTubeTestDataset
 from inference_core_yv import InferenceCoreYV
 from util.errors import run
@@ -21,7 +22,7 @@ from util.eval_arguments import add_arrival_arguments, add_list_arguments, evalu
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and run."""
     parser = evaluation_parser(__doc__)
-    parser.set_defaults(size=SHORT_SIDE)
+    parser.set_defaults(size=[SHORT_SIDE])
     parser.add_argument("--yv", type=Path, default=Path("data/YouTube"), help="root of YouTube-VOS (%(default)s)")
     parser.add_argument("--split", choices=SPLITS, default="valid", help="part of YouTube-VOS (%(default)s)")
     parser.add_argument(
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.split,
         frames=args.frames,
         output_all=args.output_all,
-        short_side=args.size,
+        sizing=choose_sizing(args.size, compat=args.compat),
         list_file=args.list,
         only=args.videos,
     )

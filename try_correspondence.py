@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datasets.annotated_video import working_size
+from datasets.sizing import Limit
 from model.checkpoint import load_network
 from model.correspondence import transfer
 from model.memory_network import MemoryNetwork
@@ -53,7 +53,7 @@ class Picture:
     def read(cls, path: Path, short_side: int | None) -> "Picture":
         """Read a frame; its shorter side is cut down to `short_side` pixels."""
         rgb = read_frame(path)
-        height, width = working_size(rgb.shape[:2], short_side)
+        height, width = Limit((short_side,) if short_side else ()).working(rgb.shape[:2])
         return cls(path, rgb.shape[:2], cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA))
 
     def shrink(self, point: Point) -> Point:

@@ -1,19 +1,19 @@
 """A video to be segmented: frames, masks of some of them, and what is wanted of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
 from datasets.frame_sources import FrameSource
 from datasets.pairs import match_size
+from datasets.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
 from util.read_ahead import read_ahead
-from util.tensors import normalise, one_hot
+from util.tensors import one_hot
 from util.video import Frame, Pass
 
 SHOWN_RATE = Fraction(24)
@@ -31,7 +31,7 @@ class AnnotatedVideo:
         objects: ids of all objects, ascending.
         first_seen: position of the first mask of each object.
         output_size: height and width of the first mask, in which results are wanted.
-        short_side: most pixels of the shorter side of the frames that the network sees; None for no limit.
+        sizing: in which size the network sees the frames.
         wanted: names of the frames whose results are wanted; None for all.
         has_truth: whether all frames have true masks somewhere, so that results can be scored.
         direction: `forward`, from the first mask to the end; `backward`, from the frame in which the last object is
@@ -47,7 +47,7 @@ class AnnotatedVideo:
     objects: tuple[int, ...]
     first_seen: Mapping[int, int]
     output_size: tuple[int, int]
-    short_side: int | None = None
+    sizing: Sizing = FULL_SIZE
     wanted: frozenset[str] | None = None
     has_truth: bool = False
     direction: str = "forward"
@@ -58,7 +58,7 @@ class AnnotatedVideo:
     has_end: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", working_size(self.source.size, self.short_side))
+        object.__setattr__(self, "size", self.sizing.working(tuple(self.source.size)))
 
     @classmethod
     def open(
@@ -136,9 +136,12 @@ class AnnotatedVideo:
         if index in self.masks:
             ids = match_size(self.read_mask(self.masks[index]), self.source.size, self.masks[index])
             objects = tuple(np.unique(ids[ids > 0]).tolist())
-            mask = _resize_mask(one_hot(ids, list(objects)), self.size) if objects else None
-        image = _resize_image(normalise(pixels), self.size)
-        return Frame(index, self.source.names[index], pixels, image, mask, objects)
+            mask = self.sizing.mask(one_hot(ids, list(objects)), tuple(ids.shape)) if objects else None
+        return Frame(index, self.source.names[index], pixels, self.sizing.image(pixels), mask, objects)
+
+    def restore(self, probabilities: Tensor) -> Tensor:
+        """Probabilities (K+1,h,w) in the size that the network sees -> (K+1,H,W) in the size of the results."""
+        return self.sizing.restore(probabilities, tuple(self.source.size), tuple(self.output_size))
 
 
 class LiveAnnotatedVideo(AnnotatedVideo):
@@ -157,23 +160,3 @@ class LiveAnnotatedVideo(AnnotatedVideo):
     def result_names(self) -> list[str]:
         """Not known."""
         return []
-
-
-def working_size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
-    """Height and width with the shorter side cut down to `short_side`, the longer one in proportion, rounded down."""
-    shorter = min(size)
-    if short_side is None or shorter <= short_side:
-        return tuple(size)
-    return tuple(short_side if side == shorter else side * short_side // shorter for side in size)
-
-
-def _resize_image(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Bicubic, as published without antialiasing; frames more than twice as large would show patterns without it."""
-    if image.shape[-2:] == tuple(size):
-        return image
-    coarse = image.shape[-2] > 2 * size[0]
-    return F.interpolate(image[None], tuple(size), mode="bicubic", align_corners=False, antialias=coarse)[0]
-
-
-def _resize_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
-    return mask if mask.shape[-2:] == tuple(size) else F.interpolate(mask[None], tuple(size), mode="nearest")[0]

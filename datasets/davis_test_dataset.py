@@ -17,6 +17,7 @@ import numpy as np
 from datasets.annotated_video import AnnotatedVideo
 from datasets.frame_sources import FrameFolder
 from datasets.pairs import VOID
+from datasets.sizing import FULL_SIZE, Sizing
 from datasets.video_list import choose_videos, read_video_list
 from util.errors import InputError
 from util.images import read_ids
@@ -33,7 +34,7 @@ class DavisTestDataset:
         names: the videos, in order.
         split: name of the set as the DAVIS toolkit writes it in its score files, e.g. "val".
         merged: take all labels above 0 as one object (DAVIS 2016); else each label but 255 (void) is an object.
-        short_side: most pixels of the shorter side of the frames that the network sees; None for no limit.
+        sizing: in which size the network sees the frames.
 
     Raises:
         InputError: a folder is missing, or a video cannot be used (see `AnnotatedVideo.open`).
@@ -49,7 +50,7 @@ class DavisTestDataset:
         *,
         split: str,
         merged: bool,
-        short_side: int | None = None,
+        sizing: Sizing = FULL_SIZE,
     ) -> None:
         self.split = split
         self.merged = merged
@@ -58,7 +59,7 @@ class DavisTestDataset:
         for folder in (frames, masks):
             if not folder.is_dir():
                 raise InputError(f"DAVIS folder {folder} does not exist; {_remedy()}")
-        options = {"merged": merged, "short_side": short_side}
+        options = {"merged": merged, "sizing": sizing}
         self.videos = [open_davis_video(frames / name, masks / name, **options) for name in names]
 
     @classmethod
@@ -68,7 +69,7 @@ class DavisTestDataset:
         *,
         list_file: Path | None = None,
         only: Sequence[str] = (),
-        short_side: int | None = None,
+        sizing: Sizing = FULL_SIZE,
     ) -> "DavisTestDataset":
         """DAVIS 2016 val under `root`, or the videos in `list_file`, or of these those in `only`.
 
@@ -82,7 +83,7 @@ class DavisTestDataset:
         ]
         names = _select_videos(lists if list_file is None else [list_file], only)
         folders = root / "JPEGImages/480p", root / "Annotations/480p"
-        return cls(*folders, names, split="val", merged=True, short_side=short_side)
+        return cls(*folders, names, split="val", merged=True, sizing=sizing)
 
     @classmethod
     def davis_2017(
@@ -92,7 +93,7 @@ class DavisTestDataset:
         *,
         list_file: Path | None = None,
         only: Sequence[str] = (),
-        short_side: int | None = None,
+        sizing: Sizing = FULL_SIZE,
     ) -> "DavisTestDataset":
         """DAVIS 2017 "val" or "testdev" under `root`, or the videos in `list_file`, or of these those in `only`."""
         _require_root(root)
@@ -100,7 +101,7 @@ class DavisTestDataset:
         _require_root(folder)
         names = _select_videos([list_file or folder / f"ImageSets/2017/{split}.txt"], only)
         folders = folder / "JPEGImages/480p", folder / "Annotations/480p"
-        return cls(*folders, names, split=split, merged=False, short_side=short_side)
+        return cls(*folders, names, split=split, merged=False, sizing=sizing)
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -109,7 +110,7 @@ class DavisTestDataset:
         return iter(self.videos)
 
 
-def open_davis_video(frames: Path, masks: Path, *, merged: bool, short_side: int | None = None) -> AnnotatedVideo:
+def open_davis_video(frames: Path, masks: Path, *, merged: bool, sizing: Sizing = FULL_SIZE) -> AnnotatedVideo:
     """The video whose frames and masks lie in these two folders; only the first mask is used.
 
     Raises:
@@ -121,9 +122,7 @@ def open_davis_video(frames: Path, masks: Path, *, merged: bool, short_side: int
         raise InputError(f"video {frames.name} has no mask of its first frame, {paths[0]}; fetch it again")
     has_truth = any(path.is_file() for path in paths[1:])
     read_mask = partial(_read_mask, merged=merged)
-    return AnnotatedVideo.open(
-        frames.name, source, {0: paths[0]}, read_mask, has_truth=has_truth, short_side=short_side
-    )
+    return AnnotatedVideo.open(frames.name, source, {0: paths[0]}, read_mask, has_truth=has_truth, sizing=sizing)
 
 
 def _read_mask(path: Path, *, merged: bool) -> np.ndarray:

@@ -13,6 +13,7 @@ from datasets.frame_sources import FrameFolder, FrameSource
 from datasets.live_video import is_live
 from datasets.mask_files import MaskReader, read_objects
 from datasets.movie_sources import FrameFile, LiveFrames
+from datasets.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
 from util.images import IMAGE_SUFFIXES, list_images, natural_key
 
@@ -31,7 +32,7 @@ class Wishes:
 
     Attributes:
         start: position or name of the frame that a mask belongs to whose own name does not say so.
-        direction, short_side: see `AnnotatedVideo`.
+        direction, sizing: see `AnnotatedVideo`.
         rate: frames per second of folders of pictures when they are shown.
         max_frames: after which live video ends; None for no limit.
         truth: folder with true masks of all frames, one folder for each video; None where there are none.
@@ -39,7 +40,7 @@ class Wishes:
 
     start: str | None = None
     direction: str = "forward"
-    short_side: int | None = None
+    sizing: Sizing = FULL_SIZE
     rate: Fraction = SHOWN_RATE
     max_frames: int | None = None
     truth: Path | None = None
@@ -93,7 +94,7 @@ class GenericDataset:
             source,
             assign_masks(source, masks, wishes.start),
             direction=wishes.direction,
-            short_side=wishes.short_side,
+            sizing=wishes.sizing,
             rate=source.rate if isinstance(source, FrameFile) else wishes.rate,
             has_truth=wishes.truth is not None and (wishes.truth / _name(place)).is_dir(),
         )
@@ -108,7 +109,7 @@ class GenericDataset:
             Path(source.name).name,
             source,
             assign_masks(source, masks, wishes.start),
-            short_side=wishes.short_side,
+            sizing=wishes.sizing,
             rate=source.rate,
         )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from datasets.annotated_video import AnnotatedVideo
 from datasets.frame_sources import FrameFolder
 from datasets.mask_files import MaskReader
+from datasets.sizing import Limit, Sizing
 from datasets.video_list import choose_videos, read_video_list
 from util.errors import InputError
 from util.images import list_images
@@ -22,6 +23,7 @@ from util.images import list_images
 SPLITS = ("valid", "test")
 FRAMES = ("auto", "all", "fifth")
 SHORT_SIDE = 480
+PUBLISHED_SIZING = Limit((SHORT_SIDE,))
 
 
 class YouTubeTestDataset:
@@ -32,7 +34,7 @@ class YouTubeTestDataset:
         split: "valid" or "test".
         frames: "all" frames, each "fifth", or "auto", all where they are there.
         output_all: results of all frames are wanted, not only those that the server scores.
-        short_side: most pixels of the shorter side of the frames that the network sees. Published: 480.
+        sizing: in which size the network sees the frames. Published: 480 pixels on the shorter side.
         list_file: names of the videos, one on each line, by default all that have masks.
         only: of these.
 
@@ -49,7 +51,7 @@ class YouTubeTestDataset:
         *,
         frames: str = "auto",
         output_all: bool = False,
-        short_side: int | None = SHORT_SIDE,
+        sizing: Sizing = PUBLISHED_SIZING,
         list_file: Path | None = None,
         only: Sequence[str] = (),
     ) -> None:
@@ -68,11 +70,11 @@ class YouTubeTestDataset:
         names = choose_videos(read_video_list(list_file) if names is None else names, only, list_file or masks)
         scored = {} if output_all else read_scored_frames(root / split / "meta.json")
         self.videos = [
-            self._open(name, masks, short_side, None if output_all else scored.get(name) or _stems(fifth / name))
+            self._open(name, masks, sizing, None if output_all else scored.get(name) or _stems(fifth / name))
             for name in names
         ]
 
-    def _open(self, name: str, masks: Path, short_side: int | None, wanted: Collection[str] | None) -> AnnotatedVideo:
+    def _open(self, name: str, masks: Path, sizing: Sizing, wanted: Collection[str] | None) -> AnnotatedVideo:
         source = FrameFolder(self.frames_folder / name)
         positions = {stem: index for index, stem in enumerate(source.names)}
         files = {path.stem: path for path in list_images(masks / name)}
@@ -86,7 +88,7 @@ class YouTubeTestDataset:
             source,
             found,
             MaskReader().read,
-            short_side=short_side,
+            sizing=sizing,
             wanted=None if wanted is None else frozenset(wanted),
             has_truth=truth.is_dir() and len(list_images(truth)) > 1,
         )

@@ -1,5 +1,7 @@
 """Runs of the DAVIS evaluation scripts with a core that needs no network, and where their files lie."""
 
+from types import SimpleNamespace
+
 import core_factory
 import eval_davis
 import eval_davis_2016
@@ -9,7 +11,12 @@ from tests.davis_trees import FakeCore
 def use_fake_core(monkeypatch):
     """Both scripts build the fake core; the list collects the checkpoints that are asked for."""
     loaded = []
-    monkeypatch.setattr(core_factory, "load_network", lambda path, device: loaded.append(path))
+
+    def load(path, device):
+        loaded.append(path)
+        return SimpleNamespace(arch="qdmn")
+
+    monkeypatch.setattr(core_factory, "load_network", load)
     for script in (eval_davis, eval_davis_2016):
         monkeypatch.setattr(script, "InferenceCore", FakeCore)
     return loaded

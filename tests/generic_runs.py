@@ -1,5 +1,7 @@
 """Runs of eval_generic.py with a core that needs no network."""
 
+from types import SimpleNamespace
+
 import core_factory
 import eval_generic
 from tests.davis_trees import FakeCore, make_mask
@@ -28,7 +30,7 @@ class SeenCore(FakeCore):
 def use_seen_core(monkeypatch):
     """The script builds the core that notes what it sees."""
     SeenCore.passes = []
-    monkeypatch.setattr(core_factory, "load_network", lambda path, device: None)
+    monkeypatch.setattr(core_factory, "load_network", lambda path, device: SimpleNamespace(arch="qdmn"))
     monkeypatch.setattr(eval_generic, "InferenceCoreYV", SeenCore)
 
 

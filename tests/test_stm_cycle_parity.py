@@ -1,75 +1,22 @@
 """STM-Cycle gives the numbers of the published network."""
 
-import json
-import zlib
-
 import numpy as np
 import pytest
 import torch
 
-from inference_core import InferenceCore
 from model.aggregate import soft_aggregate
 from model.clip_forward import ClipForward
-from model.correction import MaskCorrection
 from model.losses import bootstrapped_cross_entropy, soft_iou_loss
 from model.memory_read import MemoryReader, stack_entries
 from model.objective import HARD_SHARE, Objective
-from model.published import from_published, to_published
-from model.stm_cycle import STMCycle
-from tests.deterministic import FIXTURES, fixture
-
-LIMIT = 2e-5
-GRID = (4, 6)
-SHARP = {"Key.weight": 6, "conv1_m.weight": 4, "conv1_bg.weight": 4, "pred2.weight": 4, "KV_M_r4.Value.weight": 4}
-BACKBONES = ("resnet18", "resnet50")
-
-
-def deterministic_array(key, shape, dtype):
-    if "int" in dtype:
-        return np.zeros(shape, np.int64)
-    noise = np.random.Generator(np.random.PCG64(zlib.crc32(key.encode()))).standard_normal(shape)
-    if len(shape) >= 2:
-        noise = 0.5 * np.sqrt(2.0 / np.prod(shape[1:])) * noise
-    elif key.endswith("weight"):
-        noise = 1 + 0.1 * noise
-    elif key.endswith("running_var"):
-        noise = 1 + 0.1 * np.abs(noise)
-    else:
-        noise = 0.1 * noise
-    return noise.astype(np.float32)
-
-
-def entries_of(backbone):
-    return json.loads((FIXTURES / f"stm_cycle_{backbone}_state_dict.json").read_text())["entries"]
-
-
-def published_state(backbone, factors=()):
-    """The deterministic state dict, some entries multiplied by a factor."""
-    state = {}
-    for entry in entries_of(backbone):
-        key = entry["key"]
-        value = torch.from_numpy(np.asarray(deterministic_array(key, tuple(entry["shape"]), entry["dtype"])))
-        state[key] = value * next((f for end, f in dict(factors).items() if key.endswith(end)), 1)
-    return state
-
-
-def build(backbone, factors=()):
-    network = STMCycle(backbone=backbone)
-    network.load_state_dict(from_published("stm_cycle", published_state(backbone, factors)))
-    return network.eval()
+from model.published import to_published
+from tests.deterministic import fixture
+from tests.stm_cycle_networks import BACKBONES, LIMIT, SHARP, assert_close, build, entries_of, frames_and_masks
 
 
 @pytest.fixture(scope="module", params=BACKBONES)
 def backbone(request):
     return request.param
-
-
-def assert_close(ours, reference):
-    np.testing.assert_allclose(np.asarray(ours), reference, atol=LIMIT, rtol=0)
-
-
-def frames_and_masks(expected):
-    return torch.from_numpy(expected["frames"]), torch.from_numpy(expected["onehot"])[:, 1:3]
 
 
 def check_network(network, inputs, expected, prefix=""):
@@ -186,41 +133,6 @@ def test_losses_and_their_gradients(name, form):
     assert_close(logits.grad, through_softmax)
 
 
-def correction_inputs(backbone):
-    expected = fixture(f"stm_cycle_{backbone}")
-    frames, masks = frames_and_masks(expected)
-    predicted = torch.from_numpy(expected["corr_before_mask"])[:, 1:3]
-    return expected, frames, predicted, masks
-
-
-def corrected(network, frames, predicted, masks, **options):
-    correct = MaskCorrection(network, MemoryReader(top_k=None), **options)
-    correct.refer(frames[:1], masks[:1], (1, 2))
-    return correct(frames[1:2], predicted, (1, 2)).numpy()
-
-
-@pytest.mark.parametrize("rate", [150, 180])
-def test_correction_of_a_mask(backbone, rate):
-    expected, *inputs = correction_inputs(backbone)
-    expected = {**expected, **fixture(f"stm_cycle_{backbone}_extra")}
-    network = build(backbone)
-    error = np.abs(corrected(network, *inputs, rate=rate, steps=10) - expected[f"corr{rate}_after_mask"][:, 1:3])
-    assert error.mean() <= 1e-4 and error.max() <= 3e-2
-    once = corrected(network, *inputs, rate=150, steps=1)
-    np.testing.assert_allclose(once, expected["corr150_after_1step_mask"][:, 1:3], atol=1e-4)
-
-
-@pytest.mark.parametrize(("case", "options"), [("nocorr", {}), ("corr", {"correct_rate": 150.0, "correct_steps": 3})])
-def test_sequences(backbone, case, options):
-    expected = fixture(f"stm_cycle_{backbone}_sequence")
-    network = build(backbone, {"conv1_m.weight": 2, "conv1_bg.weight": 2})
-    frames, labels = torch.from_numpy(expected["frames"]), torch.from_numpy(expected["labels"])
-    masks = torch.stack([labels[0] == k for k in (1, 2)]).float()
-    core = InferenceCore(network, policy="every", mem_every=2, **options)
-    results = [core.step(image, masks if t == 0 else None) for t, image in enumerate(frames)]
-    assert_close(torch.stack(results[1:]), expected[f"davis_{case}"])
-
-
 def test_a_training_step_with_peaked_attention(backbone):
     expected = fixture(f"stm_cycle_{backbone}_extra")
     network = build(backbone, SHARP)
@@ -232,16 +144,3 @@ def test_a_training_step_with_peaked_attention(backbone):
     gradients = to_published("stm_cycle", {k: v.grad for k, v in network.named_parameters()})
     norms = [gradients[entry["key"]].norm().item() for entry in entries_of(backbone) if entry["kind"] == "parameter"]
     np.testing.assert_allclose(norms, expected["sharp_train_grad_norms"], atol=1e-5, rtol=1e-3)
-
-
-def test_what_follows_a_correction(backbone):
-    expected, frames, predicted, masks = correction_inputs(backbone)
-    network = build(backbone)
-    after = torch.from_numpy(corrected(network, frames, predicted, masks, rate=150, steps=10))
-    reader = MemoryReader(top_k=None)
-    with torch.no_grad():
-        first, second = network.encode_memory(frames[:1], masks[:1]), network.encode_memory(frames[1:2], after)
-        for frame, memory, name in ((0, [second], "ref_logits_after"), (2, [first, second], "next_logits")):
-            query = network.encode_query(frames[frame : frame + 1], masks[:1, :1])
-            logits = soft_aggregate(network.segment(query, stack_entries(memory), reader).sigmoid())
-            assert_close(logits, expected[f"corr150_{name}"][:, :3])

@@ -70,7 +70,9 @@ def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_averaging_arguments(parser: argparse.ArgumentParser) -> None:
     views = parser.add_argument_group("size and averaging")
-    views.add_argument("--size", type=positive, metavar="PX", help="most pixels of the frames' shorter side")
+    views.add_argument(
+        "--size", type=positive, nargs="+", metavar="PX", help="most pixels of the shorter side, or of height and width"
+    )
     views.add_argument("--flip", action="store_true", help="average with the mirrored frame")
     views.add_argument(
         "--scales", type=_positive_number, nargs="+", default=[1.0], metavar="X", help="average over these sizes (1.0)"

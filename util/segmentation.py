@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from util.device import autocast, synchronise
@@ -65,17 +64,14 @@ class Engine:
     def segment(self, core: Core, frame: Frame, video: Video) -> tuple[np.ndarray, Tensor]:
         """A frame's object ids (H, W), and the probabilities (K+1,H,W) that they are the arg max of.
 
-        Both have the video's output size; probabilities of another size are resized bilinearly. Ids are uint8, or
-        uint16 where the video has one above 255.
+        Both have the size of the video's results. Ids are uint8, or uint16 where the video has one above 255.
         """
-        size = video.output_size
         image = frame.image.to(self.device)
         mask = None if frame.mask is None else frame.mask.to(self.device)
         with torch.inference_mode():
             with autocast(self.device, self.amp):
                 probabilities = core.step(image, mask, frame.objects or None).float()
-            if probabilities.shape[-2:] != size:
-                probabilities = F.interpolate(probabilities[None], size, mode="bilinear", align_corners=False)[0]
+            probabilities = video.restore(probabilities)
             labels = probabilities.argmax(dim=0)
             labels = labels.to(torch.uint8) if len(probabilities) <= 256 else labels
         synchronise(self.device)

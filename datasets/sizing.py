@@ -1,0 +1,144 @@
+"""The size in which a network sees the frames of a video, and the way back to the size of the results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from util.errors import InputError
+from util.tensors import Padding, normalise, normalise_images, unpad
+
+Size = tuple[int, int]
+
+
+class Sizing(Protocol):
+    """Sizes are (height, width) in pixels."""
+
+    def working(self, size: Size) -> Size:
+        """The size that the network sees of frames of this size."""
+        ...
+
+    def image(self, pixels: np.ndarray) -> Tensor:
+        """RGB (H,W,3) uint8 -> (3,h,w) float32, normalised."""
+        ...
+
+    def mask(self, mask: Tensor, size: Size) -> Tensor:
+        """Masks (K,H,W) in {0, 1} of frames of this size -> (K,h,w)."""
+        ...
+
+    def restore(self, probabilities: Tensor, size: Size, output: Size) -> Tensor:
+        """Probabilities (K+1,h,w) of frames of this size -> (K+1,*output)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Frames that are too large are reduced in proportion; smaller ones stay as they are.
+
+    Attributes:
+        limit: () for none; (short,): most pixels of the shorter side; (height, width): most pixels of both.
+    """
+
+    limit: tuple[int, ...] = ()
+
+    def working(self, size: Size) -> Size:
+        """See `Sizing`; the longer side is rounded down, as published for YouTube-VOS and STM-Cycle."""
+        height, width = size
+        limits = self.limit if len(self.limit) == 2 else self.limit * 2
+        if len(self.limit) == 1:
+            limits = (limits[0], width) if height < width else (height, limits[1])
+        if not limits or (height <= limits[0] and width <= limits[1]):
+            return height, width
+        if limits[0] * width <= limits[1] * height:
+            return limits[0], width * limits[0] // height
+        return height * limits[1] // width, limits[1]
+
+    def image(self, pixels: np.ndarray) -> Tensor:
+        """See `Sizing`. Bicubic, as published without antialiasing; frames more than twice as large have it."""
+        image = normalise(pixels)
+        size = self.working(tuple(image.shape[-2:]))
+        if image.shape[-2:] == size:
+            return image
+        coarse = image.shape[-2] > 2 * size[0]
+        return F.interpolate(image[None], size, mode="bicubic", align_corners=False, antialias=coarse)[0]
+
+    def mask(self, mask: Tensor, size: Size) -> Tensor:
+        """See `Sizing`; nearest."""
+        working = self.working(size)
+        return mask if mask.shape[-2:] == working else F.interpolate(mask[None], working, mode="nearest")[0]
+
+    def restore(self, probabilities: Tensor, size: Size, output: Size) -> Tensor:
+        """See `Sizing`; bilinear."""
+        if probabilities.shape[-2:] == output:
+            return probabilities
+        return F.interpolate(probabilities[None], output, mode="bilinear", align_corners=False)[0]
+
+
+FULL_SIZE = Limit()
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """The published STM-Cycle's way: frames are scaled to fit a canvas and centred on black.
+
+    Masks are resized bilinearly and cut off to whole numbers, so that objects lose every pixel that they share with
+    others; results are resized by the nearest pixel. `Limit` of the same two numbers does it without these.
+
+    Attributes:
+        canvas: the size that the network sees.
+    """
+
+    canvas: Size
+
+    def working(self, size: Size) -> Size:
+        """See `Sizing`; always the canvas."""
+        return self.canvas
+
+    def image(self, pixels: np.ndarray) -> Tensor:
+        """See `Sizing`; bilinear without antialiasing."""
+        frame = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float()
+        return normalise_images(self._place(frame, tuple(frame.shape[-2:])))
+
+    def mask(self, mask: Tensor, size: Size) -> Tensor:
+        """See `Sizing`."""
+        return self._place(mask, size).floor()
+
+    def restore(self, probabilities: Tensor, size: Size, output: Size) -> Tensor:
+        """See `Sizing`."""
+        inner = unpad(probabilities, self._border(self._inner(size)))
+        return inner if inner.shape[-2:] == output else F.interpolate(inner[None], output, mode="nearest")[0]
+
+    def _inner(self, size: Size) -> Size:
+        factor = min(canvas / side for canvas, side in zip(self.canvas, size, strict=True))
+        return int(factor * size[0]), int(factor * size[1])
+
+    def _border(self, inner: Size) -> Padding:
+        spare = [canvas - side for canvas, side in zip(self.canvas, inner, strict=True)]
+        top, left = spare[0] // 2, spare[1] // 2
+        return left, spare[1] - left, top, spare[0] - top
+
+    def _place(self, picture: Tensor, size: Size) -> Tensor:
+        inner = self._inner(size)
+        if inner != size:
+            picture = F.interpolate(picture[None], inner, mode="bilinear", align_corners=False)[0]
+        return F.pad(picture, self._border(inner))
+
+
+def choose_sizing(size: Sequence[int] | None, *, compat: bool = False) -> Sizing:
+    """The sizing of a command line.
+
+    Args:
+        size: nothing, the most pixels of the shorter side, or those of height and width.
+        compat: with height and width, the published letterbox.
+
+    Raises:
+        InputError: more than two numbers.
+    """
+    limit = tuple(size or ())
+    if len(limit) > 2:
+        raise InputError(f"--size {' '.join(map(str, limit))} has {len(limit)} numbers; give one, or height and width")
+    return Letterbox(limit) if compat and len(limit) == 2 else Limit(limit)
