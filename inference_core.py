@@ -50,7 +50,8 @@ class InferenceCore:
         network: a network of the STM family in evaluation mode.
         top_k: see `MemoryReader`; `auto` takes what the network was published with.
         km_sigma, max_elements: see `MemoryReader`.
-        policy: see `MemoryBank`; `auto` is `quality` for networks with a scorer and else `latest`.
+        policy: see `MemoryBank`; `auto` takes what the network was published with, for most `quality` where they have a
+            scorer and else `latest`.
         keep_previous: see `MemoryBank`; None takes what the network was published with.
         correct_rate, correct_steps: see `MaskCorrection`, which runs every `mem_every` frames before masks enter the
             memory; None for no correction.
@@ -85,7 +86,7 @@ class InferenceCore:
             max_elements=max_elements,
         )
         if policy == "auto":
-            policy = "latest" if network.quality_scorer is None else "quality"
+            policy = network.policy or ("latest" if network.quality_scorer is None else "quality")
         if keep_previous is None:
             keep_previous = network.keeps_previous
         self.memory = self._new_memory(policy=policy, keep_previous=keep_previous, **memory)

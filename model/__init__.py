@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from model.dropseg import DropSeg
 from model.mask_propagation import MaskPropagation
 from model.qdmn import QDMN
 from model.qdmn_small import SmallQDMN
@@ -12,7 +13,7 @@ from model.stcn import STCN
 from model.stm_cycle import STMCycle
 
 NETWORKS: dict[str, type[nn.Module]] = {
-    network.arch: network for network in (QDMN, SmallQDMN, MaskPropagation, STCN, STMCycle)
+    network.arch: network for network in (QDMN, SmallQDMN, MaskPropagation, STCN, STMCycle, DropSeg)
 }
 
 

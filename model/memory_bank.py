@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from model.memory_read import Memory, MemoryEntry
 from model.slot_buffers import SlotBuffers
 
-POLICIES = ("quality", "latest", "every")
+POLICIES = ("quality", "latest", "every", "annotated")
 
 
 class BankEvent(NamedTuple):
@@ -60,7 +60,7 @@ class MemoryBank:
         keep_previous: whether the latest frame is kept until the next one where it is not admitted.
         policy: `quality` admits by relative quality and evicts the lowest quality + temporal consistency (QDMN);
             `latest` admits every candidate and evicts the oldest; `every` evicts none, so memory grows with the
-            video (STM, ICCV 2019).
+            video (STM, ICCV 2019); `annotated` admits none (DropSeg).
         compat: do as the published QDMN code does. It holds one dynamic slot more; it evicts the slot before
             the chosen one, in the end the annotated frame itself; it stores nothing when all scores of the
             annotated frame are 0; an annotation makes it forget which slots are dynamic, so that it evicts the
@@ -149,7 +149,7 @@ class MemoryBank:
         if not self._slots:
             raise ValueError("the first frame of a memory must be annotated")
         quality = self._own_quality(entry) if quality is None else quality
-        due = frame - self._last_stored >= self.mem_every
+        due = self.policy != "annotated" and frame - self._last_stored >= self.mem_every
         rejected = due and self.policy == "quality" and not quality > self.quality_threshold
         if rejected or not due:
             if not self.keep_previous:

@@ -23,14 +23,13 @@ def needed_bytes(network: nn.Module, size: tuple[int, int], objects: int, slots:
     """Rough needs of a stream beside the weights: for the frame and the memory, and for each object of a chunk.
 
     Args:
-        network: with `options` key_dim and value_dim, and a `decoder` of convolutions.
+        network: with `memory_channels` and a `decoder` of convolutions.
         size: height and width of the frames that the network sees.
         objects: in the video.
         slots: memory frames of an object.
     """
     pixels = prod(side + -side % 16 for side in size)
-    channels = network.options["key_dim"] + network.options["value_dim"]
-    bank = objects * slots * (pixels // 256) * channels * FLOAT_BYTES
+    bank = objects * slots * (pixels // 256) * network.memory_channels * FLOAT_BYTES
     masks = FRAME_COPIES * (objects + 1) * pixels * FLOAT_BYTES
     stem = FRAME_COPIES * 64 * (pixels // 4) * FLOAT_BYTES
     last = getattr(network.decoder, "up_8_4", network.decoder)

@@ -35,6 +35,7 @@ class MemoryNetwork(nn.Module):
         top_k: memory positions that are read by default at inference; None for all.
         size_multiple: frames must be padded to a multiple of it.
         keeps_previous: whether the previous frame is in memory by default at inference.
+        policy: of the memory by default at inference, see `MemoryBank`; None: `quality` with a scorer, else `latest`.
         query_encoder: encodes images; its first stages may be frozen.
         decoder: makes logits of object features.
         quality_scorer: predicts the quality of masks; None for a network without.
@@ -46,9 +47,15 @@ class MemoryNetwork(nn.Module):
     top_k: int | None = 50
     size_multiple = 16
     keeps_previous = True
+    policy: str | None = None
     query_encoder: ResNetEncoder
     decoder: nn.Module
     quality_scorer: QualityScorer | None
+
+    @property
+    def memory_channels(self) -> int:
+        """Numbers that the memory holds for each position and object."""
+        return self.options["key_dim"] + self.options["value_dim"]
 
     def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
         """Encode a frame that is to be segmented.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from model.published_dropseg import DROPSEG_NAMES, drop_unused, dropseg_options, restore_unused
 from util.tensors import IMAGENET_MEAN, IMAGENET_STD
 
 STEM_PARTS = ("conv1", "conv1_m", "conv1_bg")
@@ -83,6 +84,7 @@ NAMES = {
     "mask_propagation": (*TWO_ENCODER_NAMES, *DECODER_NAMES),
     "stcn": (*STCN_NAMES, *STCN_DECODER_NAMES),
     "stm_cycle": STM_CYCLE_NAMES,
+    "dropseg": DROPSEG_NAMES,
 }
 
 # Entries that tell the published networks apart: (name, entries that it has, entries that it lacks).
@@ -91,6 +93,8 @@ FINGERPRINTS = (
     ("mask_propagation", ("mask_rgb_encoder.conv1.weight", "kv_m_f16.key_proj.weight"), ("concat_conv.weight",)),
     ("stcn", ("value_encoder.conv1.weight", "key_encoder.conv1.weight"), ()),
     ("stm_cycle", ("Encoder_M.conv1_bg.weight", "Decoder.pred2.weight"), ()),
+    ("dropseg", ("mask_patch_embed.proj.weight", "pos_embed_two_frame", "stcn_decoder.pred.weight"), ()),
+    ("a masked auto-encoder", ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight"), ()),
     ("an ImageNet ResNet", ("conv1.weight", "layer1.0.conv1.weight", "layer3.0.conv1.weight"), ()),
 )
 
@@ -105,6 +109,8 @@ def identify(state: Mapping[str, object]) -> str | None:
 
 def published_options(arch: str, state: Mapping[str, Tensor]) -> dict[str, object]:
     """What builds the network that a published state dict fits."""
+    if arch == "dropseg":
+        return dropseg_options(state)
     if arch == "stm_cycle":
         return {"backbone": _stm_backbone(state), "quality_head": "score.fc2.weight" in state}
     stem = state["value_encoder.conv1.weight" if arch == "stcn" else "mask_rgb_encoder.conv1.weight"]
@@ -120,13 +126,15 @@ def published_options(arch: str, state: Mapping[str, Tensor]) -> dict[str, objec
 
 def from_published(arch: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Published entries of a network under our names; unknown entries keep theirs."""
-    return _rename(_join_stems(state) if arch == "stm_cycle" else state, NAMES[arch])
+    reshape = RESHAPED.get(arch)
+    return _rename(reshape[0](state) if reshape else state, NAMES[arch])
 
 
 def to_published(arch: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our entries of a network under the published names."""
     renamed = _rename(state, tuple((ours, published) for published, ours in NAMES[arch]))
-    return _split_stems(renamed) if arch == "stm_cycle" else renamed
+    reshape = RESHAPED.get(arch)
+    return reshape[1](renamed) if reshape else renamed
 
 
 def _join_stems(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -165,3 +173,7 @@ def _rename(state: Mapping[str, Tensor], names: tuple[tuple[str, str], ...]) -> 
         return key
 
     return {renamed(key): value for key, value in state.items()}
+
+
+# Networks whose entries differ in more than their names: from published entries, and back.
+RESHAPED = {"stm_cycle": (_join_stems, _split_stems), "dropseg": (drop_unused, restore_unused)}
