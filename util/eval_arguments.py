@@ -47,9 +47,9 @@ def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:
     memory.add_argument("--top_k", type=positive, help="memory positions read (by network: 50, STCN 20)")
     memory.add_argument(
         "--memory",
-        choices=("auto", "quality", "latest", "every"),
+        choices=("auto", "quality", "latest", "every", "annotated"),
         default="auto",
-        help="what is kept; auto: by quality, or the latest frames where a network has no scorer",
+        help="what is kept; auto: by quality, or the latest frames where a network has no scorer; DropSeg: annotated",
     )
     memory.add_argument(
         "--keep_previous",
@@ -58,6 +58,12 @@ def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:
     )
     memory.add_argument("--mem_every", type=positive, default=5, help="frames between stores (%(default)s)")
     memory.add_argument("--mem_capacity", type=positive, default=20, help="predicted frames kept (%(default)s)")
+    memory.add_argument(
+        "--mem_frames",
+        type=positive,
+        metavar="N",
+        help="the annotated frame and N - 1 others, in place of --mem_capacity and --mem_annotated",
+    )
     memory.add_argument("--mem_annotated", type=positive, default=10, help="annotated frames kept (%(default)s)")
     memory.add_argument(
         "--quality_threshold", type=float, default=0.8, help="least relative quality to be stored (%(default)s)"
@@ -93,6 +99,8 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
     run.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     run.add_argument("--amp", choices=AUTOCAST, default="off", help="automatic mixed precision (%(default)s)")
+    run.add_argument("--decode_roi", action="store_true", help="decode only where objects can be; faster, not exact")
+    run.add_argument("--frame_batch", type=positive, default=1, help="frames at a time, DropSeg only (%(default)s)")
     run.add_argument("--compile", action="store_true", help="let torch.compile fuse the network's operations")
     run.add_argument("--max_memory_gb", type=_positive_number, metavar="GB", help="work in parts that fit into this")
     run.add_argument("--overwrite", action="store_true", help="segment finished videos again")
@@ -100,7 +108,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     also = parser.add_argument_group("also write, beside the results")
-    also.add_argument("--score", action="store_true", help="J&F; needs true masks of all frames")
+    also.add_argument("--score", action="store_true", help="J&F, or what boxes are scored by; needs the whole truth")
     also.add_argument("--zip", action="store_true", help="<output>.zip for the server")
     also.add_argument("--report", action="store_true", help="<output>-report.html with sheets and timelines")
     also.add_argument("--contact_sheet", action="store_true", help="<output>-sheets/<video>.png")

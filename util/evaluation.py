@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from util.device import peak_memory_mb
 from util.distributed import Process, gather
 from util.errors import InputError
+from util.evaluation_set import Dataset, OwnResults
 from util.files import make_output_folder
 from util.images import write_binary, write_ids
 from util.progress import Progress
@@ -22,26 +22,6 @@ from util.segmentation import Engine, Speed, segment_video
 from util.video import Video
 
 OVERLAY, BOXES, SOFT = "-overlay", "-boxes", "-soft"
-
-
-class Dataset(Protocol):
-    """A test set as `datasets.davis_test_dataset.DavisTestDataset` describes it.
-
-    Attributes:
-        videos: in the order of their list.
-        split: name of the set in score tables.
-        merged: all labels are one object; results are 0/255.
-        inputs: folders that are never written to.
-        truth: folder of the true masks, one folder for each video.
-        archive_folder: folder within the archive for the server.
-    """
-
-    videos: Sequence[Video]
-    split: str
-    merged: bool
-    inputs: Sequence[Path]
-    truth: Path
-    archive_folder: str
 
 
 @dataclass(frozen=True)
@@ -114,7 +94,7 @@ def evaluate(
         OSError: a result cannot be written. Nothing half-written stays.
     """
     _check(dataset, options)
-    missing = {v.name for v in dataset.videos if options.overwrite or not _is_finished(options.output, v)}
+    missing = {v.name for v in dataset.videos if options.overwrite or not _is_finished(dataset, options.output, v)}
     missing = gather(process, missing)[0]  # one answer for all, before anyone begins
     pending = [video for video in dataset.videos if video.name in missing]
     if len(pending) < len(dataset.videos) and process.leads:
@@ -132,7 +112,7 @@ def evaluate(
     if options.report:
         print(f"report: {write_run_report(options.output, dataset.videos, scores, lines)}")
     if options.zip:
-        files = {video.name: video.result_names for video in dataset.videos}
+        files = {video.name: _result_files(dataset, video) for video in dataset.videos}
         print(f"packed into {zip_results(options.output, files, dataset.archive_folder)}")
     return scores
 
@@ -158,7 +138,8 @@ def share(videos: Sequence[Video], rank: int, world: int) -> list[Video]:
 
 
 def _check(dataset: Dataset, options: RunOptions) -> None:
-    if options.score and not all(video.has_truth for video in dataset.videos):
+    needs_masks = options.score and not isinstance(dataset, OwnResults)
+    if needs_masks and not all(video.has_truth for video in dataset.videos):
         raise InputError(
             f"there are no true masks of all frames in {dataset.truth}; run without --score and"
             " send the archive of --zip to the server"
@@ -167,8 +148,12 @@ def _check(dataset: Dataset, options: RunOptions) -> None:
         raise InputError(f"output folder {options.output} holds the dataset; choose another folder")
 
 
-def _is_finished(output: Path, video: Video) -> bool:
-    return is_complete(output / video.name, video.result_names)
+def _is_finished(dataset: Dataset, output: Path, video: Video) -> bool:
+    return is_complete(output / video.name, _result_files(dataset, video))
+
+
+def _result_files(dataset: Dataset, video: Video) -> list[str]:
+    return dataset.result_files(video) if isinstance(dataset, OwnResults) else video.result_names
 
 
 def _make_folders(options: RunOptions) -> None:
@@ -186,11 +171,13 @@ def _make_folders(options: RunOptions) -> None:
         make_output_folder(beside(options.output, suffix))
 
 
-def _recorders(video: Video, options: RunOptions) -> list[Recorder]:
+def _recorders(dataset: Dataset, video: Video, options: RunOptions, folder: Path) -> list[Recorder]:
+    """What is told of the frames of a video whose results are written to this folder."""
+
     def path(suffix: str, ending: str = "") -> Path:
         return beside(options.output, suffix) / f"{video.name}{ending}"
 
-    recorders: list[Recorder] = []
+    recorders = [*dataset.recorders(video, folder)] if isinstance(dataset, OwnResults) else []
     if (options.contact_sheet or options.report) and video.has_end:
         recorders.append(SheetRecorder(path(SHEETS, ".png"), range(video.covered.start, video.covered.stop)))
     if options.quality_csv or options.report:
@@ -216,7 +203,8 @@ def _segment_videos(dataset: Dataset, videos: Sequence[Video], build: Callable[[
         for video in videos:
             write_mask = write_binary if dataset.merged else partial(write_ids, palette=video.palette)
             folder = options.output / video.name
-            speed = segment_video(video, engine, folder, write_mask, _recorders(video, options), progress)
+            recorders = partial(_recorders, dataset, video, options)
+            speed = segment_video(video, engine, folder, write_mask, recorders, progress)
             run.speed += speed
             progress.part_done(f"{video.name}: {speed.frames} frames, {speed.fps:.2f} FPS")
     run.wall = time.perf_counter() - start
@@ -225,7 +213,10 @@ def _segment_videos(dataset: Dataset, videos: Sequence[Video], build: Callable[[
     return run
 
 
-def _score(dataset: Dataset, options: RunOptions) -> Scores:
+def _score(dataset: Dataset, options: RunOptions) -> Scores | None:
+    """Print and save the scores; those of masks are returned."""
+    if isinstance(dataset, OwnResults):
+        return dataset.score(options.output)
     names = [video.name for video in dataset.videos]
     frames = {video.name: video.result_names for video in dataset.videos}
     scores = score_results(options.output, dataset.truth, names, binary=dataset.merged, frames=frames)

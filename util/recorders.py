@@ -10,11 +10,11 @@ from statistics import fmean
 from types import TracebackType
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from util.boxes import box_of_mask
 from util.contact_sheet import contact_sheet, draw_objects, write_contact_sheet
 from util.files import atomic_path
 from util.quality_table import HEADER, QualityRow, format_row
@@ -54,6 +54,7 @@ class Result:
         masks: probability (H', W') of each object that the frame was segmented for.
         report: of the core; None for a frame that is only shown again.
         position: turns the core's frame numbers into positions in the video.
+        seconds: that segmenting it took.
     """
 
     index: int
@@ -63,6 +64,7 @@ class Result:
     masks: Mapping[int, Tensor] = field(default_factory=dict)
     report: FrameReport | None = None
     position: Callable[[int], int] = int
+    seconds: float = 0.0
 
 
 class Recorder:
@@ -173,9 +175,8 @@ class BoxRecorder(Recorder):
     def add(self, result: Result) -> None:
         """See `Recorder`."""
         for k in self._objects:
-            mask = (result.ids == k).astype(np.uint8)
-            box = cv2.boundingRect(mask) if mask.any() else ("",) * 4
-            self._table.writerow([result.index, result.name, k, *box])
+            box = box_of_mask(result.ids == k)
+            self._table.writerow([result.index, result.name, k, *(box or ("",) * 4)])
 
 
 class OverlayRecorder(Recorder):

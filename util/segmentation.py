@@ -30,6 +30,10 @@ class Core(Protocol):
         """Image (3,h,w) and, where given, mask (J,h,w) of `objects` -> probabilities (K+1,h,w), background first."""
         ...
 
+    def steps(self, images: Tensor) -> Iterator[Tensor]:
+        """Images (F,3,h,w) without masks -> probabilities (K+1,h,w) of each; `report` follows."""
+        ...
+
 
 @dataclass
 class Speed:
@@ -55,28 +59,54 @@ class Engine:
         new_core: gives a fresh core for a video.
         device: where it works.
         amp: automatic mixed precision, see `util.device.AUTOCAST`.
+        frame_batch: most frames that the core is given at a time.
     """
 
     new_core: Callable[[Video], Core]
     device: torch.device
     amp: str = "off"
+    frame_batch: int = 1
 
-    def segment(self, core: Core, frame: Frame, video: Video) -> tuple[np.ndarray, Tensor]:
-        """A frame's object ids (H, W), and the probabilities (K+1,H,W) that they are the arg max of.
+    def segment(self, core: Core, frames: Sequence[Frame], video: Video) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Each frame's object ids (H, W), and the probabilities (K+1,H,W) that they are the arg max of.
+
+        Several frames are without masks.
 
         Both have the size of the video's results. Ids are uint8, or uint16 where the video has one above 255.
         """
-        image = frame.image.to(self.device)
+        with torch.inference_mode(), autocast(self.device, self.amp):
+            if len(frames) > 1:
+                found = core.steps(torch.stack([frame.image for frame in frames]).to(self.device))
+            else:
+                found = iter([self._step(core, frames[0])])
+        for _ in frames:
+            with torch.inference_mode():
+                with autocast(self.device, self.amp):
+                    probabilities = next(found).float()
+                probabilities = video.restore(probabilities)
+                labels = probabilities.argmax(dim=0)
+                labels = labels.to(torch.uint8) if len(probabilities) <= 256 else labels
+            synchronise(self.device)
+            ids = np.array((0, *core.objects), np.uint8 if max(video.objects) <= 255 else np.uint16)
+            yield ids[labels.cpu().numpy()], probabilities
+
+    def _step(self, core: Core, frame: Frame) -> Tensor:
         mask = None if frame.mask is None else frame.mask.to(self.device)
-        with torch.inference_mode():
-            with autocast(self.device, self.amp):
-                probabilities = core.step(image, mask, frame.objects or None).float()
-            probabilities = video.restore(probabilities)
-            labels = probabilities.argmax(dim=0)
-            labels = labels.to(torch.uint8) if len(probabilities) <= 256 else labels
-        synchronise(self.device)
-        ids = np.array((0, *core.objects), np.uint8 if max(video.objects) <= 255 else np.uint16)
-        return ids[labels.cpu().numpy()], probabilities
+        return core.step(frame.image.to(self.device), mask, frame.objects or None)
+
+    def batches(self, frames: Iterator[Frame]) -> Iterator[list[Frame]]:
+        """Frames in batches; one with a mask comes alone."""
+        batch: list[Frame] = []
+        for frame in frames:
+            if frame.mask is not None:
+                yield from [batch] if batch else []
+                batch = []
+            batch.append(frame)
+            if frame.mask is not None or len(batch) == self.frame_batch:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
 
 def segment_video(
@@ -84,7 +114,7 @@ def segment_video(
     engine: Engine,
     folder: Path,
     write_mask: Callable[[Path, np.ndarray], None],
-    recorders: Sequence[Recorder],
+    recorders: Callable[[Path], Sequence[Recorder]],
     progress: Progress,
 ) -> Speed:
     """Segment a video into a folder, which appears when all its files and those of the recorders are on disk.
@@ -95,24 +125,23 @@ def segment_video(
         folder: of the video's results.
         write_mask: writes the ids of one frame.
         recorders: are told every result; those that show frames in their order (`in_order`) are told afterwards where
-            the video does not simply run forward.
+            the video does not simply run forward. Made for the path at which the folder is filled.
         progress: advanced by one for each frame.
     """
     speed = Speed()
     simple = len(video.passes) == 1 and not video.passes[0].reverse
     with atomic_folder(folder) as partial, ExitStack() as stack:
-        for recorder in recorders:
-            stack.enter_context(recorder)
+        told = [stack.enter_context(recorder) for recorder in recorders(partial)]
         for way in video.passes:
             with PngWriter(write_mask) as writer:
                 for result in _run_pass(video, way, engine, partial, progress, speed):
                     if video.wants(result.name):
                         writer.write(partial / f"{result.name}.png", result.ids)
-                    for recorder in recorders:
+                    for recorder in told:
                         if simple or not recorder.in_order:
                             recorder.add(result)
         if not simple:
-            _replay(video, partial, [recorder for recorder in recorders if recorder.in_order])
+            _replay(video, partial, [recorder for recorder in told if recorder.in_order])
     return speed
 
 
@@ -122,10 +151,11 @@ def _run_pass(
     """The results of a pass that are new."""
     core = engine.new_core(video)
     with closing(video.frames(way)) as frames:
-        for frame in frames:
+        for frame, results in _with_results(engine, core, frames, video):
             start = time.perf_counter()
-            ids, probabilities = engine.segment(core, frame, video)
-            speed.seconds += time.perf_counter() - start
+            ids, probabilities = next(results)
+            seconds = time.perf_counter() - start
+            speed.seconds += seconds
             speed.frames += 1
             progress.advance(video.name)
             masks = dict(zip(core.objects, probabilities[1:], strict=True))
@@ -134,7 +164,17 @@ def _run_pass(
                 if not masks:
                     continue
                 ids = _add_objects(read_written_ids(folder / f"{frame.name}.png"), ids, list(masks))
-            yield Result(frame.index, frame.name, frame.pixels, ids, masks, core.report, way.position)
+            yield Result(frame.index, frame.name, frame.pixels, ids, masks, core.report, way.position, seconds)
+
+
+def _with_results(
+    engine: Engine, core: Core, frames: Iterator[Frame], video: Video
+) -> Iterator[tuple[Frame, Iterator[tuple[np.ndarray, Tensor]]]]:
+    """Each frame with the results that its own comes next from."""
+    for batch in engine.batches(frames):
+        results = engine.segment(core, batch, video)
+        for frame in batch:
+            yield frame, results
 
 
 def _add_objects(earlier: np.ndarray, ids: np.ndarray, added: Sequence[int]) -> np.ndarray:

@@ -1,0 +1,105 @@
+"""LaSOT and GOT-10k as videos to be segmented: the first mask is made of the given box."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from datasets.annotated_video import AnnotatedVideo
+from datasets.box_trees import TRUTH, BoxTree, first_box, score_tree
+from datasets.first_masks import cut_out, fill_box, read_object
+from datasets.frame_sources import FrameFolder
+from datasets.sizing import FULL_SIZE, Sizing
+from util.box_results import MaskRecorder, TrackRecorder, result_files
+from util.box_tables import report_scores
+from util.errors import InputError
+from util.recorders import Recorder
+from util.score_tables import score_folder
+from util.video import Video
+
+FIRST_MASKS = ("rectangle", "grabcut")
+
+
+class BoxDataset:
+    """The videos of a tree of boxes; everything short of the later frames is checked on construction.
+
+    Results are boxes and times (see `util.box_results`), not masks.
+
+    Args:
+        tree: the dataset on disk.
+        first_mask: how the first mask is made of the box, one of `FIRST_MASKS`.
+        masks: folder with <video>.png, the first masks instead; None for none.
+        sizing: in which size the network sees the frames.
+        mask_folder: where the masks of all frames are kept; None for nowhere.
+
+    Raises:
+        InputError: frames, a box or a mask are missing or cannot be used.
+    """
+
+    merged = False
+    archive_folder = ""
+
+    def __init__(
+        self,
+        tree: BoxTree,
+        first_mask: str = "rectangle",
+        masks: Path | None = None,
+        *,
+        sizing: Sizing = FULL_SIZE,
+        mask_folder: Path | None = None,
+    ) -> None:
+        self.split = tree.kind
+        self.inputs: Sequence[Path] = (tree.root,) if masks is None else (tree.root, masks)
+        self.truth = tree.root
+        self._tree = tree
+        self._first_mask, self._masks, self._mask_folder = first_mask, masks, mask_folder
+        if masks is not None and not masks.is_dir():
+            raise InputError(f"folder {masks} does not exist; check --masks")
+        self._boxes = {name: first_box(tree, name) for name in tree.names}
+        self.videos = [self._open(name, sizing) for name in tree.names]
+
+    def _open(self, name: str, sizing: Sizing) -> AnnotatedVideo:
+        source = FrameFolder(self._tree.frames(name))
+        size = tuple(source.size)
+        given = {"box": self._boxes[name], "size": size, "working": sizing.working(size)}
+        path, read = self._tree.folder(name) / TRUTH, partial(fill_box, **given)
+        if self._masks is not None:
+            path, read = self._masks / f"{name}.png", partial(read_object, size=size)
+        read(path)
+        if self._masks is None and self._first_mask == "grabcut":
+            read = partial(cut_out, **given, source=source)
+        return AnnotatedVideo(
+            name,
+            source,
+            {0: path},
+            read,
+            objects=(1,),
+            first_seen={1: 0},
+            output_size=size,
+            sizing=sizing,
+            wanted=frozenset(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __iter__(self) -> Iterator[AnnotatedVideo]:
+        return iter(self.videos)
+
+    def result_files(self, video: Video) -> list[str]:
+        """What the folder of a finished video holds."""
+        return result_files(video.name)
+
+    def recorders(self, video: Video, folder: Path) -> list[Recorder]:
+        """What writes the results of a video into its folder, and its masks where they are wanted."""
+        recorders: list[Recorder] = [TrackRecorder(folder, video.name, self._boxes[video.name])]
+        if self._mask_folder is not None:
+            recorders.append(MaskRecorder(self._mask_folder / video.name))
+        return recorders
+
+    def score(self, output: Path) -> None:
+        """Print and save the scores of finished results.
+
+        Raises:
+            InputError: there are no true boxes, or annotations or results cannot be used.
+        """
+        report_scores([score_tree(self._tree, output, output.absolute().name)], score_folder(output), self.split)

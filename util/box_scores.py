@@ -1,0 +1,202 @@
+"""Scores of tracked boxes, equal to those of OSTrack's analysis for LaSOT and of the GOT-10k toolkit."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+IOU_THRESHOLDS = np.linspace(0, 1, 21)
+PIXEL_THRESHOLDS = np.arange(51.0)
+RELATIVE_THRESHOLDS = np.arange(51) / 100
+PRECISION_PIXELS, PRECISION_RELATIVE = 20.0, 0.2
+FAILED_IOU, FAILED_DISTANCE = -1.0, math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class FrameScores:
+    """What counts of each scored frame of one video, or of several.
+
+    Attributes:
+        ious: (F,) in [0, 1]; -1 for a frame that cannot be won.
+        pixels: distance (F,) of the centres in pixels; infinite for such a frame.
+        relative: the same (F,) with each coordinate divided by the true width or height.
+    """
+
+    ious: np.ndarray
+    pixels: np.ndarray
+    relative: np.ndarray
+
+    @property
+    def success(self) -> np.ndarray:
+        """Share of frames whose IoU is above each of `IOU_THRESHOLDS`, (21,)."""
+        return _share(self.ious[:, None] > IOU_THRESHOLDS)
+
+    @property
+    def precision(self) -> np.ndarray:
+        """Share of frames whose distance is at most each of `PIXEL_THRESHOLDS`, (51,)."""
+        return _share(self.pixels[:, None] <= PIXEL_THRESHOLDS)
+
+    @property
+    def normalised_precision(self) -> np.ndarray:
+        """Share of frames whose relative distance is at most each of `RELATIVE_THRESHOLDS`, (51,)."""
+        return _share(self.relative[:, None] <= RELATIVE_THRESHOLDS)
+
+    @classmethod
+    def join(cls, parts: Sequence["FrameScores"]) -> "FrameScores":
+        """All frames of these parts."""
+        fields = ("ious", "pixels", "relative")
+        return cls(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a benchmark sums up.
+
+    Attributes:
+        measures: names and functions, whose values are in [0, 1].
+        pooled: whether the frames of all videos are taken together; else each video weighs the same.
+    """
+
+    measures: dict[str, Callable[[FrameScores], float]]
+    pooled: bool
+
+
+LASOT = Rules(
+    {
+        "AUC": lambda frames: float(frames.success.mean()),
+        "OP50": lambda frames: float(_share(frames.ious > 0.5)),
+        "OP75": lambda frames: float(_share(frames.ious > 0.75)),
+        "Precision": lambda frames: float(_share(frames.pixels <= PRECISION_PIXELS)),
+        "Norm Precision": lambda frames: float(_share(frames.relative <= PRECISION_RELATIVE)),
+        "Norm Precision AUC": lambda frames: float(frames.normalised_precision.mean()),
+    },
+    pooled=False,
+)
+GOT10K = Rules(
+    {
+        "AO": lambda frames: float(_share(frames.ious.clip(0))),
+        "SR50": lambda frames: float(_share(frames.ious > 0.5)),
+        "SR75": lambda frames: float(_share(frames.ious > 0.75)),
+    },
+    pooled=True,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class VideoScore:
+    """A tracked video: its scored frames, and frames per second, NaN where that is not known."""
+
+    name: str
+    frames: FrameScores
+    fps: float
+
+
+@dataclass(frozen=True, eq=False)
+class BoxScores:
+    """The results of one tracker on a benchmark; there is at least one video."""
+
+    label: str
+    videos: tuple[VideoScore, ...]
+    rules: Rules
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """The benchmark's measures in [0, 1]; NaN where no frame is scored."""
+        return {name: float(self._sum_up(measure)) for name, measure in self.rules.measures.items()}
+
+    @property
+    def success(self) -> np.ndarray:
+        """See `FrameScores.success`."""
+        return self._sum_up(lambda frames: frames.success)
+
+    @property
+    def precision(self) -> np.ndarray:
+        """See `FrameScores.precision`."""
+        return self._sum_up(lambda frames: frames.precision)
+
+    @property
+    def normalised_precision(self) -> np.ndarray:
+        """See `FrameScores.normalised_precision`."""
+        return self._sum_up(lambda frames: frames.normalised_precision)
+
+    @property
+    def fps(self) -> float:
+        """Mean of the videos' frames per second; NaN where one is not known."""
+        return float(np.mean([video.fps for video in self.videos]))
+
+    @cached_property
+    def _parts(self) -> list[FrameScores]:
+        parts = [video.frames for video in self.videos]
+        return [FrameScores.join(parts)] if self.rules.pooled else parts
+
+    def _sum_up(self, measure: Callable[[FrameScores], float | np.ndarray]) -> np.ndarray:
+        return np.mean([measure(part) for part in self._parts], axis=0)
+
+
+def score_lasot(boxes: np.ndarray, truth: np.ndarray, visible: np.ndarray) -> FrameScores:
+    """Score a video as OSTrack's analysis scores LaSOT.
+
+    The first box is replaced by the true one. A box without size is replaced by the one before. Every frame counts;
+    those in which the object is hidden, out of view or without a true size are lost.
+
+    Args:
+        boxes: found (T, 4).
+        truth: true (T, 4); may hold NaN.
+        visible: whether the object is in view, (T,) bool.
+    """
+    boxes = boxes.copy()
+    boxes[0] = truth[0]
+    for t in range(1, len(boxes)):
+        if (boxes[t, 2:] == 0).any():
+            boxes[t] = boxes[t - 1]
+    return _compare(boxes, truth, visible)
+
+
+def score_got10k(boxes: np.ndarray, truth: np.ndarray, cover: np.ndarray, size: tuple[int, int]) -> FrameScores:
+    """Score a video as the GOT-10k toolkit does: without the first frame and those where nothing of the object shows.
+
+    Args:
+        boxes: found (T, 4).
+        truth: true (T, 4).
+        cover: how much of the object shows, (T,), from 0 to 8.
+        size: height and width of the frames, at which boxes are cut off.
+    """
+    scored = np.flatnonzero(cover > 0)
+    scored = scored[scored > 0]
+    found, true = (_cut(rows[scored], size) for rows in (boxes, truth))
+    return _compare(found, true, np.ones(len(scored), bool))
+
+
+def box_ious(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union (T,) of boxes (T, 4); 0 where both have no area."""
+    low = np.maximum(first[:, :2], second[:, :2])
+    high = np.minimum(first[:, :2] + first[:, 2:], second[:, :2] + second[:, 2:])
+    intersection = (high - low).clip(0).prod(1)
+    union = first[:, 2:].prod(1) + second[:, 2:].prod(1) - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0).clip(0, 1)
+
+
+def _compare(boxes: np.ndarray, truth: np.ndarray, visible: np.ndarray) -> FrameScores:
+    won = visible & np.isfinite(truth).all(1) & (truth[:, 2:] > 0).all(1)
+    count = len(truth)
+    scores = FrameScores(np.full(count, FAILED_IOU), np.full(count, FAILED_DISTANCE), np.full(count, FAILED_DISTANCE))
+    boxes, truth = boxes[won], truth[won]
+    way = boxes[:, :2] - truth[:, :2] + (boxes[:, 2:] - truth[:, 2:]) / 2
+    scores.ious[won] = box_ious(boxes, truth)
+    scores.pixels[won] = np.hypot(*way.T)
+    scores.relative[won] = np.hypot(*(way / truth[:, 2:]).T)
+    return scores
+
+
+def _cut(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Boxes cut at the image as the GOT-10k toolkit does: those that begin left of it or above move in, uncut there."""
+    limit = np.array((size[1], size[0]))
+    low = boxes[:, :2].clip(0, limit)
+    return np.concatenate((low, boxes[:, 2:].clip(0, limit - low)), axis=1)
+
+
+def _share(values: np.ndarray) -> np.ndarray:
+    """Mean over the frames; NaN where there are none."""
+    return values.mean(0) if len(values) else np.full(values.shape[1:], np.nan)
