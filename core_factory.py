@@ -14,6 +14,7 @@ from inference_core import InferenceCore
 from inference_core_stm_cycle import PublishedSTMCycleCore
 from inference_core_yv import InferenceCoreYV
 from model.checkpoint import load_network
+from model.inference_form import for_inference
 from model.memory_budget import needed_bytes, plan_chunks
 from model.memory_network import MemoryNetwork
 from util.device import used_memory_bytes
@@ -70,10 +71,26 @@ def build_engine(args: argparse.Namespace, device: torch.device, core: type[Infe
     network = load_network(args.model, device)
     if args.memory == "quality" and network.quality_scorer is None:
         raise InputError(f"{args.model} has no quality scorer; use --memory latest, or train one with --quality_head")
+    if args.decode_roi and not (network.reads_by_affinity and network.size_multiple == 16):
+        raise InputError(f"{network.arch} cannot decode a part of a frame; leave out --decode_roi")
+    if not network.reads_by_affinity and (args.top_k or args.no_top or args.use_km):
+        raise InputError(f"{network.arch} does not read by affinities; leave out --top_k, --no_top and --use_km")
+    if args.frame_batch > 1:
+        _check_frame_batch(args, network)
+    for_inference(network, device, float32=args.amp == "off" and not args.compile)
     if args.compile:
         for name in COMPILED:
             setattr(network, name, torch.compile(getattr(network, name)))
-    return Engine(partial(new_core, args, network, device, core), device, args.amp)
+    return Engine(partial(new_core, args, network, device, core), device, args.amp, args.frame_batch)
+
+
+def _check_frame_batch(args: argparse.Namespace, network: MemoryNetwork) -> None:
+    averaged = args.flip or args.scales != [1.0]
+    if averaged or not InferenceCore(network, **core_options(args, network)).independent:
+        raise InputError(
+            "--frame_batch needs frames that do not depend on each other: DropSeg with --mem_frames 1, without "
+            "averaging and correction"
+        )
 
 
 def new_core(
@@ -84,7 +101,7 @@ def new_core(
     Raises:
         InputError: the video does not fit into --max_memory_gb.
     """
-    options = core_options(args)
+    options = core_options(args, network)
     kind = core
     if args.compat and network.arch == "stm_cycle":
         kind = PublishedSTMCycleCore
@@ -100,23 +117,35 @@ def new_core(
     return make() if views == [View()] else AveragingCore(make, views)
 
 
-def core_options(args: argparse.Namespace) -> dict[str, Any]:
+def core_options(args: argparse.Namespace, network: MemoryNetwork) -> dict[str, Any]:
     """The keyword arguments of `InferenceCore` that the command line asks for."""
+    memory = {"policy": args.memory, "capacity": args.mem_capacity, "annotations": args.mem_annotated}
+    if args.mem_frames is not None:
+        memory = {"policy": _policy_of(args, network), "capacity": max(1, args.mem_frames - 1), "annotations": 1}
     return {
+        **memory,
         "top_k": None if args.no_top else args.top_k or "auto",
         "km_sigma": KM_SIGMA if args.use_km else None,
         "mem_every": args.mem_every,
-        "capacity": args.mem_capacity,
-        "annotations": args.mem_annotated,
         "quality_threshold": args.quality_threshold,
-        "policy": args.memory,
         "keep_previous": args.keep_previous,
         "gate": args.gate,
         "compat": args.compat,
+        "decode_roi": args.decode_roi,
+        "score_all": args.quality_csv or args.report,
         "correct_rate": args.correct_rate,
         "correct_steps": args.correct_steps,
         "write_corrected": args.write_corrected,
     }
+
+
+def _policy_of(args: argparse.Namespace, network: MemoryNetwork) -> str:
+    """Which frames --mem_frames fills the memory with."""
+    if args.mem_frames == 1:
+        return "annotated"
+    if args.memory != "auto":
+        return args.memory
+    return "latest" if network.quality_scorer is None else "quality"
 
 
 def chunk_options(

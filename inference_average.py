@@ -88,6 +88,10 @@ class AveragingCore:
         ]
         return results[0]
 
+    def steps(self, images: Tensor) -> Iterator[Tensor]:
+        """See `InferenceCore.steps`."""
+        return map(self.step, images)
+
     def remove(self, objects: Sequence[int]) -> None:
         """See `InferenceCoreYV.remove`."""
         for _, core in self._members:

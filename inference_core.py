@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.aggregate import soft_aggregate
-from model.chunking import ObjectChunks
 from model.correction import MaskCorrection
 from model.given_masks import check_mask, compose
-from model.memory_network import MemoryNetwork, QueryFeatures, sum_of_others
+from model.memory_network import MemoryNetwork, QueryFeatures
 from model.memory_read import MemoryEntry, MemoryReader
-from model.object_memory import BankReport, ObjectMemory, concatenate
+from model.object_memory import BankReport, ObjectMemory
+from model.object_steps import ObjectSteps
 from util.tensors import Padding, pad_to_multiple, unpad
 
 
@@ -25,7 +25,7 @@ class FrameReport:
     Attributes:
         frame: its index in the stream, from 0.
         objects: ids of the objects, in the order of the rows of the probabilities.
-        quality: predicted mask IoU of each object; empty when the network has no scorer.
+        quality: predicted mask IoU of each object; empty when the network has no scorer or was not asked.
         banks: what happened to the memory of all objects, in their order.
     """
 
@@ -56,7 +56,8 @@ class InferenceCore:
         correct_rate, correct_steps: see `MaskCorrection`, which runs every `mem_every` frames before masks enter the
             memory; None for no correction.
         write_corrected: return corrected masks where there are any, instead of those that they were made from.
-        object_chunk: most objects that are decoded or memorised at a time; None takes all.
+        object_chunk, decode_roi: see `ObjectSteps`.
+        score_all: report the quality of every frame, not only where the memory depends on it.
         memory: gate, capacity, annotations, mem_every, quality_threshold, compat: see `ObjectMemory`.
 
     Raises:
@@ -75,6 +76,8 @@ class InferenceCore:
         correct_steps: int = 10,
         write_corrected: bool = False,
         object_chunk: int | None = None,
+        decode_roi: bool = False,
+        score_all: bool = True,
         max_elements: int = 1 << 24,
         **memory: Any,
     ) -> None:
@@ -89,13 +92,15 @@ class InferenceCore:
             policy = network.policy or ("latest" if network.quality_scorer is None else "quality")
         if keep_previous is None:
             keep_previous = network.keeps_previous
+        self._policy = policy
         self.memory = self._new_memory(policy=policy, keep_previous=keep_previous, **memory)
         self.report: FrameReport | None = None
         self.write_corrected = write_corrected
         self._correct = None
         if correct_rate is not None:
             self._correct = MaskCorrection(network, self.reader, rate=correct_rate, steps=correct_steps)
-        self._chunks = ObjectChunks(self.reader, object_chunk)
+        self._steps = ObjectSteps(network, self.reader, object_chunk=object_chunk, decode_roi=decode_roi)
+        self._score_all = score_all and network.quality_scorer is not None
         self._frame = -1
         self._previous: Tensor | None = None
         self._size: torch.Size | None = None
@@ -138,6 +143,34 @@ class InferenceCore:
         for index, image in enumerate(images):
             yield self.step(image, masks.get(index))
 
+    @torch.inference_mode()
+    def steps(self, images: Tensor) -> Iterator[Tensor]:
+        """`step` for several frames (F,3,H,W) without masks; at once where they do not depend on each other.
+
+        Yields:
+            Probabilities (K+1,H,W) of each frame; `report` is then that of the same frame.
+        """
+        if not self.independent:
+            yield from map(self.step, images)
+            return
+        self.check(images[0], None, None)
+        padded, padding = pad_to_multiple(images, self.network.size_multiple)
+        query = self.network.encode_query(padded, self._prior())
+        probabilities = soft_aggregate(
+            self._steps.segment(query, self.memory, self._previous).float().sigmoid()
+        ).softmax(1)
+        for image, result in zip(padded.split(1), probabilities.split(1), strict=True):
+            entry = self._memorise(image, result[:, 1:], None)
+            self._frame += 1
+            self._previous = result
+            self._remember(entry, ())
+            yield unpad(result[0], padding)
+
+    @property
+    def independent(self) -> bool:
+        """Whether a frame leaves nothing behind that the next one needs."""
+        return not self.network.reads_by_affinity and self._policy == "annotated" and self._correct is None
+
     def check(self, image: Tensor, mask: Tensor | None, objects: Sequence[int] | None) -> tuple[int, ...]:
         """Ids of the rows of a mask; raises as `step` does, and changes nothing."""
         if self._size not in (None, image.shape[-2:]):
@@ -164,7 +197,7 @@ class InferenceCore:
             masks = padded.new_zeros(1, len(self.objects), *padded.shape[-2:])
         else:
             query = self.network.encode_query(padded, self._prior())
-            masks = self._segment(query).float().sigmoid()
+            masks = self._steps.segment(query, self.memory, self._previous).float().sigmoid()
         self._pending = Pending(padded, query, padding)
         return masks
 
@@ -185,7 +218,7 @@ class InferenceCore:
             masks = self._compose(masks, F.pad(mask.unsqueeze(0).to(image), padding), ids)
         probabilities = soft_aggregate(masks).softmax(1)
         remembered = self._corrected(image, probabilities) if mask is None else probabilities
-        entry = self._encode(image, remembered[:, 1:], query) if masks.shape[1] else None
+        entry = self._memorise(image, remembered[:, 1:], query, annotated=mask is not None)
         self._pending = None
         self._frame += 1
         self._previous = remembered
@@ -200,22 +233,8 @@ class InferenceCore:
         """Where any object was on the previous frame, (1,1,H',W')."""
         return self._previous[:, 1:].amax(1, keepdim=True)
 
-    def _segment(self, query: QueryFeatures) -> Tensor:
-        def segment(start: int, stop: int) -> Tensor:
-            return self.network.segment(query, self.memory.memories(start, stop), self.reader)
-
-        return torch.cat(self._chunks.map(segment, len(self.objects)), 1)
-
     def _compose(self, masks: Tensor, given: Tensor, ids: Sequence[int]) -> Tensor:
         return compose(masks, given, [self.objects.index(k) if k in self.objects else None for k in ids])
-
-    def _encode(self, image: Tensor, masks: Tensor, query: QueryFeatures | None) -> MemoryEntry:
-        others = sum_of_others(masks)
-
-        def encode(start: int, stop: int) -> MemoryEntry:
-            return self.network.encode_memory(image, masks[:, start:stop], query, others[:, start:stop])
-
-        return concatenate(self._chunks.map(encode, masks.shape[1]))
 
     def _corrected(self, image: Tensor, probabilities: Tensor) -> Tensor:
         """Probabilities (1,K+1,H',W') with corrected objects, where the next frame is due for correction."""
@@ -224,10 +243,19 @@ class InferenceCore:
             return probabilities
         return torch.cat([probabilities[:, :1], self._correct(image, probabilities[:, 1:], self.objects)], 1)
 
+    def _memorise(
+        self, image: Tensor, masks: Tensor, query: QueryFeatures | None, *, annotated: bool = False
+    ) -> MemoryEntry | None:
+        """The next frame's entry; None where nobody will look at it."""
+        used, scored = (True, True) if annotated else self.memory.uses(self._frame + 1)
+        if not masks.shape[1] or not (used or self._score_all):
+            return None
+        return self._steps.memorise(image, masks, query, scored=scored or self._score_all)
+
     def _remember(self, entry: MemoryEntry | None, annotated: Sequence[int]) -> None:
         """Take in new objects, remember the frame and report."""
         self.memory.add([k for k in annotated if k not in self.objects])
-        quality, banks = (), ()
+        quality, banks = (), self.memory.pass_over()
         if entry is not None:
             quality = () if entry.quality is None else tuple(entry.quality[0].tolist())
             banks = self.memory.update(self._frame, entry, annotated)

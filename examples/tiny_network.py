@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from model.blocks import KeyValueProjection, MaskDecoder
-from model.memory_network import MemoryNetwork, QueryFeatures, with_others, with_query
+from model.memory_network import MemoryNetwork, QueryFeatures, with_others
 from model.memory_read import MemoryEntry
 from model.quality import QualityScorer
 
@@ -63,7 +63,13 @@ class TinyNetwork(MemoryNetwork):
         return QueryFeatures(*self.projection(f16), f16, f8, f4)
 
     def encode_memory(
-        self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
+        self,
+        image: Tensor,
+        masks: Tensor,
+        query: QueryFeatures | None = None,
+        others: Tensor | None = None,
+        *,
+        scored: bool = True,
     ) -> MemoryEntry:
         """See `MemoryNetwork`."""
         query = query or self.encode_query(image, masks[:, :1])
@@ -72,8 +78,4 @@ class TinyNetwork(MemoryNetwork):
         feature = self.memory_value(torch.cat([query.f16.repeat_interleave(objects, 0), patches], 1))
         key = query.key.flatten(2).transpose(1, 2).unsqueeze(1).expand(-1, objects, -1, -1)
         value = feature.flatten(2).transpose(1, 2).unflatten(0, (batch, objects))
-        return MemoryEntry(key, value, self.score(feature, batch))
-
-    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """See `MemoryNetwork`."""
-        return self.decoder(with_query(readout, query), query.f8, query.f4).squeeze(1).unflatten(0, readout.shape[:2])
+        return MemoryEntry(key, value, self.score(feature, batch) if scored else None)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from model.blocks import object_conv
+
 
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling (DeepLabv3): dilations 1, 6, 12, 18 and the mean of the map.
@@ -19,10 +21,19 @@ class ASPP(nn.Module):
         self.pooled = conv_bn_relu(in_channels, width, 1)
         self.fuse = conv_bn_relu(5 * width, out_channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N,C,h,w) -> (N,O,h,w)."""
-        pooled = self.pooled(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[-2:])
-        return self.fuse(torch.cat([*(branch(x) for branch in self.branches), pooled], 1))
+    def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
+        """Input (N,C,h,w), or the objects' own half of it beside the shared one, see `object_conv` -> (N,O,h,w)."""
+        means = [None if half is None else half.mean((2, 3), keepdim=True) for half in (x, shared)]
+        pooled = _run(self.pooled, *means).expand(-1, -1, *x.shape[-2:])
+        return self.fuse(torch.cat([*(_run(branch, x, shared) for branch in self.branches), pooled], 1))
+
+
+def _run(branch: nn.Sequential, own: Tensor, shared: Tensor | None) -> Tensor:
+    conv, *others = branch
+    x = object_conv(conv, own, shared)
+    for layer in others:
+        x = layer(x)
+    return x
 
 
 def conv_bn_relu(in_channels: int, out_channels: int, kernel: int, dilation: int = 1) -> nn.Sequential:

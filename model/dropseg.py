@@ -40,6 +40,7 @@ class DropSeg(MemoryNetwork):
     top_k = None
     policy = "annotated"
     keeps_previous = False
+    reads_by_affinity = False
 
     def __init__(
         self,
@@ -82,7 +83,13 @@ class DropSeg(MemoryNetwork):
         return QueryTokens(encoder.tokens(image) + encoder.query_role + self._position_tokens(grid), grid)
 
     def encode_memory(
-        self, image: Tensor, masks: Tensor, query: QueryTokens | None = None, others: Tensor | None = None
+        self,
+        image: Tensor,
+        masks: Tensor,
+        query: QueryTokens | None = None,
+        others: Tensor | None = None,
+        *,
+        scored: bool = True,
     ) -> MemoryEntry:
         """See `MemoryNetwork`; tokens of the frame with each object's mask."""
         batch = len(masks)
@@ -90,7 +97,7 @@ class DropSeg(MemoryNetwork):
         mask_map = self.mask_embed(masks.flatten(0, 1).unsqueeze(1).to(image.dtype))
         seen = self.query_encoder.tokens(image)[:, None] + mask_map.flatten(2).transpose(1, 2).unflatten(0, (batch, -1))
         quality = None
-        if self.quality_scorer is not None:
+        if scored:
             quality = self.score(seen.flatten(0, 1).transpose(1, 2).unflatten(2, grid), batch)
         tokens = seen + self.query_encoder.memory_role + self._position_tokens(grid)
         return MemoryEntry(tokens[..., :0], tokens, quality)

@@ -149,7 +149,7 @@ class MemoryBank:
         if not self._slots:
             raise ValueError("the first frame of a memory must be annotated")
         quality = self._own_quality(entry) if quality is None else quality
-        due = self.policy != "annotated" and frame - self._last_stored >= self.mem_every
+        due = self.is_due(frame)
         rejected = due and self.policy == "quality" and not quality > self.quality_threshold
         if rejected or not due:
             if not self.keep_previous:
@@ -164,6 +164,10 @@ class MemoryBank:
         self._last_stored = frame
         self._append(frame, entry, evicted, permanent=False)
         return BankEvent("dynamic", None if evicted is None else evicted.frame, quality)
+
+    def is_due(self, frame: int) -> bool:
+        """Whether a frame will be considered for a dynamic slot."""
+        return self.policy != "annotated" and frame - self._last_stored >= self.mem_every
 
     def select(self, objects: Sequence[int]) -> "MemoryBank":
         """A bank with the same history that holds some of the objects, named by their rows."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from model.decode_window import Window
 from model.memory_read import Memory, MemoryEntry, MemoryReader
 from model.quality import QualityScorer
 from model.resnet import ResNetEncoder
@@ -36,6 +37,7 @@ class MemoryNetwork(nn.Module):
         size_multiple: frames must be padded to a multiple of it.
         keeps_previous: whether the previous frame is in memory by default at inference.
         policy: of the memory by default at inference, see `MemoryBank`; None: `quality` with a scorer, else `latest`.
+        reads_by_affinity: whether the memory is read by keys, so that top-k and the kernel have a meaning.
         query_encoder: encodes images; its first stages may be frozen.
         decoder: makes logits of object features.
         quality_scorer: predicts the quality of masks; None for a network without.
@@ -48,6 +50,7 @@ class MemoryNetwork(nn.Module):
     size_multiple = 16
     keeps_previous = True
     policy: str | None = None
+    reads_by_affinity = True
     query_encoder: ResNetEncoder
     decoder: nn.Module
     quality_scorer: QualityScorer | None
@@ -67,7 +70,13 @@ class MemoryNetwork(nn.Module):
         raise NotImplementedError
 
     def encode_memory(
-        self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
+        self,
+        image: Tensor,
+        masks: Tensor,
+        query: QueryFeatures | None = None,
+        others: Tensor | None = None,
+        *,
+        scored: bool = True,
     ) -> MemoryEntry:
         """Encode a frame with its masks and score the masks.
 
@@ -76,12 +85,19 @@ class MemoryNetwork(nn.Module):
             masks: (B,K,H,W) object probabilities in [0, 1], used as they are.
             query: what `encode_query` made of this image, where it has run; some networks share it.
             others: (B,K,H,W) for each object the sum of all other masks; needed when `masks` are not all of them.
+            scored: whether the quality is wanted.
         """
         raise NotImplementedError
 
-    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """Readout (B,K,Cv,h,w) -> logits (B,K,H,W), by default from the readout beside the frame's value."""
-        masks = self.decoder(with_query(readout, query), query.f8, query.f4)
+    def decode(self, query: QueryFeatures, readout: Tensor, window: Window | None = None) -> Tensor:
+        """Readout (B,K,Cv,h,w) -> logits (B,K,H,W), by default from the readout beside the frame's value.
+
+        Args:
+            query: from `encode_query`.
+            readout: from `read`.
+            window: the part of the frame that is decoded; None for all.
+        """
+        masks = self.decoder(readout.flatten(0, 1), query.f8, query.f4, query.value, window)
         return masks.squeeze(1).unflatten(0, readout.shape[:2])
 
     def score(self, feature: Tensor, batch: int) -> Tensor | None:
@@ -123,18 +139,6 @@ def sum_of_others(masks: Tensor) -> Tensor:
 def with_others(masks: Tensor, others: Tensor | None = None) -> Tensor:
     """Masks (B,K,H,W) -> (B,K,2,H,W): each beside the sum of the other objects' masks, where given `others`."""
     return torch.stack([masks, sum_of_others(masks) if others is None else others], 2)
-
-
-def with_query(readout: Tensor, query: QueryFeatures) -> Tensor:
-    """Readout (B,K,Cv,h,w) -> (B*K,2Cv,h,w): each object's beside the frame's value."""
-    value = query.value.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
-    return torch.cat([readout, value], 2).flatten(0, 1)
-
-
-def object_inputs(image: Tensor, planes: Tensor) -> Tensor:
-    """Image (B,3,H,W) before each object's mask planes (B,K,P,H,W) -> (B*K,3+P,H,W)."""
-    images = image.unsqueeze(1).expand(-1, planes.shape[1], -1, -1, -1)
-    return torch.cat([images, planes], 2).flatten(0, 1)
 
 
 def object_positions(maps: Tensor, batch: int) -> Tensor:

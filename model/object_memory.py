@@ -106,6 +106,18 @@ class ObjectMemory:
             first = last
         return found
 
+    def uses(self, frame: int) -> tuple[bool, bool]:
+        """Whether a frame without a mask will be looked at, and whether its quality will."""
+        banks = [group.bank for group in self.groups]
+        due = any(bank.is_due(frame) for bank in banks)
+        scored = self.compat or (due and any(bank.policy == "quality" for bank in banks))
+        return due or any(bank.keep_previous for bank in banks), scored
+
+    def pass_over(self) -> tuple[BankReport, ...]:
+        """What is to be told of a frame that leaves the memory as it is."""
+        unchanged = BankEvent("", None, None)
+        return tuple(_report(group, unchanged) for group in self.groups)
+
     def update(self, frame: int, entry: MemoryEntry, annotated: Sequence[int]) -> tuple[BankReport, ...]:
         """Remember a frame.
 

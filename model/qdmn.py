@@ -4,7 +4,8 @@ from torch import Tensor
 
 from model.aspp import ASPP
 from model.blocks import MaskDecoder
-from model.memory_network import QueryFeatures, with_query
+from model.decode_window import Window
+from model.memory_network import QueryFeatures
 from model.prior import PriorGate
 from model.quality import QualityScorer
 from model.two_encoders import TwoEncoderNetwork
@@ -49,7 +50,7 @@ class QDMN(TwoEncoderNetwork):
         key, value = self.query_projection(self.prior_gate(f16, prior))
         return QueryFeatures(key, value, f16, f8, f4)
 
-    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+    def decode(self, query: QueryFeatures, readout: Tensor, window: Window | None = None) -> Tensor:
         """See `MemoryNetwork`."""
-        feature = self.aspp(with_query(readout, query))
-        return self.decoder(feature, query.f8, query.f4).squeeze(1).unflatten(0, readout.shape[:2])
+        feature = self.aspp(readout.flatten(0, 1), query.value)
+        return self.decoder(feature, query.f8, query.f4, window=window).squeeze(1).unflatten(0, readout.shape[:2])

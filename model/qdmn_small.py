@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from model.aspp import ASPP
 from model.blocks import MaskDecoder, ResidualBlock
-from model.memory_network import MemoryNetwork, QueryFeatures, object_positions, with_others, with_query
+from model.decode_window import Window
+from model.memory_network import MemoryNetwork, QueryFeatures, object_positions, with_others
 from model.memory_read import MemoryEntry
 from model.prior import PriorGate
 from model.quality import QualityScorer
@@ -66,7 +67,13 @@ class SmallQDMN(MemoryNetwork):
         return QueryFeatures(self.key(f16), self.query_value(self.prior_gate(f16, prior)), f16, f8, f4)
 
     def encode_memory(
-        self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
+        self,
+        image: Tensor,
+        masks: Tensor,
+        query: QueryFeatures | None = None,
+        others: Tensor | None = None,
+        *,
+        scored: bool = True,
     ) -> MemoryEntry:
         """See `MemoryNetwork`; with `query` the image is not encoded again."""
         if query is None:
@@ -78,12 +85,12 @@ class SmallQDMN(MemoryNetwork):
         feature = self.mask_fusion(f16, with_others(masks, others))
         value = object_positions(self.memory_value(feature), batch)
         key = object_positions(key, batch).expand(-1, objects, -1, -1)
-        return MemoryEntry(key, value, self.score(feature, batch))
+        return MemoryEntry(key, value, self.score(feature, batch) if scored else None)
 
-    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+    def decode(self, query: QueryFeatures, readout: Tensor, window: Window | None = None) -> Tensor:
         """See `MemoryNetwork`."""
-        feature = self.aspp(with_query(readout, query))
-        return self.decoder(feature, query.f8, query.f4).squeeze(1).unflatten(0, readout.shape[:2])
+        feature = self.aspp(readout.flatten(0, 1), query.value)
+        return self.decoder(feature, query.f8, query.f4, window=window).squeeze(1).unflatten(0, readout.shape[:2])
 
 
 class UnitKey(nn.Module):

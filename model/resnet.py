@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from model.blocks import object_conv
+
 # Convolution biases, and the batch counters that files of older torch versions lack: both start at 0.
 MAY_BE_MISSING = ("conv1.bias", "conv2.bias", "conv3.bias", "downsample.0.bias", "num_batches_tracked")
 STAGES = {
@@ -120,9 +122,18 @@ class ResNetEncoder(nn.Module):
             elif isinstance(module, BasicBlock | Bottleneck):
                 nn.init.zeros_((module.bn2 if isinstance(module, BasicBlock) else module.bn3).weight)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Image (B,3+extra,H,W) -> features at strides 4, 8 and 16, of `self.channels` channels."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
+    def forward(self, image: Tensor, planes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode images, or each object's view of them.
+
+        Args:
+            image: (B,3,H,W).
+            planes: each object's masks (B*K,extra,H,W), where there are extra channels.
+
+        Returns:
+            Features at strides 4, 8 and 16, of `self.channels` channels; B or B*K of each.
+        """
+        x = self.conv1(image) if planes is None else object_conv(self.conv1, planes, image, shared_first=True)
+        x = self.maxpool(self.relu(self.bn1(x)))
         f4 = self.layer1(x)
         f8 = self.layer2(f4)
         return f4, f8, self.layer3(f8)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.blocks import MaskDecoder, ResidualBlock
-from model.memory_network import MemoryNetwork, QueryFeatures, object_inputs, object_positions, with_others
+from model.memory_network import MemoryNetwork, QueryFeatures, object_positions, with_others
 from model.memory_read import MemoryEntry
 from model.quality import QualityScorer
 from model.resnet import ResNetEncoder
@@ -67,7 +67,13 @@ class STCN(MemoryNetwork):
         return QueryFeatures(self.key(f16), self.query_value(f16), f16, f8, f4)
 
     def encode_memory(
-        self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
+        self,
+        image: Tensor,
+        masks: Tensor,
+        query: QueryFeatures | None = None,
+        others: Tensor | None = None,
+        *,
+        scored: bool = True,
     ) -> MemoryEntry:
         """See `MemoryNetwork`; with `query` the image is not encoded again for its key."""
         if query is None:
@@ -77,10 +83,10 @@ class STCN(MemoryNetwork):
             f16, key = query.f16, query.key
         batch, objects = masks.shape[:2]
         planes = with_others(masks, others) if self.options["multi_object"] else masks.unsqueeze(2)
-        feature = self.memory_encoder(object_inputs(image, planes))[-1]
+        feature = self.memory_encoder(image, planes.flatten(0, 1))[-1]
         value = self.fusion(feature, f16.unsqueeze(1).expand(-1, objects, -1, -1, -1).flatten(0, 1))
         key = object_positions(key, batch).expand(-1, objects, -1, -1)
-        return MemoryEntry(key, object_positions(value, batch), self.score(value, batch))
+        return MemoryEntry(key, object_positions(value, batch), self.score(value, batch) if scored else None)
 
 
 class FeatureFusion(nn.Module):

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import Refine, ResidualBlock
-from model.memory_network import QueryFeatures, with_query
+from model.blocks import Refine, ResidualBlock, object_conv
+from model.memory_network import QueryFeatures
 from model.quality import QualityScorer
 from model.two_encoders import TwoEncoderNetwork
 
@@ -62,7 +62,7 @@ class STMCycle(TwoEncoderNetwork):
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
         """See `MemoryNetwork`. The softmax over background and object is the sigmoid of their difference."""
-        background, thing = self.decoder(with_query(readout, query), query.f8, query.f4, query.size).unbind(1)
+        background, thing = self.decoder(readout.flatten(0, 1), query.value, query).unbind(1)
         return (thing - background).unflatten(0, readout.shape[:2])
 
     def _mask_planes(self, masks: Tensor, others: Tensor | None) -> Tensor:
@@ -81,7 +81,8 @@ class TwoClassDecoder(nn.Module):
         self.up_8_4 = Refine(f4_channels, WIDTH, WIDTH)
         self.predict = nn.Conv2d(WIDTH, 2, 3, padding=1)
 
-    def forward(self, x: Tensor, f8: Tensor, f4: Tensor, size: tuple[int, int]) -> Tensor:
-        """Objects x (B*K,C,h,w), frame features at strides 8 and 4, the frame's size -> (B*K,2,H,W)."""
-        x = self.up_8_4(self.up_16_8(self.mix(self.compress(x)), f8), f4)
-        return F.interpolate(self.predict(F.relu(x)), size=size, mode="bilinear", align_corners=False)
+    def forward(self, x: Tensor, shared: Tensor, query: QueryFeatures) -> Tensor:
+        """Objects' own features (B*K,C1,h,w), those that all share (B,C2,h,w), and the frame's -> (B*K,2,H,W)."""
+        x = self.mix(object_conv(self.compress, x, shared))
+        x = self.up_8_4(self.up_16_8(x, query.f8), query.f4)
+        return F.interpolate(self.predict(F.relu(x)), size=query.size, mode="bilinear", align_corners=False)

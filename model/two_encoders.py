@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from model.blocks import KeyValueProjection
-from model.memory_network import MemoryNetwork, QueryFeatures, object_inputs, object_positions, with_others
+from model.memory_network import MemoryNetwork, QueryFeatures, object_positions, with_others
 from model.memory_read import MemoryEntry
 from model.quality import QualityScorer
 from model.resnet import ResNetEncoder
@@ -61,13 +61,19 @@ class TwoEncoderNetwork(MemoryNetwork):
         self.memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
 
     def encode_memory(
-        self, image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
+        self,
+        image: Tensor,
+        masks: Tensor,
+        query: QueryFeatures | None = None,
+        others: Tensor | None = None,
+        *,
+        scored: bool = True,
     ) -> MemoryEntry:
         """See `MemoryNetwork`. Frame and masks go through an encoder of their own, so `query` is not used."""
         batch = len(masks)
-        feature = self.memory_encoder(object_inputs(image, self._mask_planes(masks, others)))[-1]
+        feature = self.memory_encoder(image, self._mask_planes(masks, others).flatten(0, 1))[-1]
         key, value = (object_positions(x, batch) for x in self.memory_projection(feature))
-        return MemoryEntry(key, value, self.score(feature, batch))
+        return MemoryEntry(key, value, self.score(feature, batch) if scored else None)
 
     def _mask_planes(self, masks: Tensor, others: Tensor | None) -> Tensor:
         """What the memory encoder sees of each object, (B,K,1 or 2,H,W)."""

@@ -1,11 +1,9 @@
 """Runs of the DAVIS evaluation scripts with a core that needs no network, and where their files lie."""
 
-from types import SimpleNamespace
-
 import core_factory
 import eval_davis
 import eval_davis_2016
-from tests.davis_trees import FakeCore
+from tests.davis_trees import FAKE_NETWORK, FakeCore
 
 
 def use_fake_core(monkeypatch):
@@ -14,7 +12,7 @@ def use_fake_core(monkeypatch):
 
     def load(path, device):
         loaded.append(path)
-        return SimpleNamespace(arch="qdmn")
+        return FAKE_NETWORK
 
     monkeypatch.setattr(core_factory, "load_network", load)
     for script in (eval_davis, eval_davis_2016):

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from model.memory_network import MemoryNetwork
 from util.images import write_binary, write_ids
 
 FRAMES_2017 = {"val": "trainval", "testdev": "test-dev"}
@@ -83,6 +84,16 @@ class FakeReport:
     objects: tuple
     quality: tuple
     banks: tuple
+
+
+class FakeNetwork(MemoryNetwork):
+    """What the scripts ask of a network when a fake core does all the work."""
+
+    arch = "qdmn"
+    quality_scorer = None
+
+
+FAKE_NETWORK = FakeNetwork()
 
 
 class FakeCore:

@@ -1,10 +1,8 @@
 """Runs of eval_generic.py with a core that needs no network."""
 
-from types import SimpleNamespace
-
 import core_factory
 import eval_generic
-from tests.davis_trees import FakeCore, make_mask
+from tests.davis_trees import FAKE_NETWORK, FakeCore, make_mask
 
 NAMES = tuple(f"shot{number}" for number in range(8, 14))
 MASK = make_mask(objects=(2, 5))
@@ -30,7 +28,7 @@ class SeenCore(FakeCore):
 def use_seen_core(monkeypatch):
     """The script builds the core that notes what it sees."""
     SeenCore.passes = []
-    monkeypatch.setattr(core_factory, "load_network", lambda path, device: SimpleNamespace(arch="qdmn"))
+    monkeypatch.setattr(core_factory, "load_network", lambda path, device: FAKE_NETWORK)
     monkeypatch.setattr(eval_generic, "InferenceCoreYV", SeenCore)
 
 

@@ -57,7 +57,7 @@ class Scripted(QDMN):
 
     script = ()
 
-    def encode_memory(self, image, masks, query=None, others=None):
+    def encode_memory(self, image, masks, query=None, others=None, **options):
         scores, *self.script = self.script
-        entry = super().encode_memory(image, masks, query, others)
+        entry = super().encode_memory(image, masks, query, others, **options)
         return entry._replace(quality=torch.tensor([scores], dtype=torch.float32))

@@ -115,8 +115,8 @@ class DoublePrecision:
     def encode_query(self, image, prior):
         return super().encode_query(image.double(), prior.double())
 
-    def encode_memory(self, image, masks, query=None, others=None):
-        return super().encode_memory(image.double(), masks.double(), query, others.double())
+    def encode_memory(self, image, masks, query=None, others=None, **options):
+        return super().encode_memory(image.double(), masks.double(), query, others.double(), **options)
 
 
 class PreciseQDMN(DoublePrecision, QDMN):
@@ -184,11 +184,11 @@ def failing(monkeypatch, network, name, is_due):
     """Let a method of the network run out of memory on the calls for which `is_due(number)`."""
     method, calls = getattr(network, name), []
 
-    def crowded(*args):
+    def crowded(*args, **options):
         calls.append(name)
         if is_due(len(calls) - 1):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return method(*args)
+        return method(*args, **options)
 
     monkeypatch.setattr(network, name, crowded)
 

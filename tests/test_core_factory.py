@@ -72,8 +72,8 @@ def test_the_prior_is_chosen_on_the_command_line(network):
 def test_a_memory_limit_sets_the_chunks(network, monkeypatch):
     monkeypatch.setattr(core_factory, "used_memory_bytes", lambda device: 0.0)
     limited, free = (build(network, "--max_memory_gb", limit, objects=20, size=(480, 864)) for limit in (1.5, 100))
-    assert limited._chunks.size < 20
-    assert free._chunks.size == 20
+    assert limited._steps.chunks.size < 20
+    assert free._steps.chunks.size == 20
     assert limited.reader.max_elements <= free.reader.max_elements
 
 
@@ -91,7 +91,7 @@ def test_compile_covers_the_networks_three_calls(network, monkeypatch):
 
 
 def test_memory_by_quality_needs_a_scorer(monkeypatch):
-    bare = build_network("stcn", backbone="resnet18")
+    bare = build_network("stcn", backbone="resnet18").eval()
     monkeypatch.setattr(core_factory, "load_network", lambda path, device: bare)
     with pytest.raises(InputError, match=r"no quality scorer; use --memory latest"):
         build_engine(arguments("--memory", "quality"), CPU, InferenceCore)

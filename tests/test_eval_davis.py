@@ -124,6 +124,8 @@ def test_memory_flags_reach_the_core(davis, output, monkeypatch):
         "policy": "latest",
         "gate": "mean",
         "compat": True,
+        "decode_roi": False,
+        "score_all": False,
         "correct_rate": None,
         "correct_steps": 10,
         "write_corrected": False,

@@ -9,7 +9,7 @@ from PIL import Image
 
 import core_factory
 import eval_youtube
-from tests.davis_trees import FakeCore, make_mask, write_frames
+from tests.davis_trees import FAKE_NETWORK, FakeCore, make_mask, write_frames
 from tests.failures import failure_line
 from util.images import read_ids, write_ids
 
@@ -21,7 +21,7 @@ LATER = np.roll(make_mask(objects=(3,)), 20, axis=1)
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
-    monkeypatch.setattr(core_factory, "load_network", lambda path, device: None)
+    monkeypatch.setattr(core_factory, "load_network", lambda path, device: FAKE_NETWORK)
     monkeypatch.setattr(eval_youtube, "InferenceCoreYV", FakeCore)
 
 

@@ -1,5 +1,6 @@
 """A network of one's own, as docs/extending.md has it: registered, trained, streamed, saved."""
 
+import statistics
 import sys
 
 import pytest
@@ -78,7 +79,7 @@ def test_steps_on_one_clip_lower_its_loss():
     torch.manual_seed(0)
     trainer = Trainer(build_network("tiny"), CPU, lr=3e-3)
     losses = [trainer.step([batch(2)])[0]["total_loss"].item() for _ in range(20)]
-    assert losses[-1] < 0.7 * losses[0]
+    assert statistics.median(losses[-5:]) < 0.7 * losses[0]
 
 
 def test_both_cores_stream_a_clip(network):

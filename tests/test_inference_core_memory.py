@@ -102,8 +102,8 @@ def test_past_frames_are_not_kept(network):
 class WithoutScorer(QDMN):
     """A network whose memory frames have no quality."""
 
-    def encode_memory(self, image, masks, query=None, others=None):
-        return super().encode_memory(image, masks, query, others)._replace(quality=None)
+    def encode_memory(self, image, masks, query=None, others=None, **options):
+        return super().encode_memory(image, masks, query, others, **options)._replace(quality=None)
 
 
 @pytest.fixture(scope="module")

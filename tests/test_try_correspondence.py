@@ -36,7 +36,7 @@ class SamePlace(MemoryNetwork):
         key = self.key(image).unflatten(2, (image.shape[-2] // 16, -1))
         return QueryFeatures(key, key, key, key, key)
 
-    def encode_memory(self, image, masks, query=None, others=None):
+    def encode_memory(self, image, masks, query=None, others=None, **options):
         key = self.key(image).unsqueeze(1)
         return MemoryEntry(key, key, None)
 

@@ -1,0 +1,42 @@
+"""Networks give the same results in the form for inference."""
+
+import pytest
+import torch
+from torch import nn
+
+from inference_core import InferenceCore
+from model import NETWORKS, build_network, fitting_options
+from model.inference_form import for_inference, use_winograd
+from model.winograd import WinogradConv2d
+
+
+def network_with_statistics(arch):
+    """A network whose batch-norms all do something else."""
+    torch.manual_seed(0)
+    backbone = "vit_ti16" if arch == "dropseg" else "resnet18"
+    network = build_network(arch, **fitting_options(arch, {"backbone": backbone}))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1)
+            nn.init.normal_(module.bias, 0, 0.1)
+    return network.eval()
+
+
+@pytest.mark.parametrize("arch", NETWORKS)
+def test_results_stay_the_same(arch):
+    network = network_with_statistics(arch)
+    images = torch.randn(4, 3, 48, 64)
+    masks = torch.zeros(2, 48, 64)
+    masks[0, 5:25, 5:25], masks[1, 20:40, 30:60] = 1, 1
+
+    def run():
+        core = InferenceCore(network, mem_every=1)
+        return torch.stack([core.step(image, masks if t == 0 else None) for t, image in enumerate(images)])
+
+    before = run()
+    use_winograd(for_inference(network, torch.device("cpu")), least_channels=32)
+    assert any(isinstance(module, WinogradConv2d) for module in network.modules())
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    torch.testing.assert_close(run(), before, atol=2e-4, rtol=0)
