@@ -21,7 +21,7 @@ from datasets.clips import collate
 from datasets.davis_test_dataset import DavisTestDataset
 from datasets.stages import StageData, stage_data
 from inference_core import InferenceCore
-from model import build_network, fitting_options
+from model import NETWORKS, build_network, fitting_options
 from model.checkpoint import Checkpoint, build_from, load_checkpoint, load_newest, load_weights
 from model.pretrained import load_imagenet_encoders
 from model.trainer import Trainer
@@ -38,10 +38,25 @@ from util.segmentation import Engine
 from util.stop_signal import ignore_stop_signals
 
 
+def check_image_size(args: argparse.Namespace) -> None:
+    """Refuse frames that the network cannot work on.
+
+    Raises:
+        InputError: a side is no multiple of the network's `size_multiple`.
+    """
+    multiple = NETWORKS[args.arch].size_multiple
+    if any(side % multiple for side in args.image_size):
+        raise InputError(
+            f"--image_size {' '.join(map(str, args.image_size))} cannot be used with {args.arch}; "
+            f"give multiples of {multiple}"
+        )
+
+
 def build_data(args: argparse.Namespace) -> StageData:
     """The samples of the stage."""
     names = ("static_root", "bl_root", "davis_root", "yv_root", "yv_list", "image_size", "clip_length")
-    names += ("num_objects", "max_skip", "soft_masks", "repeat_frames", "arch")
+    names += ("num_objects", "samples_per_video", "max_skip", "skip_growth", "skip_start")
+    names += ("soft_masks", "clip_draw", "repeat_frames", "augmentation", "arch")
     options = {name: getattr(args, name) for name in names}
     return stage_data(args.stage, **options, render=args.data_backend == "cpu")
 
@@ -97,6 +112,8 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
         quality_target=args.quality_target,
         published_gate=args.published_gate,
         weight_decay=args.weight_decay,
+        optimizer=args.optimizer,
+        momentum=args.momentum,
         distributed=process.distributed,
         compile=args.compile,
     )
@@ -175,6 +192,7 @@ def build_loop(
 def main() -> None:
     """Parse, build, run."""
     args = parse_arguments()
+    check_image_size(args)
     process = start(args.device, args.local_rank)
     torch.backends.cudnn.benchmark = args.benchmark
     torch.manual_seed(args.seed)

@@ -30,13 +30,13 @@ def pack_clip(
     Args:
         frames: RGB (H,W,3) uint8 of one size, one for each view or one for all.
         views: T of them.
-        masks: (T,K,S,S) uint8, already rendered; 255 where the object is.
+        masks: (T,K,H',W') uint8, already rendered; 255 where the object is.
         selector: (K,) float32, 1 for an object that takes part in the losses.
         name: what to call the clip in messages.
         render: make the frames here rather than on the device.
 
     Returns:
-        frames (T,3,S,S) uint8, or `Unrendered`; masks, selector and name as given.
+        frames (T,3,H',W') uint8, or `Unrendered`; masks, selector and name as given.
     """
     if render:
         sources = frames if len(frames) == len(views) else [frames[0]] * len(views)
@@ -65,8 +65,8 @@ def to_device(batch: Sample, device: torch.device) -> dict[str, Tensor]:
         device: where the tensors go; unrendered frames are rendered there.
 
     Returns:
-        frames (B,T,3,S,S) float32, normalised with ImageNet's mean and standard deviation; masks (B,T,K,S,S) float32
-        in [0, 1]; labels (B,T,S,S) int64, k for pixels of object k (1..K, a later object covers an earlier one), 0 for
+        frames (B,T,3,H,W) float32, normalised with ImageNet's mean and standard deviation; masks (B,T,K,H,W) float32
+        in [0, 1]; labels (B,T,H,W) int64, k for pixels of object k (1..K, a later object covers an earlier one), 0 for
         background; selector (B,K) float32.
     """
     frames = batch["frames"]

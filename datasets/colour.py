@@ -1,4 +1,4 @@
-"""Changes of colour as one linear map: brightness, contrast, saturation, hue, grey."""
+"""Changes of colour as one linear map: brightness, contrast, saturation, hue, grey, and a shift of all values."""
 
 import math
 from typing import NamedTuple
@@ -31,16 +31,20 @@ class Jitter(NamedTuple):
 
 
 def colour_map(changes: Changes) -> np.ndarray:
-    """All changes as one linear map (3,6) of a pixel's RGB and the picture's mean RGB, in 0..255.
+    """All changes as one linear map (3,7) of a pixel's RGB, the picture's mean RGB and 1, in 0..255.
 
     Contrast turns about the mean grey of the picture, saturation about each pixel's own grey, hue about the grey axis,
-    by an angle in full turns. Nothing is clipped between two changes.
+    by an angle in full turns; a shift is added to every channel. Nothing is clipped between two changes.
     """
-    of_pixel, of_mean = np.eye(3), np.zeros((3, 3))
+    of_pixel, of_mean, constant = np.eye(3), np.zeros((3, 3)), np.zeros((3, 1))
     for name, amount in changes:
+        if name == "shift":
+            constant = constant + amount
+            continue
         if name == "contrast":
             mean_grey = np.tile(GREY @ (of_pixel + of_mean), (3, 1))
             of_pixel, of_mean = amount * of_pixel, amount * of_mean + (1 - amount) * mean_grey
+            constant = amount * constant + (1 - amount) * (GREY @ constant)
             continue
         if name == "brightness":
             step = amount * np.eye(3)
@@ -48,8 +52,8 @@ def colour_map(changes: Changes) -> np.ndarray:
             step = amount * np.eye(3) + (1 - amount) * np.tile(GREY, (3, 1))
         else:
             step = _turn_about_grey(2 * math.pi * amount)
-        of_pixel, of_mean = step @ of_pixel, step @ of_mean
-    return np.hstack([of_pixel, of_mean])
+        of_pixel, of_mean, constant = step @ of_pixel, step @ of_mean, step @ constant
+    return np.hstack([of_pixel, of_mean, constant])
 
 
 def _turn_about_grey(angle: float) -> np.ndarray:

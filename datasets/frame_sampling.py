@@ -1,4 +1,4 @@
-"""Which frames of a video make a training clip (QDMN, ECCV 2022)."""
+"""Which frames of a video make a training clip, as published for QDMN (ECCV 2022) and for STM-Cycle (NeurIPS 2020)."""
 
 import torch
 
@@ -27,7 +27,9 @@ def _draw_distinct(length: int, clip_length: int, max_skip: int) -> list[int]:
     return [start + sum(steps[: i + 1]) for i in range(clip_length)]
 
 
-def sample_positions(length: int, clip_length: int, max_skip: int, distinct: bool, stretch: int = 0) -> list[int]:
+def sample_positions(
+    length: int, clip_length: int, max_skip: int, distinct: bool = True, stretch: int = 0
+) -> list[int]:
     """Positions of a clip's frames in a video, reversed in time with probability one half.
 
     Args:
@@ -44,3 +46,18 @@ def sample_positions(length: int, clip_length: int, max_skip: int, distinct: boo
     else:
         positions = _draw_distinct(length, clip_length, max_skip)
     return positions[::-1] if torch.rand(()) < 0.5 else positions
+
+
+def sample_ascending_positions(length: int, clip_length: int, max_skip: int) -> list[int]:
+    """Strictly ascending positions, each drawn from those that leave enough frames for the rest (STM-Cycle).
+
+    Args:
+        length: frames of the video, at least `clip_length`.
+        clip_length: frames of the clip.
+        max_skip: largest distance of neighbouring frames, at least 1.
+    """
+    spare = length - clip_length
+    positions = [_draw(0, spare)]
+    for i in range(1, clip_length):
+        positions.append(_draw(positions[-1] + 1, min(positions[-1] + max_skip, spare + i)))
+    return positions

@@ -15,24 +15,22 @@ from torch import Tensor
 from datasets.augment import View
 from datasets.geometry import scaling, translation
 
-MEAN_COLOUR = (124, 116, 104)
-
 
 def render_frame(frame: np.ndarray, view: View) -> np.ndarray:
-    """RGB (H,W,3) uint8 -> its view (S,S,3) uint8; what lies outside has the mean colour."""
+    """RGB (H,W,3) uint8 -> its view (H',W',3) uint8."""
     factor, matrix = reduction([view]), view.matrix
     if factor > 1:
         height, width = (side // factor for side in frame.shape[:2])
         frame = cv2.resize(frame[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)
         matrix = reduced(factor) @ matrix
-    picture = _resample(frame, view, matrix, cv2.INTER_CUBIC, MEAN_COLOUR)
-    of_pixel, of_mean = np.split(view.colour, 2, axis=1)
-    offset = of_mean @ np.array(cv2.mean(picture)[:3])
+    picture = _resample(frame, view, matrix, cv2.INTER_CUBIC, view.fill)
+    of_pixel, of_mean, constant = np.split(view.colour, (3, 6), axis=1)
+    offset = of_mean @ np.array(cv2.mean(picture)[:3]) + constant[:, 0]
     return cv2.transform(picture, np.column_stack([of_pixel, offset]))
 
 
 def render_mask(mask: np.ndarray, view: View, *, soft: bool = False) -> np.ndarray:
-    """Ids or grey values (H,W) uint8 -> their view (S,S) uint8, 0 outside.
+    """Ids or grey values (H,W) uint8 -> their view (H',W') uint8, 0 outside.
 
     Args:
         mask: of the size of its frame.
@@ -45,10 +43,9 @@ def render_mask(mask: np.ndarray, view: View, *, soft: bool = False) -> np.ndarr
 def _resample(
     picture: np.ndarray, view: View, matrix: np.ndarray, interpolation: int, fill: tuple[int, ...] | int
 ) -> np.ndarray:
-    size = (view.side, view.side)
     if view.warp is None:
         flags = interpolation | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(picture, matrix[:2], size, flags=flags, borderValue=fill)
+        return cv2.warpAffine(picture, matrix[:2], view.size[::-1], flags=flags, borderValue=fill)
     pixels = cv2.transform(view.warp, matrix[:2])
     return cv2.remap(picture, pixels, None, interpolation, borderValue=fill)
 
@@ -68,32 +65,31 @@ def render_clip(frames: Tensor, views: list[View]) -> Tensor:
 
     Args:
         frames: (T,3,H,W) uint8, or (1,3,H,W) for views of one picture.
-        views: T of them.
+        views: T of them, of one size.
 
     Returns:
-        (T,3,S,S) uint8.
+        (T,3,H',W') uint8.
     """
     factor, pictures = reduction(views), frames.float()
     if factor > 1:
         pictures = F.avg_pool2d(pictures, factor)
     size = tuple(pictures.shape[-2:])
-    fill = torch.tensor(MEAN_COLOUR, device=frames.device, dtype=torch.float32).view(1, 3, 1, 1)
+    fill = torch.tensor([view.fill for view in views], device=frames.device, dtype=torch.float32).view(-1, 3, 1, 1)
     grid = torch.stack([_grid(view, reduced(factor) @ view.matrix, size) for view in views]).to(frames.device)
-    pictures = (pictures - fill).expand(len(views), -1, -1, -1)
-    pictures = F.grid_sample(pictures, grid, mode="bicubic", padding_mode="zeros", align_corners=False) + fill
+    pictures = F.grid_sample(pictures - fill, grid, mode="bicubic", padding_mode="zeros", align_corners=False) + fill
     pictures = pictures.round_().clamp_(0, 255)
     colour = torch.from_numpy(np.stack([view.colour for view in views])).to(frames.device, torch.float32)
-    of_pixel, of_mean = colour.split(3, dim=2)
-    offset = of_mean @ pictures.mean((2, 3)).unsqueeze(2)
+    of_pixel, of_mean, constant = colour.split((3, 3, 1), dim=2)
+    offset = of_mean @ pictures.mean((2, 3)).unsqueeze(2) + constant
     pictures = torch.baddbmm(offset, of_pixel, pictures.flatten(2)).view_as(pictures)
     return pictures.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _grid(view: View, matrix: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """Where `grid_sample` reads, (S,S,2) in -1..1 from border to border."""
+    """Where `grid_sample` reads, (H',W',2) in -1..1 from border to border."""
     if view.warp is None:
-        index = np.arange(view.side, dtype=np.float32)
-        pixels = np.stack(np.meshgrid(index, index), axis=-1)
+        rows, columns = (np.arange(side, dtype=np.float32) for side in view.size)
+        pixels = np.stack(np.meshgrid(columns, rows), axis=-1)
     else:
         pixels = view.warp
     height, width = size

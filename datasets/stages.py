@@ -1,29 +1,26 @@
 """The training data of each stage (QDMN, ECCV 2022)."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch.utils.data import Dataset
 
+from datasets.augment import letterboxed_views, video_views
 from datasets.clip_sampler import SampleRequest
 from datasets.clips import Sample
-from datasets.skip_schedule import (
-    MIVOS_FAMILY,
-    MIVOS_STAGE1_SKIPS,
-    MIVOS_STAGE2_SKIPS,
-    STAGE1_SKIPS,
-    STAGE2_DAVIS_SKIPS,
-    STAGE2_YOUTUBE_SKIPS,
-    SkipSchedule,
-)
+from datasets.frame_sampling import sample_ascending_positions, sample_positions
+from datasets.geometry import Size
+from datasets.skip_schedule import MIVOS_FAMILY, Skips, growing_skips, listed_skips
 from datasets.static_dataset import StaticDataset, static_datasets
 from datasets.video_list import read_video_list
-from datasets.vos_dataset import VOSDataset, bl30k_train, davis_train, youtube_train
+from datasets.vos_dataset import DrawPositions, DrawViews, VOSDataset, bl30k_train, davis_train, youtube_train
 from util.errors import InputError
 
 DAVIS_REPEATS = 5
 ATTEMPTS = 10
+MIN_SCALE, BL30K_MIN_SCALE = 0.36, 0.25
 
 
 @dataclass(frozen=True)
@@ -33,19 +30,19 @@ class Part:
     Attributes:
         dataset: of pictures or videos.
         repeats: how often an epoch goes through it.
-        skips: first arguments of `SkipSchedule`, for videos.
+        skips: how far apart the frames of a clip may lie, for videos.
         skip_limit: upper limit on the frame skips, in frames of the video.
     """
 
     dataset: StaticDataset | VOSDataset
     repeats: int = 1
-    skips: tuple | None = None
+    skips: Skips | None = None
     skip_limit: int | None = None
 
     def sample(self, index: int, request: SampleRequest) -> Sample:
         """A sample with the frame skips of the request's epoch."""
         if self.skips is not None:
-            skip = SkipSchedule(*self.skips, request.epochs).at(request.epoch)
+            skip = self.skips.at(request.epoch, request.epochs)
             self.dataset.max_skip = skip if self.skip_limit is None else min(skip, self.skip_limit)
         return self.dataset[index]
 
@@ -95,12 +92,17 @@ def stage_data(
     davis_root: Path,
     yv_root: Path,
     yv_list: Path | None = None,
-    image_size: int = 384,
+    image_size: Size = (384, 384),
     clip_length: int = 3,
     num_objects: int = 2,
     max_skip: int | None = None,
+    skip_growth: int = 0,
+    skip_start: tuple[int, int] = (5, 3),
+    samples_per_video: int = 1,
     soft_masks: bool = False,
+    clip_draw: str = "mivos",
     repeat_frames: bool = False,
+    augmentation: str = "mivos",
     render: bool = True,
     arch: str = "qdmn",
 ) -> StageData:
@@ -110,38 +112,61 @@ def stage_data(
         stage: 0 static pictures, 1 BL30K, 2 and 3 DAVIS five times + YouTube-VOS.
         static_root, bl_root, davis_root, yv_root: folders; `none` leaves DAVIS or YouTube-VOS out of stage 2.
         yv_list: file with the names of the YouTube videos to use.
-        image_size: side of the crops, in pixels.
+        image_size: height and width of the views, in pixels.
         clip_length: frames of a clip.
         num_objects: most objects of a clip in stages 1 and 2.
         max_skip: upper limit on the frame skips, in frames of the video.
+        skip_growth: epochs after which the frame skips of stage 2 grow, see `SkipGrowth`; 0 for the lists of `arch`.
+        skip_start: first skips of DAVIS and YouTube-VOS if they grow, in annotated frames.
+        samples_per_video: how often a video counts, DAVIS five times that.
         soft_masks: see `StaticDataset`.
-        repeat_frames: the published draw, in which the frames of a clip may coincide.
+        clip_draw: `mivos` or `stm_cycle`, which frames of a video make a clip.
+        repeat_frames: the published draw of `mivos`, in which the frames of a clip may coincide.
+        augmentation: `mivos` or `stm_cycle`, of the videos.
         render: see `pack_clip`.
         arch: the network that is trained: its paper's frame skips are used.
 
     Raises:
         InputError: a folder is missing or holds no data.
     """
-    common = {"image_size": image_size, "clip_length": clip_length, "render": render}
     if stage == 0:
-        return StageData([Part(*found) for found in static_datasets(static_root, soft_masks=soft_masks, **common)])
-    options = {"num_objects": num_objects, "distinct_frames": not repeat_frames, **common}
-    bl30k_skips, davis_skips, youtube_skips = STAGE1_SKIPS, STAGE2_DAVIS_SKIPS, STAGE2_YOUTUBE_SKIPS
-    if arch in MIVOS_FAMILY:
-        bl30k_skips, davis_skips, youtube_skips = MIVOS_STAGE1_SKIPS, MIVOS_STAGE2_SKIPS, MIVOS_STAGE2_SKIPS
-        options["stretch"] = 1
+        options = {"image_size": image_size, "clip_length": clip_length, "soft_masks": soft_masks, "render": render}
+        return StageData([Part(*found) for found in static_datasets(static_root, **options)])
+    options = {
+        "clip_length": clip_length,
+        "num_objects": num_objects,
+        "draw_positions": _draw_positions(clip_draw, not repeat_frames, arch),
+        "draw_views": _draw_views(augmentation, image_size, BL30K_MIN_SCALE if stage == 1 else MIN_SCALE),
+        "render": render,
+    }
+    bl30k_skips, davis_skips, youtube_skips = listed_skips(arch)
+    if skip_growth:
+        davis_skips, youtube_skips = growing_skips(skip_growth, skip_start)
     if stage == 1:
-        return StageData([Part(bl30k_train(bl_root, bl30k_skips[0], **options), 1, bl30k_skips, max_skip)])
+        bl30k = bl30k_train(bl_root, bl30k_skips.start, **options)
+        return StageData([Part(bl30k, samples_per_video, bl30k_skips, max_skip)])
     parts = []
     if str(davis_root) != "none":
-        davis = davis_train(davis_root, davis_skips[0], **options)
-        parts.append(Part(davis, DAVIS_REPEATS, davis_skips, max_skip))
+        davis = davis_train(davis_root, davis_skips.start, **options)
+        parts.append(Part(davis, DAVIS_REPEATS * samples_per_video, davis_skips, max_skip))
     if str(yv_root) != "none":
-        youtube = youtube_train(yv_root, youtube_skips[0], yv_list and _read_list(yv_list), **options)
-        parts.append(Part(youtube, 1, youtube_skips, max_skip))
+        youtube = youtube_train(yv_root, youtube_skips.start, yv_list and _read_list(yv_list), **options)
+        parts.append(Part(youtube, samples_per_video, youtube_skips, max_skip))
     if not parts:
         raise InputError(f"stage {stage} is left without data; give --davis_root or --yv_root")
     return StageData(parts)
+
+
+def _draw_positions(clip_draw: str, distinct: bool, arch: str) -> DrawPositions:
+    if clip_draw == "stm_cycle":
+        return sample_ascending_positions
+    return partial(sample_positions, distinct=distinct, stretch=int(arch in MIVOS_FAMILY))
+
+
+def _draw_views(augmentation: str, image_size: Size, min_scale: float) -> DrawViews:
+    if augmentation == "stm_cycle":
+        return partial(letterboxed_views, canvas=image_size)
+    return partial(video_views, canvas=image_size, min_scale=min_scale)
 
 
 def _read_list(path: Path) -> set[str]:

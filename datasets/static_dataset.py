@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from datasets.augment import static_views
 from datasets.clips import Sample, pack_clip
+from datasets.geometry import Size
 from datasets.pairs import match_size
 from datasets.render import render_mask
 from util.errors import InputError
@@ -35,7 +36,7 @@ class StaticDataset(Dataset):
 
     Args:
         root: folder of the set.
-        image_size: side S of the square views, in pixels.
+        image_size: height and width of the views, in pixels.
         clip_length: number T of views.
         soft_masks: the published behaviour, masks resampled bicubically and left in [0, 1]; by default a mask is 0
             or 1, which keeps the intersection over union that the quality score learns exact.
@@ -49,7 +50,7 @@ class StaticDataset(Dataset):
         self,
         root: Path,
         *,
-        image_size: int = 384,
+        image_size: Size = (384, 384),
         clip_length: int = 3,
         soft_masks: bool = False,
         render: bool = True,
@@ -80,7 +81,7 @@ class StaticDataset(Dataset):
         mask_path = path.with_suffix(".png")
         frame = read_frame(path)
         mask = match_size(np.array(Image.fromarray(read_frame(mask_path)).convert("L")), frame.shape[:2], mask_path)
-        views = static_views(frame.shape[:2], self.image_size, self.clip_length)
+        views = static_views(frame.shape[:2], self.clip_length, self.image_size)
         masks = torch.from_numpy(np.stack([render_mask(mask, view, soft=self.soft_masks) for view in views]))
         if not self.soft_masks:
             masks = (masks > 127).to(torch.uint8) * 255

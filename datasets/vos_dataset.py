@@ -1,6 +1,7 @@
 """Training clips of a few frames drawn from annotated videos (stages 1 and 2 of QDMN, ECCV 2022)."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from torch.utils.data import Dataset
 from datasets.augment import View, video_views
 from datasets.clips import Sample, pack_clip
 from datasets.frame_sampling import sample_positions
+from datasets.geometry import Size
 from datasets.pairs import drop_void, list_pairs, match_size
 from datasets.render import render_mask
+from datasets.skip_schedule import YOUTUBE_STEP
 from datasets.video_list import read_video_list
 from util.errors import InputError
 from util.images import read_frame, read_ids
@@ -21,6 +24,8 @@ from util.images import read_frame, read_ids
 ATTEMPTS = 5
 
 Pair = tuple[Path, Path]
+DrawPositions = Callable[[int, int, int], list[int]]
+DrawViews = Callable[[Size, int], list[View]]
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +45,12 @@ class VOSDataset(Dataset):
         max_skip: largest distance of neighbouring frames of a clip, in frames of the video, annotated or not; may be
             set anew between samples.
         subset: names of the videos to use; None takes all.
-        image_size: side S of the square frames, in pixels.
+        draw_positions: annotated frames of a video, T and the largest distance of neighbours, in annotated frames -> T
+            positions of annotated frames, such as `sample_positions` with some of its options set.
+        draw_views: size of the frames and T -> T views, such as `video_views` with some of its options set.
         clip_length: number T of frames.
         num_objects: number K of mask planes; a clip with fewer objects has empty planes.
-        min_scale: smallest share of the frame's area that the crop keeps.
         drop_tiny: leave out objects that are tiny at first and large later (BL30K).
-        distinct_frames: never repeat a frame in a clip; False is the published draw.
-        stretch: see `sample_positions`.
         annotation_step: frames of the video from one annotated frame to the next, 5 for YouTube-VOS.
         render: see `pack_clip`.
 
@@ -61,25 +65,21 @@ class VOSDataset(Dataset):
         *,
         max_skip: int,
         subset: set[str] | None = None,
-        image_size: int = 384,
+        draw_positions: DrawPositions = sample_positions,
+        draw_views: DrawViews = video_views,
         clip_length: int = 3,
         num_objects: int = 2,
-        min_scale: float = 0.36,
         drop_tiny: bool = False,
-        distinct_frames: bool = True,
-        stretch: int = 0,
         annotation_step: int = 1,
         render: bool = True,
     ) -> None:
         self.frames_root, self.masks_root = Path(frames_root), Path(masks_root)
+        self.draw_positions, self.draw_views = draw_positions, draw_views
         self.clip_length = clip_length
         self.num_objects = num_objects
         self.drop_tiny = drop_tiny
-        self.distinct_frames = distinct_frames
-        self.stretch = stretch
         self.annotation_step = annotation_step
         self.max_skip = max_skip
-        self.image_size, self.min_scale = image_size, min_scale
         self.render = render
         self.videos = self._find_videos(subset)
 
@@ -129,15 +129,15 @@ class VOSDataset(Dataset):
         return videos
 
     def _draw_clip(self, video: str, pairs: list[Pair]) -> tuple[list[np.ndarray], list[View], Tensor]:
-        """Frames as they are, the views to make of them, and the ids (T, S, S) uint8 of the views."""
+        """Frames as they are, the views to make of them, and the ids (T, H', W') uint8 of the views."""
         max_skip = max(1, self.max_skip // self.annotation_step)
-        positions = sample_positions(len(pairs), self.clip_length, max_skip, self.distinct_frames, self.stretch)
+        positions = self.draw_positions(len(pairs), self.clip_length, max_skip)
         frames = [read_frame(pairs[i][0]) for i in positions]
         if len({frame.shape for frame in frames}) > 1:
             raise InputError(f"{self.frames_root / video} holds frames of different sizes; resize them to one size")
         size = frames[0].shape[:2]
         masks = [match_size(read_ids(pairs[i][1]), size, video) for i in positions]
-        views = video_views(size, self.image_size, self.clip_length, self.min_scale)
+        views = self.draw_views(size, self.clip_length)
         ids = [render_mask(mask, view) for mask, view in zip(drop_void(masks), views, strict=True)]
         return frames, views, torch.from_numpy(np.stack(ids))
 
@@ -196,12 +196,12 @@ def youtube_train(root: Path, max_skip: int, subset: set[str] | None = None, **o
         raise InputError(
             f"YouTube root {root} has no train_480p, the train set resized to 480 pixels; make it or pass --yv_root"
         )
-    options = {"annotation_step": 5, **options}
+    options = {"annotation_step": YOUTUBE_STEP, **options}
     return VOSDataset(folder / "JPEGImages", folder / "Annotations", max_skip=max_skip, subset=subset, **options)
 
 
 def bl30k_train(root: Path, max_skip: int, **options: Any) -> VOSDataset:
-    """BL30K, with smaller crops and without objects that are only tiny at first.
+    """BL30K, without objects that are only tiny at first.
 
     Args:
         root: folder that holds `JPEGImages` and `Annotations`.
@@ -214,5 +214,5 @@ def bl30k_train(root: Path, max_skip: int, **options: Any) -> VOSDataset:
     root = Path(root)
     if not (root / "JPEGImages").is_dir():
         raise InputError(f"BL30K root {root} has no folder JPEGImages; download BL30K or pass --bl_root")
-    options = {"min_scale": 0.25, "drop_tiny": True, **options}
+    options = {"drop_tiny": True, **options}
     return VOSDataset(root / "JPEGImages", root / "Annotations", max_skip=max_skip, **options)

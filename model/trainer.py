@@ -15,6 +15,7 @@ from model.losses import divergence, squared_error
 from model.objective import Batch, Objective
 from util.device import autocast
 
+OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 FUSED_ADAM = ("cpu", "cuda", "mps")
 
 
@@ -23,7 +24,9 @@ class Trainer:
 
     Args:
         network: already on its device; parameters that need no gradient keep their values.
-        lr, steps, gamma, weight_decay: Adam, and the iterations at which the rate is multiplied by gamma.
+        lr, steps, gamma: the rate, and the iterations at which it is multiplied by gamma.
+        weight_decay: added to the gradient, L2.
+        optimizer, momentum: `adam`, or `sgd` with this momentum.
         frozen_statistics: keep the batch-norm statistics, as published; for networks with a pretrained trunk.
         amp: one of `AUTOCAST`.
         cycle: also reconstruct the first frame from every later one, see `ClipForward`.
@@ -42,6 +45,8 @@ class Trainer:
         steps: tuple[int, ...] = (),
         gamma: float = 0.1,
         weight_decay: float = 1e-7,
+        optimizer: str = "adam",
+        momentum: float = 0.9,
         frozen_statistics: bool = True,
         amp: str = "off",
         cycle: bool = False,
@@ -51,7 +56,9 @@ class Trainer:
         distributed: bool = False,
         compile: bool = False,
     ) -> None:
-        self.network = network.train(not frozen_statistics)
+        self.network = network
+        self.frozen_statistics = frozen_statistics
+        self.learn()
         self.device = device
         self.amp = amp
         self.distributed = distributed
@@ -68,11 +75,18 @@ class Trainer:
         devices = [device] if device.type == "cuda" else None
         self.clip = DistributedDataParallel(clip, device_ids=devices) if distributed else clip
         self.parameters = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(
-            self.parameters, lr=lr, weight_decay=weight_decay, fused=device.type in FUSED_ADAM
-        )
+        own = {"momentum": momentum} if optimizer == "sgd" else {"fused": device.type in FUSED_ADAM}
+        self.optimizer = OPTIMIZERS[optimizer](self.parameters, lr=lr, weight_decay=weight_decay, **own)
         self.scheduler = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, list(steps), gamma)
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
+
+    def learn(self) -> None:
+        """Put the network into training mode, but for batch-norm with frozen statistics."""
+        self.network.train()
+        if self.frozen_statistics:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
 
     def step(self, batches: Sequence[Batch]) -> tuple[dict[str, Tensor], ClipOutput, bool]:
         """One iteration on one batch, or on several whose gradients are averaged.
@@ -87,7 +101,7 @@ class Trainer:
             The losses of `Objective`, detached and averaged; the predictions for the last batch; whether the weights
             were updated. A scaler that looks for its scale counts as an update.
         """
-        statistics = [buffer.clone() for buffer in self.network.buffers()] if self.network.training else []
+        statistics = [] if self.frozen_statistics else [buffer.clone() for buffer in self.network.buffers()]
         self.optimizer.zero_grad(set_to_none=True)
         parts = []
         for number, batch in enumerate(batches, 1):

@@ -1,16 +1,20 @@
 """Small generated pictures, masks and videos for the tests of the training datasets."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from PIL import Image
 
-from datasets.augment import View
+from datasets.augment import View, video_views
 from datasets.colour import colour_map
+from datasets.frame_sampling import sample_positions
 from datasets.render import render_clip, render_frame
 from datasets.vos_dataset import VOSDataset
 from util.images import write_ids
 
 SIZE = 48
+CANVAS = (SIZE, SIZE)
 GREY_STEP = 5
 PLAIN = colour_map(())
 
@@ -62,9 +66,12 @@ def write_set(folder, names=("a", "b")):
         write_pair(folder / f"{name}.jpg", folder / f"{name}.png", boxes(255))
 
 
-def video_dataset(root, **options):
-    options = {"max_skip": 3, "image_size": SIZE, **options}
-    return VOSDataset(root / "JPEGImages", root / "Annotations", **options)
+def video_dataset(root, *, image_size=CANVAS, min_scale=0.36, distinct=True, max_skip=3, **options):
+    draws = {
+        "draw_positions": partial(sample_positions, distinct=distinct),
+        "draw_views": partial(video_views, canvas=image_size, min_scale=min_scale),
+    }
+    return VOSDataset(root / "JPEGImages", root / "Annotations", max_skip=max_skip, **{**draws, **options})
 
 
 def red_channel(sample):
@@ -94,9 +101,10 @@ def centre_of_mass(weights):
     return np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
 
 
-def plain_view(side, matrix=None, warp=None, colour=PLAIN):
-    """A view that leaves everything as it is unless told."""
-    return View(side, np.eye(3) if matrix is None else matrix, warp, colour)
+def plain_view(side, matrix=None, warp=None, colour=PLAIN, **options):
+    """A view, square if only a side is given, that leaves everything as it is unless told."""
+    size = (side, side) if isinstance(side, int) else side
+    return View(size, np.eye(3) if matrix is None else matrix, warp, colour, **options)
 
 
 def as_clip(*frames):

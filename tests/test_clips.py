@@ -9,7 +9,17 @@ from torch.utils.data import DataLoader
 from datasets.clips import Unrendered, collate, pack_clip, to_device
 from datasets.geometry import flip, sampling_matrix
 from datasets.static_dataset import StaticDataset
-from tests.pictures import SIZE, as_clip, boxes, plain_view, smooth_picture, video_dataset, write_set, write_video
+from tests.pictures import (
+    CANVAS,
+    SIZE,
+    as_clip,
+    boxes,
+    plain_view,
+    smooth_picture,
+    video_dataset,
+    write_set,
+    write_video,
+)
 from util.tensors import denormalise
 
 CPU = torch.device("cpu")
@@ -37,7 +47,7 @@ def both_datasets(tmp_path):
     write_video(tmp_path, "two", [boxes(3, 7)] * 6)
 
     def build(render):
-        static = StaticDataset(tmp_path / "flat", image_size=SIZE, render=render)
+        static = StaticDataset(tmp_path / "flat", image_size=CANVAS, render=render)
         return static, video_dataset(tmp_path, render=render)
 
     return build

@@ -25,8 +25,8 @@ def picture():
 
 
 def changed(picture, changes):
-    of_pixel, of_mean = np.split(colour_map(changes), 2, axis=1)
-    offset = of_mean @ picture.mean((1, 2))
+    of_pixel, of_mean, constant = np.split(colour_map(changes), (3, 6), axis=1)
+    offset = of_mean @ picture.mean((1, 2)) + constant[:, 0]
     return np.einsum("ij,jhw->ihw", of_pixel, picture) + offset[:, None, None]
 
 
@@ -58,6 +58,18 @@ def test_changes_are_made_one_after_the_other(picture, order):
 
     changes = tuple((name, AMOUNTS[name]) for name in order)
     assert np.abs(changed(picture, changes) - by_torchvision(picture, in_turn)).max() < 0.1
+
+
+def test_a_shift_is_added_in_its_turn(picture):
+    assert np.allclose(changed(picture, (("shift", 4.5),)), picture + 4.5)
+    assert np.allclose(changed(picture, (("brightness", 1.2), ("shift", -3))), 1.2 * picture - 3)
+    assert np.allclose(changed(picture, (("shift", -3), ("brightness", 1.2))), 1.2 * (picture - 3))
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_changes_of_a_shifted_picture_are_those_of_the_picture_that_it_has_become(picture, name):
+    change = ((name, AMOUNTS[name]),)
+    assert np.allclose(changed(picture, (("shift", 7), *change)), changed(picture + 7, change))
 
 
 def test_contrast_keeps_the_mean_grey(picture):

@@ -9,7 +9,7 @@ import torch
 from datasets.clips import Unrendered
 from datasets.pairs import drop_void, list_pairs, match_size
 from datasets.static_dataset import StaticDataset
-from tests.pictures import SIZE, boxes, red_channel, same, video_dataset, write_set, write_video
+from tests.pictures import CANVAS, SIZE, boxes, red_channel, same, video_dataset, write_set, write_video
 from util.errors import InputError
 from util.images import write_ids
 
@@ -33,7 +33,7 @@ def static_root(tmp_path):
 
 @pytest.mark.parametrize("length", [2, 3, 5])
 def test_a_static_sample_holds_views_of_one_object(static_root, length):
-    sample = StaticDataset(static_root / "flat", image_size=SIZE, clip_length=length)[0]
+    sample = StaticDataset(static_root / "flat", image_size=CANVAS, clip_length=length)[0]
     assert sample["frames"].shape == (length, 3, SIZE, SIZE) and sample["frames"].dtype == torch.uint8
     assert sample["masks"].shape == (length, 1, SIZE, SIZE) and sample["masks"].dtype == torch.uint8
     assert sample["selector"].tolist() == [1.0]
@@ -52,7 +52,7 @@ def test_a_video_sample_holds_frames_and_objects(video_root, length, objects):
 
 
 def test_masks_lie_on_their_objects(video_root, static_root):
-    for dataset in (video_dataset(video_root), StaticDataset(static_root / "flat", image_size=SIZE)):
+    for dataset in (video_dataset(video_root), StaticDataset(static_root / "flat", image_size=CANVAS)):
         for seed in range(5):
             torch.manual_seed(seed)
             sample = dataset[0]
@@ -61,14 +61,14 @@ def test_masks_lie_on_their_objects(video_root, static_root):
 
 
 def test_torch_seed_decides_everything(video_root, static_root):
-    for dataset in (video_dataset(video_root), StaticDataset(static_root / "flat", image_size=SIZE)):
+    for dataset in (video_dataset(video_root), StaticDataset(static_root / "flat", image_size=CANVAS)):
         first, second, other = [(torch.manual_seed(seed), dataset[0])[1] for seed in (5, 5, 6)]
         assert same(first, second)
         assert not same(first, other)
 
 
 def test_frames_left_to_the_device_are_the_sources_of_the_same_draw(video_root, static_root):
-    static, videos = partial(StaticDataset, static_root / "flat", image_size=SIZE), partial(video_dataset, video_root)
+    static, videos = partial(StaticDataset, static_root / "flat", image_size=CANVAS), partial(video_dataset, video_root)
     for dataset in (static, videos):
         rendered, left = ((torch.manual_seed(5), dataset(render=render)[0])[1] for render in (True, False))
         assert isinstance(left["frames"], Unrendered)

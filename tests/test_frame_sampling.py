@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.frame_sampling import sample_positions
-from datasets.skip_schedule import STAGE1_SKIPS, STAGE2_DAVIS_SKIPS, STAGE2_YOUTUBE_SKIPS, SkipSchedule
+from datasets.frame_sampling import sample_ascending_positions, sample_positions
+from datasets.skip_schedule import (
+    STAGE1_SKIPS,
+    STAGE2_DAVIS_SKIPS,
+    STAGE2_YOUTUBE_SKIPS,
+    SkipGrowth,
+    SkipSchedule,
+    growing_skips,
+    listed_skips,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -63,14 +71,59 @@ def test_the_published_draw_repeats_frames_of_short_videos():
     assert all(len(set(sample_positions(3, 3, 5, distinct=False))) == 2 for _ in range(20))
 
 
+@pytest.mark.parametrize(
+    ("length", "clip_length", "max_skip"), [(3, 3, 5), (4, 3, 1), (9, 3, 4), (60, 3, 5), (12, 5, 3), (7, 2, 100)]
+)
+def test_ascending_positions_reach_all_that_their_bounds_allow_and_no_more(length, clip_length, max_skip):
+    draws = np.array([sample_ascending_positions(length, clip_length, max_skip) for _ in range(3000)])
+    spare = length - clip_length
+    for i, column in enumerate(draws.T):
+        assert (column.min(), column.max()) == (i, spare + i)
+    steps = np.diff(draws, axis=1)
+    assert (steps.min(), steps.max()) == (1, min(max_skip, spare + 1))
+
+
+def test_each_ascending_position_is_equally_likely_within_its_bounds():
+    draws = Counter(tuple(sample_ascending_positions(5, 3, 2)) for _ in range(9000))
+    expected = {
+        (0, 1, 2): 1 / 12, (0, 1, 3): 1 / 12, (0, 2, 3): 1 / 12, (0, 2, 4): 1 / 12,
+        (1, 2, 3): 1 / 12, (1, 2, 4): 1 / 12, (1, 3, 4): 1 / 6, (2, 3, 4): 1 / 3,
+    }  # fmt: skip
+    assert set(draws) == set(expected)
+    assert all(abs(draws[clip] / 9000 - share) < 0.02 for clip, share in expected.items())
+
+
 def test_the_skip_schedule_changes_at_rounded_epochs():
-    schedule = SkipSchedule(5, [10, 1], [0.25, 0.9], total_epochs=9)
-    assert [schedule.at(epoch) for epoch in range(9)] == [5, 5, 10, 10, 10, 10, 10, 10, 1]
-    assert schedule.at(100) == 1
+    schedule = SkipSchedule(5, (10, 1), (0.25, 0.9))
+    assert [schedule.at(epoch, 9) for epoch in range(9)] == [5, 5, 10, 10, 10, 10, 10, 10, 1]
+    assert schedule.at(100, 9) == 1
 
 
 def test_published_schedules():
     at = [0, 10, 20, 30, 40, 70, 80, 90]
-    assert [SkipSchedule(*STAGE1_SKIPS, 100).at(e) for e in at] == [5, 10, 15, 20, 25, 25, 10, 10]
-    assert [SkipSchedule(*STAGE2_DAVIS_SKIPS, 100).at(e) for e in at] == [5, 10, 15, 25, 10, 5, 5, 1]
-    assert [SkipSchedule(*STAGE2_YOUTUBE_SKIPS, 100).at(e) for e in at] == [5, 10, 15, 20, 25, 10, 10, 5]
+    assert [STAGE1_SKIPS.at(e, 100) for e in at] == [5, 10, 15, 20, 25, 25, 10, 10]
+    assert [STAGE2_DAVIS_SKIPS.at(e, 100) for e in at] == [5, 10, 15, 25, 10, 5, 5, 1]
+    assert [STAGE2_YOUTUBE_SKIPS.at(e, 100) for e in at] == [5, 10, 15, 20, 25, 10, 10, 5]
+
+
+def test_the_networks_of_mivos_have_one_list_for_both_sets():
+    for arch, same in (("qdmn", False), ("stm_cycle", False), ("stcn", True), ("mask_propagation", True)):
+        _, davis, youtube = listed_skips(arch)
+        assert (davis == youtube) == same
+
+
+@pytest.mark.parametrize("epochs", [1, 240])
+def test_skips_grow_up_to_a_ceiling_however_long_the_training_is(epochs):
+    growth = SkipGrowth(start=4, step=3, every=2, ceiling=9)
+    assert [growth.at(epoch, epochs) for epoch in range(7)] == [4, 4, 7, 7, 9, 9, 9]
+
+
+def test_published_growth():
+    """DAVIS 5, 10, 15 ... frames; YouTube 3, 4, 5 ... annotated frames, which lie five apart."""
+    davis, youtube = growing_skips(5, (5, 3))
+    at = [0, 4, 5, 10, 94, 95, 239]
+    assert [davis.at(epoch, 240) for epoch in at] == [5, 5, 10, 15, 95, 100, 100]
+    assert [youtube.at(epoch, 240) for epoch in at] == [15, 15, 20, 25, 105, 110, 250]
+    davis, youtube = growing_skips(1, (50, 10))
+    assert (davis.at(0, 9), youtube.at(0, 9)) == (50, 50)
+    assert (davis.at(500, 9), youtube.at(500, 9)) == (100, 500)

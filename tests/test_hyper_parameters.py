@@ -9,6 +9,16 @@ from util.errors import InputError
 from util.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
 
 ROOT = Path(__file__).parents[1]
+OTHERWISE = [
+    ("seed", 1),
+    ("total_batch", 3),
+    ("lr", 1.0),
+    ("samples", 99),
+    ("image_size", (64, 80)),
+    ("optimizer", "sgd"),
+]
+OTHERWISE += [("momentum", 0.5), ("augmentation", "stm_cycle"), ("clip_draw", "stm_cycle"), ("samples_per_video", 2)]
+OTHERWISE += [("skip_growth", 5), ("skip_start", (9, 9))]
 READERS = [ROOT / name for name in ("train.py", "training_loop.py", "util/hyper_parameters.py")]
 
 
@@ -42,6 +52,27 @@ def test_each_stage_has_its_published_values(stage, batch_size, iterations, step
     assert (args.lr, args.gamma, args.amp) == (2e-5, 0.1, "off")
 
 
+@pytest.mark.parametrize("stage", [0, 2])
+def test_stm_cycle_has_its_published_data(stage):
+    args = parse_arguments(["--arch", "stm_cycle", "--stage", str(stage)])
+    assert (args.image_size, args.clip_length, args.num_objects) == ((240, 427), 3, 5)
+    assert (args.clip_draw, args.augmentation) == ("stm_cycle", "stm_cycle")
+    assert (args.skip_growth, args.skip_start, args.samples_per_video) == (5, (5, 3), 1)
+    assert (args.optimizer, args.lr, args.weight_decay) == ("adam", 1e-5, 5e-4)
+
+
+@pytest.mark.parametrize("arch", ["qdmn", "qdmn_small", "mask_propagation", "stcn"])
+def test_other_networks_have_the_data_of_mivos(arch):
+    args = parse_arguments(["--arch", arch, "--stage", "2"])
+    assert (args.image_size, args.clip_length, args.num_objects) == ((384, 384), 3, 2)
+    assert (args.clip_draw, args.augmentation, args.skip_growth) == ("mivos", "mivos", 0)
+
+
+@pytest.mark.parametrize(("given", "size"), [(["64"], (64, 64)), (["48", "85"], (48, 85))])
+def test_the_image_size_is_one_side_or_height_and_width(given, size):
+    assert parse_arguments(["--image_size", *given, "-b", "1"]).image_size == size
+
+
 def test_given_values_replace_those_of_the_stage():
     args = parse_arguments(["--stage", "2", "-b", "3", "-i", "7", "--steps", "2", "5"])
     assert (args.batch_size, args.iterations, list(args.steps)) == (3, 7, [2, 5])
@@ -73,9 +104,21 @@ def test_debug_reports_every_iteration():
         ("--save_interval", "0"),
         ("--log_interval", "0"),
         ("--picture_interval", "0"),
-        ("--image_size", "100"),
         ("--image_size", "16"),
         ("--image_size", "0"),
+        ("--image_size", "64", "16"),
+        ("--image_size", "64", "64", "64"),
+        ("--samples_per_video", "0"),
+        ("--skip_growth", "-1"),
+        ("--skip_growth", "5", "--stage", "1"),
+        ("--skip_start", "5"),
+        ("--skip_start", "0", "3"),
+        ("--clip_draw", "random"),
+        ("--augmentation", "none"),
+        ("--repeat_frames", "--clip_draw", "stm_cycle"),
+        ("--optimizer", "rmsprop"),
+        ("--momentum", "1"),
+        ("--momentum", "-0.1"),
         ("--backbone", "resnet152"),
         ("--amp", "fp8"),
         ("--score_activation", "tanh"),
@@ -121,7 +164,7 @@ def test_statistics_are_not_learned_from_a_batch_of_one_object():
         fill_batch(parse_arguments(["--no_pretrained_backbone", "-b", "1"]), world=1)
 
 
-@pytest.mark.parametrize(("name", "value"), [("seed", 1), ("total_batch", 3), ("lr", 1.0), ("samples", 99)])
+@pytest.mark.parametrize(("name", "value"), OTHERWISE)
 def test_a_run_does_not_go_on_under_other_arguments(name, value):
     args = parse_arguments([])
     args.samples = 40
@@ -130,6 +173,24 @@ def test_a_run_does_not_go_on_under_other_arguments(name, value):
     check_resumable(args, recorded, Path("run.pth"))
     with pytest.raises(InputError, match=r"run.pth belongs to a run with"):
         check_resumable(args, {**recorded, name: value}, Path("run.pth"))
+
+
+def test_a_run_whose_frames_were_recorded_by_their_side_goes_on():
+    args = parse_arguments(["--image_size", "64"])
+    check_resumable(args, {"image_size": 64}, Path("run.pth"))
+    check_resumable(args, {"image_size": (64, 64)}, Path("run.pth"))
+    for other in (80, (64, 80)):
+        with pytest.raises(InputError, match="--image_size is"):
+            check_resumable(args, {"image_size": other}, Path("run.pth"))
+
+
+def test_a_run_that_is_older_than_an_option_goes_on_as_it_was():
+    check_resumable(parse_arguments([]), {"seed": 14159265}, Path("run.pth"))
+    with pytest.raises(InputError, match=r"--optimizer is sgd but run\.pth belongs to a run with adam"):
+        check_resumable(parse_arguments(["--optimizer", "sgd"]), {}, Path("run.pth"))
+    args = parse_arguments(["--arch", "stm_cycle", "--skip_growth", "0"])
+    with pytest.raises(InputError, match=r"stm_cycle but run\.pth belongs to a run with mivos"):
+        check_resumable(args, {"arch": "stm_cycle"}, Path("run.pth"))
 
 
 def test_the_description_names_batch_epochs_and_schedule():
@@ -142,7 +203,7 @@ def test_the_description_names_batch_epochs_and_schedule():
 
 
 def test_unknown_options_are_refused(capsys):
-    assert "--momentum" in refusal(capsys, "--momentum", "0.9")
+    assert "--nesterov" in refusal(capsys, "--nesterov")
 
 
 def test_help_names_every_option_with_its_default(capsys):

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.augment import static_views, video_views
+from datasets.augment import MEAN_COLOUR, letterboxed_views, static_views, video_views
 from datasets.colour import colour_map
-from datasets.geometry import affine, flip, sampling_matrix, scaling, translation
-from datasets.render import MEAN_COLOUR, reduced, reduction, render_clip, render_frame, render_mask
+from datasets.geometry import affine, flip, sampling_matrix, scaling, translation, transposition
+from datasets.render import reduced, reduction, render_clip, render_frame, render_mask
 from tests.pictures import RENDERERS, as_clip, ellipse, plain_view, smooth_picture
 
 SIDE = 64
+CANVAS = (64, 64)
+WIDE = (48, 85)
 GREY = colour_map((("saturation", 0.0),))
 
 both_renderers = pytest.mark.parametrize("render", RENDERERS.values(), ids=RENDERERS)
@@ -43,6 +45,14 @@ def test_a_flip_mirrors_every_pixel(render):
 
 
 @both_renderers
+def test_a_transposition_lays_an_upright_picture_down(render):
+    upright = noise(85, 48)
+    view = plain_view(WIDE, sampling_matrix(transposition()))
+    assert np.array_equal(render(upright, view), upright.transpose(1, 0, 2))
+    assert np.array_equal(render_mask(upright[..., 0], view), upright[..., 0].T)
+
+
+@both_renderers
 @pytest.mark.parametrize("warped", [False, True])
 def test_pixels_are_read_where_warp_and_matrix_say(render, warped):
     y, x = np.mgrid[:100, :120]
@@ -59,11 +69,12 @@ def test_pixels_are_read_where_warp_and_matrix_say(render, warped):
 
 @both_renderers
 @pytest.mark.parametrize("warped", [False, True])
-def test_outside_lie_the_mean_colour_and_background(render, warped):
-    view = plain_view(SIDE, translation(SIDE / 2, 0), indices(SIDE) if warped else None)
+@pytest.mark.parametrize("fill", [MEAN_COLOUR, (0, 0, 0), (9, 80, 200)])
+def test_outside_lie_the_fill_colour_and_background(render, warped, fill):
+    view = plain_view(SIDE, translation(SIDE / 2, 0), indices(SIDE) if warped else None, fill=fill)
     frame, mask = render(np.full_like(noise(), 255), view), render_mask(np.full((SIDE, SIDE), 7, np.uint8), view)
     assert (frame[:, : SIDE // 2 - 2] == 255).all() and (mask[:, : SIDE // 2] == 7).all()
-    assert (frame[:, SIDE // 2 + 2 :] == MEAN_COLOUR).all() and (mask[:, SIDE // 2 :] == 0).all()
+    assert (frame[:, SIDE // 2 + 2 :] == fill).all() and (mask[:, SIDE // 2 :] == 0).all()
 
 
 @both_renderers
@@ -78,6 +89,14 @@ def test_colour_is_clipped_after_all_changes_only(render):
     back_and_forth = plain_view(SIDE, colour=colour_map((("brightness", 4.0), ("brightness", 0.25))))
     assert np.array_equal(render(picture, back_and_forth), picture)
     assert (render(noise(), plain_view(SIDE, colour=colour_map((("brightness", 100.0),))))[noise() > 3] == 255).all()
+
+
+@both_renderers
+def test_a_shift_is_added_and_clipped(render):
+    shifted = plain_view(SIDE, colour=colour_map((("brightness", 0.5), ("shift", 20))))
+    assert np.abs(render(noise(), shifted) - (noise() / 2 + 20)).max() <= 0.5
+    darkened = plain_view(SIDE, colour=colour_map((("shift", -30),)))
+    assert np.array_equal(render(noise(), darkened), np.maximum(noise(), 30) - 30)
 
 
 @both_renderers
@@ -104,7 +123,7 @@ def test_fine_stripes_become_grey_when_shrunk(render):
 
 def test_hard_masks_invent_no_ids_and_soft_masks_do():
     mask = np.where(ellipse(90, 110), 200, 0).astype(np.uint8)
-    for view in static_views((90, 110), SIDE, 6) + video_views((90, 110), SIDE, 6, 0.36):
+    for view in static_views((90, 110), 6, CANVAS) + video_views((90, 110), 6, CANVAS):
         assert set(np.unique(render_mask(mask, view))) == {0, 200}
         assert len(np.unique(render_mask(mask, view, soft=True))) > 10
 
@@ -116,21 +135,19 @@ def test_a_warp_is_read_before_the_matrix():
     assert np.array_equal(first_column[::2], noise()[: SIDE // 2, 13, 0])
 
 
-VIEWS = {
-    "static": lambda size: static_views(size, SIDE, 3),
-    "video": lambda size: video_views(size, SIDE, 3, 0.36),
-}
+VIEWS = {"static": static_views, "video": video_views, "letterboxed": letterboxed_views}
 SIZES = {"as large": (100, 130), "shrunk": (700, 900), "grown": (50, 40)}
 
 
 @pytest.mark.parametrize("make", VIEWS.values(), ids=VIEWS)
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_both_renderers_agree(make, size):
+@pytest.mark.parametrize("canvas", [CANVAS, WIDE])
+def test_both_renderers_agree(make, size, canvas):
     picture = smooth_picture(*size)
     warps = 0
     for seed in range(5):
         torch.manual_seed(seed)
-        views = make(size)
+        views = make(size, 3, canvas)
         together = render_clip(as_clip(picture), views).permute(0, 2, 3, 1).numpy().astype(float)
         for view, by_clip in zip(views, together, strict=True):
             by_frame = render_frame(picture, view).astype(float)
@@ -138,13 +155,14 @@ def test_both_renderers_agree(make, size):
             assert alone.mean() < 0.5 and alone.max() <= 3
             assert np.abs(by_frame - by_clip).mean() < 1
             warps += view.warp is not None
-    assert (warps > 0) == (make is VIEWS["static"])
+    assert together.shape == (3, *canvas, 3)
+    assert (warps > 0) == (make is static_views)
 
 
 def test_one_picture_serves_all_views():
     torch.manual_seed(0)
     picture = smooth_picture(90, 120)
-    views = static_views((90, 120), SIDE, 3)
+    views = static_views((90, 120), 3, CANVAS)
     clip = render_clip(as_clip(picture), views)
     assert clip.shape == (3, 3, SIDE, SIDE) and clip.dtype == torch.uint8
     assert torch.equal(clip, render_clip(as_clip(picture, picture, picture), views))

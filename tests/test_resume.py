@@ -1,12 +1,15 @@
 """A run that was stopped goes on as if it had not been."""
 
 import signal
+import sys
 
 import pytest
 import torch
 
+import train
 from model.checkpoint import load_checkpoint
 from tests.training_runs import SMALL, begin, complete, interrupt, launcher, losses_of, only, write_training_data
+from util.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,26 @@ def test_a_signal_saves_and_stops(data, uninterrupted, tmp_path, number):
     assert min(losses_of(output)) == reached + 1
     again = load_checkpoint(only(tmp_path, "saves/*_again/*_checkpoint.pth"))
     assert_equal_states(again, final(uninterrupted[0]))
+
+
+def test_a_run_with_sgd_ends_in_the_same_weights_and_not_with_another_optimizer(data, tmp_path, monkeypatch, capsys):
+    arguments = [*SMALL, *data["static"], "--optimizer", "sgd", "-i", 4, "--checkpoint_interval", 2]
+
+    def train_here(*more):
+        monkeypatch.setattr(sys, "argv", ["train.py", *map(str, (*arguments, *more))])
+        train.main()
+
+    monkeypatch.chdir(tmp_path)
+    train_here("--id", "run")
+    middle = only(tmp_path, "saves/*_run/*_previous.pth")
+    with pytest.raises(InputError, match="--optimizer is adam but"):
+        train_here("--load_model", middle, "--optimizer", "adam")
+    capsys.readouterr()
+    train_here("--load_model", middle, "--id", "again")
+    assert list(losses_of(capsys.readouterr().out)) == [3, 4]
+    again = load_checkpoint(only(tmp_path, "saves/*_again/*_checkpoint.pth"))
+    assert all("momentum_buffer" in entries for entries in again.optimizer["state"].values())
+    assert_equal_states(again, final(tmp_path))
 
 
 def test_two_processes_that_were_killed_end_in_the_same_weights(data, tmp_path):

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from datasets.static_dataset import StaticDataset, static_datasets
-from tests.pictures import SIZE, write_set
+from tests.pictures import CANVAS, write_set
 from util.errors import InputError
 
 
@@ -22,7 +22,7 @@ def static_root(tmp_path):
 
 
 def test_soft_masks_are_soft(static_root):
-    masks = StaticDataset(static_root / "flat", image_size=SIZE, soft_masks=True)[0]["masks"]
+    masks = StaticDataset(static_root / "flat", image_size=CANVAS, soft_masks=True)[0]["masks"]
     assert masks.dtype == torch.uint8
     assert {0, 255} < set(masks.unique().tolist())
 
@@ -30,18 +30,18 @@ def test_soft_masks_are_soft(static_root):
 def test_static_masks_are_binary_by_default(static_root):
     grey = np.linspace(0, 255, 60 * 80).reshape(60, 80).astype(np.uint8)
     Image.fromarray(grey).save(static_root / "flat/a.png")
-    assert set(StaticDataset(static_root / "flat", image_size=SIZE)[0]["masks"].unique().tolist()) == {0, 255}
+    assert set(StaticDataset(static_root / "flat", image_size=CANVAS)[0]["masks"].unique().tolist()) == {0, 255}
 
 
 @pytest.mark.parametrize(("value", "is_object"), [(127, False), (128, True)])
 def test_a_grey_mask_is_the_object_from_one_half_on(static_root, value, is_object):
     Image.fromarray(np.full((60, 80), value, np.uint8)).save(static_root / "flat/a.png")
-    masks = StaticDataset(static_root / "flat", image_size=SIZE)[0]["masks"]
+    masks = StaticDataset(static_root / "flat", image_size=CANVAS)[0]["masks"]
     assert bool(masks.any()) == is_object
 
 
 def test_views_of_one_picture_differ(static_root):
-    sample = StaticDataset(static_root / "flat", image_size=SIZE)[0]
+    sample = StaticDataset(static_root / "flat", image_size=CANVAS)[0]
     for key in ("frames", "masks"):
         first, second, third = sample[key]
         assert not torch.equal(first, second) and not torch.equal(second, third) and not torch.equal(first, third)
@@ -57,7 +57,7 @@ def test_static_sets_are_found_and_repeated(tmp_path):
     write_set(tmp_path / "unmasked", ["x"])
     (tmp_path / "unmasked/x.png").unlink()
     (tmp_path / "empty").mkdir()
-    sets = static_datasets(tmp_path, image_size=16, clip_length=2)
+    sets = static_datasets(tmp_path, image_size=(16, 16), clip_length=2)
     repeats = {data[i]["name"]: repeats for data, repeats in sets for i in range(len(data))}
     assert repeats == {
         "BIG_small/y": 5, "HRSOD_small/y": 5, "ecssd/x": 1,

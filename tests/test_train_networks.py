@@ -7,7 +7,8 @@ import torch
 
 import train
 from model.checkpoint import load_network
-from tests.training_runs import only, write_training_data
+from tests.pictures import boxes, write_video
+from tests.training_runs import losses_of, only, write_training_data
 from util.errors import InputError
 
 CPU = torch.device("cpu")
@@ -66,6 +67,30 @@ def test_a_head_learns_jointly(data, run, arch, capsys):
 def test_any_network_learns_the_way_back(data, run, arguments, cycles, capsys):
     run("way", *arguments, "--stage", 2, *data["davis"], "--yv_root", "none")
     assert ("cycle_loss" in capsys.readouterr().out) == cycles
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_stm_cycle_trains_with_its_published_choices(data, tmp_path, monkeypatch, capsys, backend):
+    """All but the size of its frames, on a video of upright frames with three objects and on one that lies."""
+    write_video(tmp_path / "data/train_480p", "upright", [boxes(1, 2, 3, shape=(96, 60))] * 4)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--arch", "stm_cycle", "--backbone", "resnet18", "--no_pretrained_backbone", "--stage", 2]
+    arguments += ["--image_size", 48, 85, "--total_batch", 2, "--grad_accum", 2, "-i", 2, "--samples_per_video", 2]
+    arguments += [*data["davis"], "--yv_root", tmp_path / "data", "--data_backend", backend, "--picture_interval", 1]
+    arguments += ["--num_workers", 0, "--device", "cpu", "--log_interval", 1, "--id", "published"]
+    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
+    train.main()
+    output = capsys.readouterr().out
+    assert "stage 2: 12 samples" in output
+    assert [loss > 0 for loss in losses_of(output).values()] == [True] * 2
+    assert only(tmp_path, "saves/*_published/*_published_2.pth").is_file()
+
+
+@pytest.mark.parametrize("size", [["100"], ["64", "85"]])
+@pytest.mark.parametrize("arch", ["qdmn", "stcn"])
+def test_other_networks_need_multiples_of_16(run, arch, size):
+    with pytest.raises(InputError, match=f"--image_size .* cannot be used with {arch}; give multiples of 16"):
+        run("odd", "--arch", arch, "--image_size", *size)
 
 
 def test_stage_3_belongs_to_stcn(data, run):

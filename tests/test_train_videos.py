@@ -7,7 +7,7 @@ import torch
 
 from datasets.video_list import read_video_list
 from datasets.vos_dataset import VOSDataset, bl30k_train, davis_train, youtube_train
-from tests.pictures import SIZE, boxes, video_dataset, write_pair, write_video
+from tests.pictures import boxes, video_dataset, write_pair, write_video
 from util.errors import InputError
 
 
@@ -106,8 +106,8 @@ def test_lists_may_name_videos_or_files(tmp_path):
 
 def test_bl30k_drops_tiny_objects_only(tmp_path):
     write_video(tmp_path, "v", [boxes(1)] * 3)
-    assert bl30k_train(tmp_path, 5, image_size=SIZE).drop_tiny
-    assert not bl30k_train(tmp_path, 5, image_size=SIZE, drop_tiny=False).drop_tiny
+    assert bl30k_train(tmp_path, 5).drop_tiny
+    assert not bl30k_train(tmp_path, 5, drop_tiny=False).drop_tiny
 
 
 @pytest.mark.parametrize("build", [davis_train, youtube_train, bl30k_train])

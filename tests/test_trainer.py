@@ -97,7 +97,36 @@ def test_the_rate_falls_at_its_steps():
     assert rates == pytest.approx([1e-3, 5e-4, 2.5e-4])
 
 
-def test_learning_lowers_the_loss():
-    learner = trainer(frozen_statistics=False)
+def test_sgd_moves_against_the_gradient_with_momentum_and_decay():
+    rate, decay, momentum = 1e-3, 0.1, 0.8
+    learner = trainer(optimizer="sgd", momentum=momentum, weight_decay=decay)
+    velocity = [torch.zeros_like(p) for p in learner.parameters]
+    for seed in range(3):
+        before = [p.detach().clone() for p in learner.parameters]
+        learner.step([batch(seed)])
+        for i, (p, old) in enumerate(zip(learner.parameters, before, strict=True)):
+            velocity[i] = momentum * velocity[i] + p.grad + decay * old
+            torch.testing.assert_close(p.detach(), old - rate * velocity[i], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_either_optimizer_goes_on_from_a_checkpoint(optimizer):
+    whole, first, second = (trainer(optimizer=optimizer, steps=(3,)) for _ in range(3))
+    for seed in range(4):
+        whole.step([batch(seed)])
+    for seed in range(2):
+        first.step([batch(seed)])
+    checkpoint = first.checkpoint({})
+    second.network.load_state_dict(checkpoint.network)
+    second.restore(checkpoint)
+    for seed in (2, 3):
+        second.step([batch(seed)])
+    assert changed(state(whole), state(second)) == set()
+    assert changed(state(whole), state(first))
+
+
+@pytest.mark.parametrize("options", [{}, {"optimizer": "sgd", "momentum": 0.9}])
+def test_learning_lowers_the_loss(options):
+    learner = trainer(frozen_statistics=False, **options)
     losses = [learner.step([disks()])[0]["segmentation_loss"].item() for _ in range(15)]
     assert losses[-1] < 0.7 * losses[0]

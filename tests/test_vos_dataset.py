@@ -90,7 +90,7 @@ def square(side):
 def test_tiny_objects_are_dropped_when_they_grow(tmp_path, sides, kept):
     write_video(tmp_path, "v", [square(side) for side in sides])
     for drop_tiny in (True, False):
-        sample = video_dataset(tmp_path, drop_tiny=drop_tiny, image_size=96, min_scale=0.99)[0]
+        sample = video_dataset(tmp_path, drop_tiny=drop_tiny, image_size=(96, 96), min_scale=0.99)[0]
         assert bool(sample["masks"][0].any()) == (kept or not drop_tiny)
 
 
@@ -102,7 +102,7 @@ def test_black_and_white_masks_give_one_object(tmp_path):
 
 def test_the_skip_counts_frames_of_the_video(tmp_path):
     write_numbered_video(tmp_path / "train_480p", "v", 30)
-    dataset = youtube_train(tmp_path, 25, image_size=16, render=False)
+    dataset = youtube_train(tmp_path, 25, render=False)
     for skip, annotated_frames in ((25, 5), (14, 2), (1, 1)):
         dataset.max_skip = skip
         assert longest_step(dataset[0] for _ in range(40)) == annotated_frames
@@ -111,7 +111,7 @@ def test_the_skip_counts_frames_of_the_video(tmp_path):
 @pytest.mark.parametrize("distinct", [True, False])
 def test_frames_of_a_clip_coincide_only_on_request(tmp_path, distinct):
     write_numbered_video(tmp_path, "v", 4)
-    dataset = video_dataset(tmp_path, max_skip=5, image_size=16, distinct_frames=distinct, render=False)
+    dataset = video_dataset(tmp_path, max_skip=5, image_size=(16, 16), distinct=distinct, render=False)
     clips = [frame_numbers(dataset[0]) for _ in range(40)]
     assert all(len(set(clip)) == 3 for clip in clips) == distinct
 

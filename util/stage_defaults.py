@@ -4,7 +4,19 @@ from typing import NamedTuple
 
 
 class StageDefaults(NamedTuple):
-    """Batch size of a process, iterations, iterations at which the rate falls, the rate; decay, objective and loss."""
+    """Published values of one stage of one network.
+
+    Attributes:
+        batch_size: of a process.
+        iterations: of the stage.
+        steps: iterations at which the rate falls.
+        lr, weight_decay: of the optimiser.
+        objective, loss: what is learned.
+        image_size: height and width of training frames, in pixels.
+        num_objects: most objects of a clip of a video.
+        skip_growth: epochs after which the frame skips grow, 0 where they follow a list.
+        clip_draw, augmentation: those of MiVOS or of STM-Cycle.
+    """
 
     batch_size: int
     iterations: int
@@ -13,6 +25,11 @@ class StageDefaults(NamedTuple):
     weight_decay: float = 1e-7
     objective: str = "forward"
     loss: str = "bootstrapped"
+    image_size: tuple[int, int] = (384, 384)
+    num_objects: int = 2
+    skip_growth: int = 0
+    clip_draw: str = "mivos"
+    augmentation: str = "mivos"
 
 
 QDMN = {
@@ -31,6 +48,16 @@ STCN = {
     2: StageDefaults(4, 300_000, (250_000,), 1e-5),
     3: StageDefaults(4, 150_000, (125_000,), 1e-5),
 }
-STM_CYCLE = {2: StageDefaults(4, 226_000, (), 1e-5, 5e-4, "cycle", "both")}
+STM_CYCLE_DATA = {
+    "image_size": (240, 427),
+    "num_objects": 5,
+    "skip_growth": 5,
+    "clip_draw": "stm_cycle",
+    "augmentation": "stm_cycle",
+}
+STM_CYCLE = {
+    stage: StageDefaults(4, iterations, (), 1e-5, 5e-4, "cycle", "both", **STM_CYCLE_DATA)
+    for stage, iterations in ((0, 100_000), (2, 226_000))
+}
 # QDMN (ECCV 2022), Mask-Propagation (CVPR 2021), STCN (NeurIPS 2021), STM-Cycle (NeurIPS 2020: 240 epochs)
 STAGES = {"qdmn": QDMN, "qdmn_small": QDMN, "mask_propagation": MASK_PROPAGATION, "stcn": STCN, "stm_cycle": STM_CYCLE}

@@ -4,6 +4,7 @@ import argparse
 import statistics
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from datasets.augment import video_views
 from datasets.static_dataset import StaticDataset
 from datasets.synthetic import SyntheticClip
 from datasets.vos_dataset import VOSDataset
@@ -37,13 +39,14 @@ def run(args: argparse.Namespace) -> None:
         if not (args.pictures and args.videos):
             make_data(Path(folder), args.height)
         pictures, videos = args.pictures or Path(folder, "stills"), args.videos or Path(folder)
-        stills = StaticDataset(pictures, image_size=args.image_size)
-        clips = VOSDataset(
-            videos / "JPEGImages", videos / "Annotations", max_skip=5, image_size=args.image_size, num_objects=1
-        )
+        canvas = (args.image_size, args.image_size)
+        stills = StaticDataset(pictures, image_size=canvas)
+        views = partial(video_views, canvas=canvas)
+        clips = VOSDataset(videos / "JPEGImages", videos / "Annotations", max_skip=5, draw_views=views, num_objects=1)
         print(f"{args.image_size} px, clips of 3 frames, one core; median of {args.repeats} samples each")
-        _compare(args, "static", lambda i: stills[i % len(stills)], lambda i: _plain_still(stills, i))
-        _compare(args, "video", lambda i: clips[i % len(clips)], lambda i: _plain_video(clips, i))
+        side = args.image_size
+        _compare(args, "static", lambda i: stills[i % len(stills)], lambda i: _plain_still(stills, i, side))
+        _compare(args, "video", lambda i: clips[i % len(clips)], lambda i: _plain_video(clips, i, side))
 
 
 def make_data(root: Path, height: int) -> None:
@@ -75,11 +78,11 @@ def _compare(
     print(f"{name:>7}: {1 / own:7.1f} samples/s, plain PIL pipeline {1 / other:7.1f}, ratio {other / own:.1f}")
 
 
-def _plain_still(stills: StaticDataset, index: int) -> object:
+def _plain_still(stills: StaticDataset, index: int, side: int) -> object:
     picture = stills.pictures[index % len(stills)]
-    return static_clip(picture, picture.with_suffix(".png"), stills.image_size, stills.clip_length)
+    return static_clip(picture, picture.with_suffix(".png"), side, stills.clip_length)
 
 
-def _plain_video(clips: VOSDataset, index: int) -> object:
+def _plain_video(clips: VOSDataset, index: int, side: int) -> object:
     pairs = clips.videos[index % len(clips)][1][: clips.clip_length]
-    return video_clip(*zip(*pairs, strict=True), clips.image_size)
+    return video_clip(*zip(*pairs, strict=True), side)
