@@ -23,6 +23,8 @@ from datasets.stages import StageData, stage_data
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.checkpoint import Checkpoint, build_from, load_checkpoint, load_newest, load_weights
+from model.dropseg import DropSeg
+from model.mae_weights import load_mae_encoder
 from model.pretrained import load_imagenet_encoders
 from model.trainer import Trainer
 from training_loop import TrainingLoop, Validate
@@ -75,16 +77,38 @@ def new_network(args: argparse.Namespace) -> nn.Module:
         "multi_object": args.stage > 0,
         "quality_head": args.quality_head,
         "score_activation": args.score_activation,
+        "image_size": max(args.image_size),
+        "drop_path": args.drop_path,
     }
     fitting = fitting_options(args.arch, options)
     if args.quality_head and "quality_head" not in fitting:
         raise InputError(f"{args.arch} has a quality scorer of its own; leave out --quality_head")
-    network = build_network(args.arch, **fitting)
+    try:
+        network = build_network(args.arch, **fitting)
+    except ValueError as error:
+        raise InputError(f"--backbone {args.backbone} does not fit {args.arch}: {error}") from error
     if args.load_network:
         load_weights(network, args.load_network)
     elif not args.no_pretrained_backbone:
-        load_imagenet_encoders(network, args.backbone_weights)
+        load_encoders(network, args.backbone_weights)
     return network
+
+
+def load_encoders(network: nn.Module, paths: list[Path]) -> None:
+    """Begin with encoders that have learned from pictures before.
+
+    Raises:
+        InputError: there is no file that fits.
+    """
+    if not isinstance(network, DropSeg):
+        load_imagenet_encoders(network, paths)
+    elif len(paths) == 1:
+        load_mae_encoder(network, paths[0])
+    else:
+        raise InputError(
+            "dropseg begins with one file of DropMAE or MAE; give it by --backbone_weights, or train from nothing with "
+            "--no_pretrained_backbone"
+        )
 
 
 def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path, Checkpoint] | None) -> Trainer:
@@ -95,8 +119,10 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
         path, checkpoint = found
         network = build_from(checkpoint, path)
         network.load_state_dict(checkpoint.network)
+    if isinstance(network, DropSeg):
+        network.query_encoder.checkpoint_activations = args.checkpoint_activations
     if args.freeze:
-        network.query_encoder.freeze(args.freeze)
+        freeze_encoder(network, args.freeze)
     if args.train_only:
         network.train_quality_head_only()
     trainer = Trainer(
@@ -120,6 +146,17 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
     if found is not None:
         trainer.restore(found[1])
     return trainer
+
+
+def freeze_encoder(network: nn.Module, last: str) -> None:
+    """Let the first stages of the image encoder keep their weights.
+
+    Raises:
+        InputError: the encoder has no such stages.
+    """
+    if isinstance(network, DropSeg):
+        raise InputError("--freeze is for ResNet encoders; leave it out with dropseg")
+    network.query_encoder.freeze(last)
 
 
 def build_loader(data: StageData, args: argparse.Namespace, process: Process, start: int) -> DataLoader:

@@ -48,6 +48,12 @@ def sample_positions(
     return positions[::-1] if torch.rand(()) < 0.5 else positions
 
 
+def sample_positions_either_way(length: int, clip_length: int, max_skip: int) -> list[int]:
+    """`sample_ascending_positions`, reversed in time with probability one half (DropSeg)."""
+    positions = sample_ascending_positions(length, clip_length, max_skip)
+    return positions[::-1] if torch.rand(()) < 0.5 else positions
+
+
 def sample_ascending_positions(length: int, clip_length: int, max_skip: int) -> list[int]:
     """Strictly ascending positions, each drawn from those that leave enough frames for the rest (STM-Cycle).
 

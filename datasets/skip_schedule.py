@@ -63,6 +63,8 @@ STAGE2_DAVIS_SKIPS = SkipSchedule(5, (10, 15, 25, 10, 5, 1), (0.1, 0.2, 0.3, 0.4
 STAGE2_YOUTUBE_SKIPS = SkipSchedule(5, (10, 15, 20, 25, 10, 5), (0.1, 0.2, 0.3, 0.4, 0.7, 0.9))
 MIVOS_STAGE1_SKIPS = SkipSchedule(5, (10, 15, 20, 25, 5), (0.1, 0.2, 0.3, 0.4, 0.8))
 MIVOS_STAGE2_SKIPS = SkipSchedule(5, (10, 15, 20, 25, 5), (0.1, 0.2, 0.3, 0.4, 0.9))
+DROPSEG_DAVIS_SKIPS = SkipSchedule(24, (), ())
+DROPSEG_YOUTUBE_SKIPS = SkipSchedule(20, (), ())
 MIVOS_FAMILY = ("mask_propagation", "stcn")
 DAVIS_GROWTH, YOUTUBE_GROWTH, CEILING = 5, 1, 100  # STM-Cycle, in annotated frames
 YOUTUBE_STEP = 5  # frames of the video from one annotated frame of YouTube-VOS to the next
@@ -72,6 +74,8 @@ def listed_skips(arch: str) -> tuple[SkipSchedule, SkipSchedule, SkipSchedule]:
     """The lists of BL30K, DAVIS and YouTube-VOS that belong to a network; QDMN's by default."""
     if arch in MIVOS_FAMILY:
         return MIVOS_STAGE1_SKIPS, MIVOS_STAGE2_SKIPS, MIVOS_STAGE2_SKIPS
+    if arch == "dropseg":
+        return DROPSEG_DAVIS_SKIPS, DROPSEG_DAVIS_SKIPS, DROPSEG_YOUTUBE_SKIPS
     return STAGE1_SKIPS, STAGE2_DAVIS_SKIPS, STAGE2_YOUTUBE_SKIPS
 
 

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from datasets.augment import letterboxed_views, video_views
 from datasets.clip_sampler import SampleRequest
 from datasets.clips import Sample
-from datasets.frame_sampling import sample_ascending_positions, sample_positions
+from datasets.frame_sampling import sample_ascending_positions, sample_positions, sample_positions_either_way
 from datasets.geometry import Size
 from datasets.skip_schedule import MIVOS_FAMILY, Skips, growing_skips, listed_skips
 from datasets.static_dataset import StaticDataset, static_datasets
@@ -120,7 +120,7 @@ def stage_data(
         skip_start: first skips of DAVIS and YouTube-VOS if they grow, in annotated frames.
         samples_per_video: how often a video counts, DAVIS five times that.
         soft_masks: see `StaticDataset`.
-        clip_draw: `mivos` or `stm_cycle`, which frames of a video make a clip.
+        clip_draw: `mivos`, `stm_cycle` or `dropseg`, which frames of a video make a clip.
         repeat_frames: the published draw of `mivos`, in which the frames of a clip may coincide.
         augmentation: `mivos` or `stm_cycle`, of the videos.
         render: see `pack_clip`.
@@ -160,6 +160,8 @@ def stage_data(
 def _draw_positions(clip_draw: str, distinct: bool, arch: str) -> DrawPositions:
     if clip_draw == "stm_cycle":
         return sample_ascending_positions
+    if clip_draw == "dropseg":
+        return sample_positions_either_way
     return partial(sample_positions, distinct=distinct, stretch=int(arch in MIVOS_FAMILY))
 
 

@@ -1,5 +1,6 @@
 """Checkpoint files: ours, and published state dicts in and out."""
 
+import argparse
 import logging
 import os
 import pickle
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model import build_network
+from model import PRETRAINING, build_network
 from model.published import NAMES, from_published, identify, published_options, to_published
 from model.resnet import append_input_channels
 from util.errors import InputError
@@ -21,6 +22,7 @@ from util.files import atomic_path
 FORMAT = "vos-checkpoint"
 VERSION = 1
 MEMORY_STEM = "memory_encoder.conv1.weight"
+WRAPPERS = ("network", "state_dict", "model")  # under which published training checkpoints keep the weights
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         InputError: the file is not a checkpoint of ours.
     """
-    content = _read(path)
+    content = read_content(path)
     if content.get("format") != FORMAT:
         raise InputError(
             f"{path} is {_describe(content)}, not a training checkpoint of this project; "
@@ -105,17 +107,20 @@ def load_newest(paths: Sequence[Path]) -> tuple[Path, Checkpoint] | None:
     return None
 
 
-def load_network(path: Path, device: torch.device) -> nn.Module:
+def load_network(path: Path, device: torch.device, *, pretraining: bool = False) -> nn.Module:
     """Build the network that a checkpoint file holds, in evaluation mode.
 
     Args:
         path: a checkpoint of ours, or a published state dict.
         device: where the network goes.
+        pretraining: whether it may be one of `PRETRAINING`.
 
     Raises:
         InputError: the file cannot be read or holds another network.
     """
     checkpoint = read_weights(path)
+    if checkpoint.arch in PRETRAINING and not pretraining:
+        raise InputError(f"{path} holds {checkpoint.arch}, which segments nothing; train a DropSeg that starts from it")
     network = build_from(checkpoint, path)
     _fill(network, checkpoint, path)
     return network.to(device).eval()
@@ -147,11 +152,10 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 def read_weights(path: Path) -> Checkpoint:
     """Read the weights of a file of ours, a published state dict, or a published training checkpoint."""
-    content = _read(path)
+    content = read_content(path)
     if content.get("format") == FORMAT:
         return _ours(path, content)
-    wrapped = [content[name] for name in ("network", "state_dict") if isinstance(content.get(name), dict)]
-    state = _without_wrapper(wrapped[0] if wrapped else content)
+    state = published_state(content)
     arch = identify(state)
     if arch not in NAMES:
         names = ", ".join(NAMES)
@@ -168,14 +172,24 @@ def _ours(path: Path, content: dict[str, Any]) -> Checkpoint:
         raise InputError(f"{path} is a damaged checkpoint ({error}); save it again") from error
 
 
-def _without_wrapper(state: dict[str, Any]) -> dict[str, Any]:
-    """Drop the prefix that DataParallel and DistributedDataParallel put before every entry."""
+def published_state(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights in a published file, bare or in a training checkpoint.
+
+    The prefix that DataParallel and DistributedDataParallel put before every entry is dropped.
+    """
+    wrapped = [content[name] for name in WRAPPERS if isinstance(content.get(name), dict)]
+    state = wrapped[0] if wrapped else content
     prefix = "module."
-    return {k.removeprefix(prefix): v for k, v in state.items()} if all(k.startswith(prefix) for k in state) else state
+    wrapped_again = all(str(key).startswith(prefix) for key in state)
+    return {key.removeprefix(prefix): value for key, value in state.items()} if wrapped_again else state
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The content of a file that holds nothing but tensors and plain values."""
+def read_content(path: Path) -> dict[str, Any]:
+    """The content of a file that holds nothing but tensors, plain values, and arguments as `argparse` keeps them.
+
+    Raises:
+        InputError: the file is missing or damaged, or holds something else.
+    """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"checkpoint {path} is a folder; give the .pth file in it")
@@ -188,7 +202,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if magic == b"PK":
             _verify_checksums(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} holds Python objects that could run code; expected tensors and plain values"
@@ -209,10 +224,9 @@ def _verify_checksums(path: Path) -> None:
 
 
 def _describe(content: Mapping[str, Any]) -> str:
-    if isinstance(content.get("network"), dict):
-        name = identify(content["network"])
+    name = identify(published_state(content))
+    if any(isinstance(content.get(wrapper), dict) for wrapper in WRAPPERS):
         return f"a published training checkpoint of {name}" if name else "a training checkpoint of an unknown network"
-    name = identify(content)
     return f"a state dict of {name}" if name else "a file of an unknown network"
 
 

@@ -31,7 +31,6 @@ class DropSeg(MemoryNetwork):
         backbone: one of `model.vit.SIZES`; `vit_b16` is published.
         image_size: side of the square pictures that it learns from, in pixels; sets the stored position grid.
         drop_path: see `ViTEncoder`.
-        checkpoint_activations: see `ViTEncoder`.
         quality_head: add QDMN's scorer, on the tokens of frame and mask, so that the quality-gated memory works.
         score_activation: see `QualityScorer`.
     """
@@ -48,7 +47,6 @@ class DropSeg(MemoryNetwork):
         backbone: str = "vit_b16",
         image_size: int = 384,
         drop_path: float = 0.1,
-        checkpoint_activations: bool = False,
         quality_head: bool = False,
         score_activation: str = "sigmoid",
     ) -> None:
@@ -60,7 +58,7 @@ class DropSeg(MemoryNetwork):
             "quality_head": quality_head,
             "score_activation": score_activation,
         }
-        self.query_encoder = ViTEncoder(backbone, drop_path=drop_path, checkpoint_activations=checkpoint_activations)
+        self.query_encoder = ViTEncoder(backbone, drop_path=drop_path)
         width = self.query_encoder.width
         self.mask_embed = nn.Conv2d(1, width, PATCH, PATCH)
         side = image_size // PATCH

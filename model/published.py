@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from model.published_dropmae import DROPMAE_NAMES, add_class_rows, drop_class_rows, dropmae_options
 from model.published_dropseg import DROPSEG_NAMES, drop_unused, dropseg_options, restore_unused
 from util.tensors import IMAGENET_MEAN, IMAGENET_STD
 
@@ -85,6 +86,7 @@ NAMES = {
     "stcn": (*STCN_NAMES, *STCN_DECODER_NAMES),
     "stm_cycle": STM_CYCLE_NAMES,
     "dropseg": DROPSEG_NAMES,
+    "dropmae": DROPMAE_NAMES,
 }
 
 # Entries that tell the published networks apart: (name, entries that it has, entries that it lacks).
@@ -94,7 +96,8 @@ FINGERPRINTS = (
     ("stcn", ("value_encoder.conv1.weight", "key_encoder.conv1.weight"), ()),
     ("stm_cycle", ("Encoder_M.conv1_bg.weight", "Decoder.pred2.weight"), ()),
     ("dropseg", ("mask_patch_embed.proj.weight", "pos_embed_two_frame", "stcn_decoder.pred.weight"), ()),
-    ("a masked auto-encoder", ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight"), ()),
+    ("dropmae", ("temporal_pos_embed_x", "blocks.0.attn.qkv.weight", "decoder_temporal_pos_embed_x", "mask_token"), ()),
+    ("a vision transformer's encoder (MAE)", ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight"), ()),
     ("an ImageNet ResNet", ("conv1.weight", "layer1.0.conv1.weight", "layer3.0.conv1.weight"), ()),
 )
 
@@ -111,6 +114,8 @@ def published_options(arch: str, state: Mapping[str, Tensor]) -> dict[str, objec
     """What builds the network that a published state dict fits."""
     if arch == "dropseg":
         return dropseg_options(state)
+    if arch == "dropmae":
+        return dropmae_options(state)
     if arch == "stm_cycle":
         return {"backbone": _stm_backbone(state), "quality_head": "score.fc2.weight" in state}
     stem = state["value_encoder.conv1.weight" if arch == "stcn" else "mask_rgb_encoder.conv1.weight"]
@@ -176,4 +181,8 @@ def _rename(state: Mapping[str, Tensor], names: tuple[tuple[str, str], ...]) -> 
 
 
 # Networks whose entries differ in more than their names: from published entries, and back.
-RESHAPED = {"stm_cycle": (_join_stems, _split_stems), "dropseg": (drop_unused, restore_unused)}
+RESHAPED = {
+    "stm_cycle": (_join_stems, _split_stems),
+    "dropseg": (drop_unused, restore_unused),
+    "dropmae": (drop_class_rows, add_class_rows),
+}

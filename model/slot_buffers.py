@@ -5,11 +5,11 @@ from copy import copy
 
 from torch import Tensor
 
-from model.memory_read import Memory, MemoryEntry
+from model.memory_read import Memory, MemoryEntry, has_shared_keys
 
 
 class SlotBuffers:
-    """Keys and values of all slots in two preallocated tensors, written in place."""
+    """Keys and values of all slots in two preallocated tensors, written in place; keys that objects share, once."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
@@ -18,12 +18,15 @@ class SlotBuffers:
 
     def write(self, index: int, entry: MemoryEntry) -> None:
         """Write an entry into a slot; the buffers double when the slot lies behind their end."""
-        self._positions = entry.key.shape[2]
+        self._positions, self._objects = entry.value.shape[2], entry.value.shape[1]
+        if self._key is None:
+            self._key_rows = 1 if has_shared_keys(entry.key) else self._objects
+        key = entry.key[:, : self._key_rows]
         if self._key is None or index >= self._slots:
             self._slots = self._slots if self._key is None else 2 * self._slots
-            self._key, self._value = self._grown(self._key, entry.key), self._grown(self._value, entry.value)
+            self._key, self._value = self._grown(self._key, key), self._grown(self._value, entry.value)
         at = slice(index * self._positions, (index + 1) * self._positions)
-        self._key[:, :, at] = entry.key
+        self._key[:, :, at] = key
         self._value[:, :, at] = entry.value
 
     def _grown(self, old: Tensor | None, like: Tensor) -> Tensor:
@@ -36,11 +39,14 @@ class SlotBuffers:
     def view(self, slots: int) -> Memory:
         """The first `slots` slots, without a copy."""
         end = slots * self._positions
-        return Memory(self._key[:, :, :end], self._value[:, :, :end])
+        return Memory(self._key[:, :, :end].expand(-1, self._objects, -1, -1), self._value[:, :, :end])
 
     def select(self, objects: Sequence[int]) -> "SlotBuffers":
         """A copy that holds some of the objects, named by their rows."""
         chosen = copy(self)
         if self._key is not None:
-            chosen._key, chosen._value = self._key[:, list(objects)], self._value[:, list(objects)]
+            shared = self._key_rows < self._objects
+            chosen._key = self._key.clone() if shared else self._key[:, list(objects)]
+            chosen._value, chosen._objects = self._value[:, list(objects)], len(objects)
+            chosen._key_rows = chosen._key.shape[1]
         return chosen

@@ -1,5 +1,6 @@
 """Vision transformer over the tokens of several frames (ViT, ICLR 2021), and the positions of MAE (CVPR 2022)."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -46,18 +47,13 @@ class ViTEncoder(nn.Module):
         self.patch_embed = nn.Conv2d(3, width, PATCH, PATCH)
         self.query_role = nn.Parameter(torch.zeros(1, 1, width))
         self.memory_role = nn.Parameter(torch.zeros(1, 1, width))
-        rates = torch.linspace(0, drop_path, depth).tolist()
+        rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(width, heads, rate) for rate in rates)
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self._first_weights()
 
     def _first_weights(self) -> None:
-        for role in (self.query_role, self.memory_role):
-            nn.init.normal_(role, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+        first_weights(self, (self.query_role, self.memory_role))
         nn.init.xavier_uniform_(self.patch_embed.weight.flatten(1))
 
     def tokens(self, image: Tensor) -> Tensor:
@@ -79,18 +75,22 @@ class ViTEncoder(nn.Module):
         return self.norm(x)
 
     def _run(self, block: nn.Module, x: Tensor, last: int) -> Tensor:
-        if self.checkpoint_activations and torch.is_grad_enabled():
-            return checkpoint(block, x, last, use_reentrant=False)
-        return block(x, last)
+        return run_block(block, x, last, recompute=self.checkpoint_activations)
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block: attention, then two fully connected layers, each added to its input."""
+    """Pre-norm transformer block: attention, then two fully connected layers, each added to its input.
 
-    def __init__(self, width: int, heads: int, drop_path: float = 0.0) -> None:
+    Args:
+        width, heads: of the tokens and of the attention.
+        drop_path: rate of stochastic depth.
+        attention: another attention than `Attention`.
+    """
+
+    def __init__(self, width: int, heads: int, drop_path: float = 0.0, attention: nn.Module | None = None) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.attention = Attention(width, heads)
+        self.attention = Attention(width, heads) if attention is None else attention
         self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
         self.expand = nn.Linear(width, 4 * width)
         self.contract = nn.Linear(4 * width, width)
@@ -120,6 +120,35 @@ class Attention(nn.Module):
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens (B,n,D) -> queries, keys, values (B,heads,n,D/heads)."""
         return self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def run_block(block: nn.Module, x: Tensor, last: int, *, recompute: bool) -> Tensor:
+    """A block on tokens, see `Block`; `recompute`: its activations are computed again in the backward pass."""
+    if recompute and torch.is_grad_enabled():
+        return checkpoint(block, x, last, use_reentrant=False)
+    return block(x, last)
+
+
+def first_weights(module: nn.Module, embeddings: Iterable[nn.Parameter]) -> None:
+    """Weights to begin with, as MAE: Glorot's for the fully connected layers of a module, small ones for embeddings."""
+    for embedding in embeddings:
+        nn.init.normal_(embedding, std=0.02)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
+def backbone_of(width: int) -> str:
+    """The name in `SIZES` of the transformer with so many channels.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for name, size in SIZES.items():
+        if size.width == width:
+            return name
+    raise ValueError(f"{width} channels are those of no known vision transformer")
 
 
 def sincos_grid(width: int, side: int) -> Tensor:

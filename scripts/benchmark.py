@@ -1,6 +1,7 @@
 """Speed and memory, measured.
 
     python scripts/benchmark.py inference --objects 1 3 10 --size 480 854 --memory_frames 20 --device cuda
+    python scripts/benchmark.py speed --objects 1 3
     python scripts/benchmark.py stream --frames 300 3000 --objects 2 --late 10
     python scripts/benchmark.py train --amp bf16
     python scripts/benchmark.py data
@@ -9,6 +10,8 @@ inference: seconds for each frame (query, read, decode, memorise). Frames are no
 files is not part of the figures. Every configuration runs in a process of its own, so that its peak memory is its own.
 The unit is one torchvision ResNet-50 forward pass (1x3xHxW, float32) timed in the same process; figures in this unit
 carry over from machine to machine.
+
+speed: every optimisation switched off by itself, and all of them, which is the published way of computing.
 
 stream: peak memory and time per frame over made videos of several lengths.
 
@@ -23,10 +26,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.bench import data, inference, stream, training
+from scripts.bench import data, inference, speed, stream, training
 from util.errors import run
 
-COMMANDS = {"inference": (inference, 5), "stream": (stream, None), "train": (training, 5), "data": (data, 40)}
+COMMANDS = {
+    "inference": (inference, 5),
+    "speed": (speed, 3),
+    "stream": (stream, None),
+    "train": (training, 5),
+    "data": (data, 40),
+}
 
 
 def main() -> None:

@@ -187,3 +187,13 @@ def test_all_affinities_never_exist_at_once(top_k, km_sigma):
 def test_senseless_arguments_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         MemoryReader(**options)
+
+
+@pytest.mark.parametrize("similarity", ["dot", "l2"])
+@pytest.mark.parametrize(("top_k", "km_sigma"), [(None, None), (7, None), (7, 2.0)])
+def test_keys_that_objects_share_are_read_once_with_the_same_result(similarity, top_k, km_sigma):
+    torch.manual_seed(0)
+    key, value, query = torch.randn(2, 1, 40, 8), torch.randn(2, 3, 40, 6), torch.randn(2, 8, 4, 5)
+    reader = MemoryReader(top_k=top_k, km_sigma=km_sigma, similarity=similarity, max_elements=300)
+    shared, copied = (reader(Memory(k, value), query) for k in (key.expand(-1, 3, -1, -1), key.repeat(1, 3, 1, 1)))
+    torch.testing.assert_close(shared, copied)

@@ -22,6 +22,7 @@ SAME_ON_RESUME = (
     "backbone",
     "freeze",
     "no_pretrained_backbone",
+    "drop_path",
     "score_activation",
     "image_size",
 )
@@ -88,6 +89,7 @@ def _fault(args: argparse.Namespace) -> str:
         "--skip_growth is for stage 2; stage 1 has a list of skips": args.skip_growth > 0 and args.stage == 1,
         "--skip_start must be at least 1 1": min(args.skip_start) < 1,
         "--repeat_frames belongs to --clip_draw mivos": args.repeat_frames and args.clip_draw != "mivos",
+        "--drop_path must be at least 0 and less than 1": not 0 <= args.drop_path < 1,
         "--momentum must be at least 0 and less than 1": not 0 <= args.momentum < 1,
         "--load_network starts a run and --load_model resumes one; give one of them": bool(
             args.load_network and args.load_model

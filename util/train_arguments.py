@@ -7,6 +7,7 @@ from pathlib import Path
 from util.stage_defaults import STAGES
 
 FAMILIES = ("mivos", "stm_cycle")
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_v1", "resnet101", "vit_b16", "vit_s16", "vit_ti16")
 
 
 def training_parser() -> argparse.ArgumentParser:
@@ -30,7 +31,7 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         type=int,
         choices=range(4),
         default=0,
-        help="0 pictures, 1 BL30K, 2 DAVIS + YouTube, 3 of STCN: 2, shorter",
+        help="0 pictures, 1 BL30K, 2 DAVIS + YouTube, 3 of STCN and DropSeg: 2, with other values",
     )
     group.add_argument("--load_network", type=Path, help="start from the weights of this checkpoint")
     group.add_argument("--load_model", type=Path, help="resume from this training checkpoint")
@@ -76,7 +77,7 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         metavar="PIXELS",
         help="side of the training frames, or height and width; by default 384, STM-Cycle 240 427",
     )
-    group.add_argument("--clip_length", type=int, default=3, help="frames of a training clip")
+    group.add_argument("--clip_length", type=int, help="frames of a training clip; by default 3, DropSeg 2")
     group.add_argument("--num_objects", type=int, help="most objects of a clip of a video; by default 2, STM-Cycle 5")
     group.add_argument(
         "--samples_per_video", type=int, default=1, help="clips of each video in an epoch, DAVIS 5 times"
@@ -100,8 +101,9 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--soft_masks", action="store_true", help="stage 0 with soft masks, as published")
     group.add_argument(
         "--clip_draw",
-        choices=FAMILIES,
-        help="how the frames of a clip are drawn: in either direction, or always forward (the default of STM-Cycle)",
+        choices=(*FAMILIES, "dropseg"),
+        help="how the frames of a clip are drawn: mivos, in either direction; stm_cycle, always forward; dropseg, as "
+        "this in either direction; by default that of the network",
     )
     group.add_argument(
         "--repeat_frames", action="store_true", help="clips of --clip_draw mivos may repeat a frame, as published"
@@ -122,16 +124,16 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--train_only", choices=("quality_head",), help="everything else keeps its weights")
     group.add_argument(
         "--backbone",
-        choices=("resnet18", "resnet34", "resnet50", "resnet50_v1", "resnet101"),
-        default="resnet50",
-        help="v1: stride on the 1x1 convolutions, for weights trained so",
+        choices=BACKBONES,
+        help="resnet50 by default, vit_b16 for DropSeg; v1: stride on the 1x1 convolutions, for weights trained so",
     )
     group.add_argument(
         "--backbone_weights",
         type=Path,
         nargs="+",
         default=[],
-        help="ImageNet weights, for each kind of encoder one file; by default torchvision's, downloaded",
+        help="ImageNet weights, for each kind of encoder one file; by default torchvision's, downloaded; for DropSeg "
+        "a file of DropMAE or MAE, which must be given",
     )
     group.add_argument(
         "--no_pretrained_backbone", action="store_true", help="start from nothing, learn batch-norm statistics"
@@ -140,6 +142,10 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         "--freeze",
         choices=("layer1", "layer2", "layer3"),
         help="the image encoder keeps its weights up to this stage; by default all learn",
+    )
+    group.add_argument("--drop_path", type=float, default=0.1, help="stochastic depth of DropSeg's last block")
+    group.add_argument(
+        "--checkpoint_activations", action="store_true", help="DropSeg: less memory, each block computed twice"
     )
     group.add_argument("--score_activation", choices=("sigmoid", "relu"), default="sigmoid", help="relu as published")
 

@@ -1,0 +1,91 @@
+"""The published way of computing, piece by piece: what the product's optimisations replace."""
+
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+
+from model.inference_form import fold_batch_norm, use_winograd
+from model.memory_network import MemoryNetwork
+from model.memory_read import Memory, MemoryEntry, MemoryReader
+
+EXACT = {
+    "sparse read": "affinity, dense scatter of the top k and product for one object after the other",
+    "slots in place": "memory grown by concatenation on every frame",
+    "shared halves": "what all objects share goes through each convolution once for every object",
+    "folded batch-norm": "batch-norm by itself",
+    "channels last": "channels first",
+    "winograd": "direct 3x3 convolutions",
+    "scorer where used": "every frame is scored",
+}
+CONVOLVING = ("model.aspp", "model.blocks", "model.resnet", "model.stm_cycle")
+
+
+@contextmanager
+def without(names: Collection[str]) -> Iterator[None]:
+    """Read, slots and shared halves as published, those of them that are named."""
+    with ExitStack() as stack:
+        if "sparse read" in names:
+            stack.enter_context(patch.object(MemoryReader, "__call__", plain_read))
+        if "slots in place" in names:
+            stack.enter_context(patch("model.memory_bank.SlotBuffers", ConcatenatedSlots))
+        if "shared halves" in names:
+            for module in CONVOLVING:
+                stack.enter_context(patch(f"{module}.object_conv", plain_object_conv))
+        yield
+
+
+def put_in_form(network: MemoryNetwork, off: Collection[str], *, float32: bool) -> MemoryNetwork:
+    """`model.inference_form.for_inference` without what is named, on the CPU."""
+    if "folded batch-norm" not in off:
+        fold_batch_norm(network)
+    if "channels last" not in off:
+        network.to(memory_format=torch.channels_last)
+    return use_winograd(network) if float32 and "winograd" not in off else network
+
+
+def plain_read(reader: MemoryReader, memory: Memory, query_key: Tensor) -> Tensor:
+    """Memory of N positions, query key (B,Ck,h,w) -> readout (B,K,Cv,h,w)."""
+    scale = query_key.shape[1] ** -0.5
+    batches = []
+    for keys, values, query in zip(memory.key, memory.value, query_key.flatten(2), strict=True):
+        objects = []
+        for key, value in zip(keys, values, strict=True):
+            affinity = key @ query
+            if reader.similarity == "l2":
+                affinity = 2 * affinity - key.square().sum(1, keepdim=True)
+            affinity = affinity * scale
+            if reader.top_k is None:
+                weight = affinity.softmax(0)
+            else:
+                kept, index = affinity.topk(min(reader.top_k, len(affinity)), dim=0)
+                weight = torch.zeros_like(affinity).scatter_(0, index, kept.softmax(0).to(affinity.dtype))
+            objects.append(value.T @ weight.to(value.dtype))
+        batches.append(torch.stack(objects))
+    return torch.stack(batches).unflatten(3, query_key.shape[-2:])
+
+
+def plain_object_conv(conv: nn.Module, own: Tensor, shared: Tensor | None, *, shared_first: bool = False) -> Tensor:
+    """See `model.blocks.object_conv`."""
+    if shared is None:
+        return conv(own)
+    shared = shared.repeat_interleave(len(own) // len(shared), 0)
+    return conv(torch.cat([shared, own] if shared_first else [own, shared], 1))
+
+
+class ConcatenatedSlots:
+    """See `model.slot_buffers.SlotBuffers`; for objects that stay together."""
+
+    def __init__(self, slots: int) -> None:
+        self._entries: list[MemoryEntry] = []
+
+    def write(self, index: int, entry: MemoryEntry) -> None:
+        """Put an entry into a slot."""
+        self._entries[index : index + 1] = [entry]
+
+    def view(self, slots: int) -> Memory:
+        """The first slots, put together."""
+        entries = self._entries[:slots]
+        return Memory(*(torch.cat([entry[part] for entry in entries], 2) for part in (0, 1)))

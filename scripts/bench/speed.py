@@ -1,0 +1,164 @@
+"""What each optimisation gives: time and memory with it and without it, and how far the masks agree."""
+
+import argparse
+import multiprocessing
+import statistics
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.synthetic import make_clip
+from inference_core import InferenceCore
+from model import build_network, fitting_options
+from model.checkpoint import load_network
+from model.decode_window import choose_window
+from scripts.bench.inference import fill_memory, unit_seconds
+from scripts.bench.plain import EXACT, put_in_form, without
+from scripts.bench.timing import measure
+from util.device import autocast, choose_device, peak_memory_mb
+from util.tensors import normalise, one_hot
+
+CLIP_SIZE, CLIP_FRAMES = (240, 432), 16
+INEXACT = {
+    "bf16": "--amp bf16",
+    "window": "--decode_roi, around an object of a tenth of the frame",
+    "bf16 and window": "both",
+}
+
+
+class Row(NamedTuple):
+    """Seconds per frame, and of the unit; peak memory in MB; ids of a made clip (T,H,W)."""
+
+    seconds: float
+    unit: float
+    peak_mb: float
+    ids: np.ndarray
+
+
+class Setting(NamedTuple):
+    """Which exact optimisations are off, and which inexact ones are on."""
+
+    name: str
+    off: tuple[str, ...] = ()
+    amp: str = "off"
+    window: bool = False
+
+
+def settings() -> list[Setting]:
+    """All on, each one off, all off; then the inexact ones on top of all."""
+    plain = Setting("plain", tuple(EXACT))
+    inexact = [
+        Setting("bf16", amp="bf16"),
+        Setting("window", window=True),
+        Setting("bf16 and window", (), "bf16", True),
+    ]
+    return [Setting("all on"), plain, *(Setting(f"without {name}", (name,)) for name in EXACT), *inexact]
+
+
+@torch.inference_mode()
+def measure_setting(args: argparse.Namespace, objects: int, setting: Setting) -> Row:
+    """Time frames with a full memory, and segment a made clip."""
+    device = choose_device(args.device)
+    torch.manual_seed(0)
+    form = partial(put_in_form, off=setting.off, float32=setting.amp == "off" and device.type == "cpu")
+    options = {"score_all": "scorer where used" in setting.off, "decode_roi": setting.window}
+    with without(setting.off), autocast(device, setting.amp):
+        network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone}))
+        frames = time_frames(args, objects, InferenceCore, form(network.to(device).eval()), options)
+        peak = peak_memory_mb(device)
+        ids = segment_clip(form(load_network(args.model, device)), objects, device, options)
+    return Row(statistics.median(frames), unit_seconds(args, device), peak, ids)
+
+
+def time_frames(
+    args: argparse.Namespace, objects: int, core_type: type[InferenceCore], network: torch.nn.Module, options: dict
+) -> list[float]:
+    """Seconds of frames of noise; what is worth decoding is where the given masks are."""
+    device = choose_device(args.device)
+    core = core_type(network, capacity=args.memory_frames, policy="latest", **options)
+    image, masks = torch.randn(3, *args.size, device=device), ordinary_masks(objects, args.size, device)
+    core.step(image, masks)
+    fill_memory(core, args.memory_frames)
+
+    def where_given(evidence: Tensor, previous: Tensor) -> object:
+        given = torch.nn.functional.adaptive_max_pool2d(masks[None], evidence.shape[-2:])
+        return choose_window(given, torch.zeros_like(previous))
+
+    with patch("model.object_steps.choose_window", where_given):
+        frames = [measure(lambda: core.step(image), device)[0] for _ in range(args.warmup + args.repeats)]
+    return frames[args.warmup :]
+
+
+def ordinary_masks(objects: int, size: tuple[int, int], device: torch.device) -> Tensor:
+    """Upright boxes side by side in the middle, a tenth of the frame together (K,H,W)."""
+    height, width = size
+    masks = torch.zeros(objects, height, width, device=device)
+    side = int((height * width * 0.1 / objects) ** 0.5)
+    for k in range(objects):
+        left = width // 2 + (2 * k - objects) * side // 2
+        masks[k, (height - side) // 2 : (height + side) // 2, left : left + side] = 1
+    return masks
+
+
+def segment_clip(network: torch.nn.Module, objects: int, device: torch.device, options: dict) -> np.ndarray:
+    """Ids (T,H,W) of a made clip."""
+    rgb, ids = make_clip(0, CLIP_FRAMES, *CLIP_SIZE, objects)
+    core = InferenceCore(network, **options)
+    first = one_hot(ids[0], list(range(1, objects + 1))).to(device)
+    steps = (core.step(normalise(image).to(device), first if t == 0 else None) for t, image in enumerate(rgb))
+    return np.stack([step.argmax(0).byte().cpu().numpy() for step in steps])
+
+
+def disagreement(ours: np.ndarray, expected: np.ndarray) -> float:
+    """Share of the object pixels of either that differ."""
+    pixels = (ours > 0) | (expected > 0)
+    return float((ours != expected)[pixels].mean())
+
+
+def print_table(args: argparse.Namespace, objects: int, rows: dict[str, Row]) -> None:
+    """One line for each setting, beside all on."""
+    best = rows["all on"]
+    print(
+        f"\n{args.arch} {args.backbone}, {objects} objects, {args.size[0]}x{args.size[1]}, {args.memory_frames} frames"
+    )
+    print(f"{'':28}{'s/frame':>9}{'units':>8}{'of all on':>11}{'peak MB':>9}{'pixels':>10}")
+    for name, row in rows.items():
+        apart = 100 * disagreement(row.ids, best.ids)
+        ratio = row.seconds / best.seconds
+        units = row.seconds / best.unit
+        print(f"{name:28}{row.seconds:9.3f}{units:8.2f}{ratio:11.2f}{row.peak_mb:9.0f}{apart:9.3f}%")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Every setting in a process of its own."""
+    spawn = multiprocessing.get_context("spawn")
+    for name, published in (*EXACT.items(), *INEXACT.items()):
+        print(f"{name}: {'on top' if name in INEXACT else 'instead of'} {published}")
+    chosen = [s for s in settings() if _wanted(s, args.only)]
+    for objects in args.objects:
+        rows = {}
+        for setting in chosen:
+            with spawn.Pool(1) as pool:
+                rows[setting.name] = pool.apply(measure_setting, (args, objects, setting))
+        print_table(args, objects, rows)
+
+
+def _wanted(setting: Setting, only: Collection[str]) -> bool:
+    return setting.name == "all on" or not only or any(name in setting.name for name in only)
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The command line of `benchmark.py speed`."""
+    command.add_argument("--arch", choices=("qdmn", "qdmn_small", "mask_propagation", "stcn"), default="qdmn")
+    command.add_argument("--backbone", default="resnet50")
+    command.add_argument("--model", type=Path, default=Path("saves/qdmn_small.pth"), help="whose masks are compared")
+    command.add_argument("--objects", type=int, nargs="+", default=[1, 3])
+    command.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=[480, 854])
+    command.add_argument("--memory_frames", type=int, default=20)
+    command.add_argument("--only", nargs="+", default=[], metavar="NAME", help="settings whose name holds one of these")
