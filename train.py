@@ -103,7 +103,7 @@ def load_encoders(network: nn.Module, paths: list[Path]) -> None:
     if not isinstance(network, DropSeg):
         load_imagenet_encoders(network, paths)
     elif len(paths) == 1:
-        load_mae_encoder(network, paths[0])
+        print(f"{paths[0]}: {load_mae_encoder(network, paths[0])}", flush=True)
     else:
         raise InputError(
             "dropseg begins with one file of DropMAE or MAE; give it by --backbone_weights, or train from nothing with "

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datasets.clip_sampler import derive_seed
 from datasets.clips import Sample, to_device
 from model.checkpoint import Checkpoint, save_checkpoint
+from model.clip_forward import ClipOutput
 from model.trainer import Trainer
 from util.distributed import Process, in_any
 from util.errors import Stopped
@@ -73,8 +75,8 @@ class TrainingLoop:
             self._step(parts, time.perf_counter() - waiting)
             stopping = in_any(self.process, signal.requested)
             ending = stopping or self.trainer.iteration == args["iterations"]
-            if self._due("val_interval", ending and not stopping):
-                self._validate()
+            if self.validate is not None and self._due("val_interval", ending and not stopping):
+                self._validate(self.validate)
             if self._due("save_interval", ending):
                 self._save_weights()
             if self._due("checkpoint_interval", ending):
@@ -88,7 +90,7 @@ class TrainingLoop:
     def _step(self, parts: list[Sample], waited: float) -> None:
         iteration = self.trainer.iteration + 1
         self.incidents.unreadable(iteration, [message for part in parts for message in part["rejected"]])
-        batches = [to_device(part, self.trainer.device) for part in parts]
+        batches = [self._batch(part) for part in parts]
         losses, output, updated = self.trainer.step(batches)
         if not updated:
             self.incidents.not_finite(iteration, [name for part in parts for name in part["name"]])
@@ -96,15 +98,22 @@ class TrainingLoop:
         self.incidents.updated()
         self.logger.step(iteration, losses, self.trainer.rate, waited)
         if iteration % self.arguments["picture_interval"] == 0:
-            self.logger.pictures(iteration, batches[-1]["frames"], batches[-1]["masks"], output.masks, output.quality)
+            self._show(iteration, batches[-1], output)
 
-    def _validate(self) -> None:
-        if self.validate is None or self.folder is None:
+    def _batch(self, part: Sample) -> dict[str, Tensor]:
+        """What the trainer takes."""
+        return to_device(part, self.trainer.device)
+
+    def _show(self, iteration: int, batch: dict[str, Tensor], output: ClipOutput) -> None:
+        """Log what the trainer made of a batch."""
+        self.logger.pictures(iteration, batch["frames"], batch["masks"], output.masks, output.quality)
+
+    def _validate(self, validate: Validate) -> None:
+        if self.folder is None:
             return
         network = self.trainer.network
-        learning = network.training
-        score = self.validate(network.eval())
-        network.train(learning)
+        score = validate(network.eval())
+        self.trainer.learn()
         self.logger.scalar("validation_j_and_f", score, self.trainer.iteration)
         if score > self.best_score:
             self.best_score = score

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from model.vit import PATCH, SIZES, grid_tokens, resize_grid
+from model.vit import PATCH, backbone_of, grid_tokens, resize_grid
 
 UNUSED = ("cls_token", "head.", "fc_norm.")
 CLASSES = 1000
@@ -65,10 +65,7 @@ def dropseg_options(state: Mapping[str, Tensor]) -> dict[str, object]:
     Raises:
         ValueError: its width is that of no known transformer.
     """
-    width = state["patch_embed.proj.weight"].shape[0]
-    backbone = next((name for name, size in SIZES.items() if size.width == width), None)
-    if backbone is None:
-        raise ValueError(f"{width} channels are those of no known vision transformer")
+    backbone = backbone_of(state["patch_embed.proj.weight"].shape[0])
     side = math.isqrt((state["pos_embed_two_frame"].shape[1] - 1) // 2)
     return {"backbone": backbone, "image_size": side * PATCH, "quality_head": "score.fc2.weight" in state}
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from model.checkpoint import Checkpoint
 from model.clip_forward import ClipForward, ClipOutput
+from model.learner import Learner
 from model.losses import divergence, squared_error
 from model.objective import Batch, Objective
 from util.device import autocast
@@ -19,8 +17,8 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 FUSED_ADAM = ("cpu", "cuda", "mps")
 
 
-class Trainer:
-    """Updates a network iteration by iteration; owns the optimiser, its schedule and the gradient scaler.
+class Trainer(Learner):
+    """Updates a network iteration by iteration, on clips.
 
     Args:
         network: already on its device; parameters that need no gradient keep their values.
@@ -56,13 +54,13 @@ class Trainer:
         distributed: bool = False,
         compile: bool = False,
     ) -> None:
-        self.network = network
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        own = {"momentum": momentum} if optimizer == "sgd" else {"fused": device.type in FUSED_ADAM}
+        descent = OPTIMIZERS[optimizer](parameters, lr=lr, weight_decay=weight_decay, **own)
+        schedule = torch.optim.lr_scheduler.MultiStepLR(descent, list(steps), gamma)
+        super().__init__(network, device, descent, schedule, amp=amp, distributed=distributed)
         self.frozen_statistics = frozen_statistics
         self.learn()
-        self.device = device
-        self.amp = amp
-        self.distributed = distributed
-        self.iteration = 0
         self.objective = Objective(
             segmentation=loss,
             quality_target=quality_target,
@@ -74,11 +72,6 @@ class Trainer:
             clip = torch.compile(clip)
         devices = [device] if device.type == "cuda" else None
         self.clip = DistributedDataParallel(clip, device_ids=devices) if distributed else clip
-        self.parameters = [p for p in network.parameters() if p.requires_grad]
-        own = {"momentum": momentum} if optimizer == "sgd" else {"fused": device.type in FUSED_ADAM}
-        self.optimizer = OPTIMIZERS[optimizer](self.parameters, lr=lr, weight_decay=weight_decay, **own)
-        self.scheduler = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, list(steps), gamma)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
 
     def learn(self) -> None:
         """Put the network into training mode, but for batch-norm with frozen statistics."""
@@ -113,54 +106,12 @@ class Trainer:
                 self.scaler.scale(losses["total_loss"] / len(batches)).backward()
             parts.append({name: value.detach() for name, value in losses.items()})
         losses = {name: torch.stack([part[name] for part in parts]).mean(0) for name in parts[0]}
-        updated = self._update(losses["total_loss"])
+        updated = self.update(losses["total_loss"])
         if not updated:
             for buffer, value in zip(self.network.buffers(), statistics, strict=False):
                 buffer.copy_(value)
-        self.scheduler.step()
-        self.iteration += 1
         return losses, ClipOutput(*(None if x is None else x.detach() for x in output)), updated
-
-    def _update(self, loss: Tensor) -> bool:
-        bad = ~loss.isfinite()
-        if not self.scaler.is_enabled():
-            bad = bad | ~torch.nn.utils.get_total_norm([p.grad for p in self.parameters]).isfinite()
-        if self.distributed:
-            count = bad.float()
-            dist.all_reduce(count)
-            bad = count > 0
-        if bad:
-            return False
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return True
-
-    @property
-    def rate(self) -> float:
-        """The learning rate of the next iteration."""
-        return self.optimizer.param_groups[0]["lr"]
 
     def losses(self, output: ClipOutput, batch: Batch) -> dict[str, Tensor]:
         """See `Objective`."""
         return self.objective.losses(output, batch, self.iteration)
-
-    def checkpoint(self, arguments: dict[str, Any]) -> Checkpoint:
-        """Everything that `restore` needs to go on; random draws follow from seed and iteration."""
-        return Checkpoint(
-            arch=self.network.arch,
-            options=self.network.options,
-            network=self.network.state_dict(),
-            optimizer=self.optimizer.state_dict(),
-            scheduler=self.scheduler.state_dict(),
-            scaler=self.scaler.state_dict(),
-            iteration=self.iteration,
-            arguments=arguments,
-        )
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint whose network has been built and filled already."""
-        self.optimizer.load_state_dict(checkpoint.optimizer)
-        self.scheduler.load_state_dict(checkpoint.scheduler)
-        if self.scaler.is_enabled() and checkpoint.scaler:
-            self.scaler.load_state_dict(checkpoint.scaler)
-        self.iteration = checkpoint.iteration

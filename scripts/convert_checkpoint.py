@@ -33,7 +33,7 @@ def main() -> None:
     form.add_argument("--published", action="store_true", help="a bare state dict with the published names")
     args = parser.parse_args()
     make_output_folder(args.output.absolute().parent)
-    network = load_network(args.model, torch.device("cpu"))
+    network = load_network(args.model, torch.device("cpu"), pretraining=True)
     if args.published:
         if network.arch not in NAMES:
             raise InputError(f"{args.model} holds {network.arch}, which has no published form")

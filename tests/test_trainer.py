@@ -47,7 +47,7 @@ def test_a_batch_in_parts_gives_the_same_update():
     losses = whole.step([batch()])[0]
     in_parts = parts.step([part(batch(), 0, 2), part(batch(), 2, 4)])[0]
     assert in_parts["total_loss"].item() == pytest.approx(losses["total_loss"].item(), rel=1e-4)
-    gradients = [torch.cat([p.grad.flatten() for p in t.parameters]) for t in (whole, parts)]
+    gradients = [torch.cat([p.grad.flatten() for p in t.optimizer.param_groups[0]["params"]]) for t in (whole, parts)]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4 * gradients[0].abs().max().item())
 
 
@@ -100,11 +100,11 @@ def test_the_rate_falls_at_its_steps():
 def test_sgd_moves_against_the_gradient_with_momentum_and_decay():
     rate, decay, momentum = 1e-3, 0.1, 0.8
     learner = trainer(optimizer="sgd", momentum=momentum, weight_decay=decay)
-    velocity = [torch.zeros_like(p) for p in learner.parameters]
+    velocity = [torch.zeros_like(p) for p in learner.optimizer.param_groups[0]["params"]]
     for seed in range(3):
-        before = [p.detach().clone() for p in learner.parameters]
+        before = [p.detach().clone() for p in learner.optimizer.param_groups[0]["params"]]
         learner.step([batch(seed)])
-        for i, (p, old) in enumerate(zip(learner.parameters, before, strict=True)):
+        for i, (p, old) in enumerate(zip(learner.optimizer.param_groups[0]["params"], before, strict=True)):
             velocity[i] = momentum * velocity[i] + p.grad + decay * old
             torch.testing.assert_close(p.detach(), old - rate * velocity[i], rtol=1e-5, atol=1e-6)
 

@@ -27,8 +27,8 @@ def read_published_entries(arch="qdmn"):
     if arch == "stm_cycle":
         entries = json.loads((FIXTURES / "stm_cycle_resnet50_state_dict.json").read_text())["entries"]
         return [(entry["key"], tuple(entry["shape"]), entry["dtype"]) for entry in entries]
-    if arch == "dropseg":
-        entries = json.loads((FIXTURES / "dropseg_state_dict.json").read_text())
+    if arch in ("dropseg", "dropmae"):
+        entries = json.loads((FIXTURES / f"{arch}_state_dict.json").read_text())
         return [(name, tuple(shape), "float32") for name, shape in entries.items()]
     entries = json.loads((FIXTURES / f"keys_{FILES[arch]}_eval.json").read_text())
     return [(name, tuple(shape), dtype) for name, shape, dtype in entries]

@@ -68,7 +68,8 @@ class TrainingLogger:
 
     def _report(self, iteration: int, rate: float) -> None:
         sums = {name: mean_over(self._process, total) for name, total in self._sums.items()}
-        intersection, union = sums.pop("intersection"), sums.pop("union")
+        nothing = torch.zeros(0)
+        intersection, union = sums.pop("intersection", nothing), sums.pop("union", nothing)
         values = {name: (total / self._count).item() for name, total in sums.items()}
         ious = ((intersection + 1) / (union + 1)).tolist()
         values |= {("iou", "sec_iou")[k] if k < 2 else f"iou_{k + 1}": iou for k, iou in enumerate(ious)}
@@ -127,7 +128,12 @@ class TrainingLogger:
                         f"q {q:.2f} / {iou}" for q, iou in zip(quality[sample, t - 1].tolist(), lines, strict=True)
                     ]
                 rows.append(_caption(_overlay(picture, masks), lines))
-        self._writer.add_image("train/true_above_predicted", make_grid(rows, nrow=frames.shape[1]), iteration)
+        self.grid("true_above_predicted", rows, frames.shape[1], iteration)
+
+    def grid(self, name: str, pictures: Sequence[Tensor], columns: int, iteration: int) -> None:
+        """Write pictures (3,H,W), uint8, in rows."""
+        if self._writer is not None:
+            self._writer.add_image(f"train/{name}", make_grid(list(pictures), nrow=columns), iteration)
 
     def close(self) -> None:
         """Write what is left and end the bar."""

@@ -12,7 +12,7 @@ from model.trainer import Trainer
 from scripts.bench.timing import PartClock, measure
 from util.device import choose_device, peak_memory_mb
 
-PARTS = {"forward": "clip", "loss": "losses", "update": "_update"}
+PARTS = {"forward": "clip", "loss": "losses", "update": "update"}
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

@@ -1,0 +1,159 @@
+"""Pre-train the encoder of DropSeg on videos without annotations (DropMAE).
+
+One process:      python train_dropmae.py --id k400 --videos data/kinetics/train
+Several GPUs:     torchrun --nproc_per_node=8 train_dropmae.py --id k400 --videos data/kinetics/train
+As published:     python -m torch.distributed.launch --nproc_per_node=8 train_dropmae.py --id k400 --videos ...
+Resume:           ... train_dropmae.py --id k400 --videos ... --resume auto
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datasets.clip_sampler import ClipSampler
+from datasets.clips import Sample
+from datasets.frame_pairs import FramePairs, collate_pairs, find_videos, pairs_to_device
+from datasets.stages import Part, StageData
+from datasets.video_list import read_video_list
+from model.checkpoint import Checkpoint, load_weights
+from model.dropmae import Completion, DropMAE
+from model.pretrainer import Pretrainer
+from train import build_folder, find_checkpoint
+from training_loop import TrainingLoop
+from util.distributed import Process, start, stop
+from util.errors import InputError, run
+from util.incidents import Incidents
+from util.logger import TrainingLogger
+from util.pretrain_arguments import check_resumable, describe_run, fill_schedule, parse_arguments
+from util.run_folder import RunFolder
+from util.stop_signal import ignore_stop_signals
+from util.tensors import denormalise
+
+SHOWN_SAMPLES = 4
+
+
+class PretrainingLoop(TrainingLoop):
+    """The loop of a pre-training run."""
+
+    def _batch(self, part: Sample) -> dict[str, Tensor]:
+        return pairs_to_device(part, self.trainer.device)
+
+    def _show(self, iteration: int, batch: dict[str, Tensor], output: Completion) -> None:
+        pictures = self.trainer.network.pictures(batch["frames"], output)[:SHOWN_SAMPLES]
+        columns = pictures.shape[1] * pictures.shape[2]
+        self.logger.grid("hidden_completed_true", denormalise(pictures.flatten(0, 2).cpu()), columns, iteration)
+
+
+def build_data(args: argparse.Namespace) -> StageData:
+    """The pairs of an epoch."""
+    names = None
+    if args.video_list is not None:
+        if not args.video_list.is_file():
+            raise InputError(f"list of videos {args.video_list} does not exist; check --video_list")
+        names = set(read_video_list(args.video_list))
+    videos = find_videos(args.videos, names)
+    pairs = FramePairs(videos, image_size=args.image_size, frame_gap=args.frame_gap)
+    return StageData([Part(pairs, args.samples_per_video)])
+
+
+def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path, Checkpoint] | None) -> Pretrainer:
+    """The trainer of a new network, or of one that goes on where its checkpoint ends."""
+    names = ("backbone", "image_size", "mask_ratio", "attention_dropout", "checkpoint_activations")
+    names += ("decoder_width", "decoder_depth", "decoder_heads")
+    network = DropMAE(**{name: getattr(args, name) for name in names})
+    if found is not None:
+        network.load_state_dict(found[1].network)
+    elif args.load_network:
+        load_weights(network, args.load_network)
+    trainer = Pretrainer(
+        network.to(process.device),
+        process.device,
+        lr=args.lr,
+        iterations=args.iterations,
+        warmup=args.warmup,
+        weight_decay=args.weight_decay,
+        amp=args.amp,
+        distributed=process.distributed,
+    )
+    if found is not None:
+        trainer.restore(found[1])
+    return trainer
+
+
+def build_loader(data: StageData, args: argparse.Namespace, process: Process, start: int) -> DataLoader:
+    """Batches of this process from iteration `start` to the end."""
+    sampler = ClipSampler(
+        len(data),
+        total_batch=args.total_batch,
+        iterations=args.iterations,
+        start=start,
+        parts=args.grad_accum,
+        rank=process.rank,
+        world=process.world,
+        seed=args.seed,
+    )
+    return DataLoader(
+        data,
+        batch_sampler=sampler,
+        num_workers=args.num_workers,
+        collate_fn=collate_pairs,
+        pin_memory=process.device.type == "cuda",
+        worker_init_fn=_start_worker,
+    )
+
+
+def _start_worker(number: int) -> None:
+    ignore_stop_signals()
+    cv2.setNumThreads(0)
+
+
+def build_loop(
+    args: argparse.Namespace, process: Process, trainer: Pretrainer, folder: RunFolder | None
+) -> PretrainingLoop:
+    """The loop with its reports."""
+    logger = TrainingLogger(
+        None if folder is None else Path("log") / folder.id,
+        process,
+        start=trainer.iteration,
+        total=args.iterations,
+        interval=args.log_interval,
+        batch=args.total_batch,
+    )
+    incidents = Incidents(folder, process.rank, max_unreadable=args.max_unreadable, max_not_finite=args.max_not_finite)
+    arguments = {**vars(args), "videos": [str(path) for path in args.videos]}
+    return PretrainingLoop(trainer, process, folder, logger, incidents, arguments)
+
+
+def main() -> None:
+    """Parse, build, run."""
+    args = parse_arguments()
+    process = start(args.device, args.local_rank)
+    torch.manual_seed(args.seed)
+    data = build_data(args)
+    fill_schedule(args, process.world, len(data))
+    found = find_checkpoint(args)
+    if found is not None:
+        if found[1].arch != DropMAE.arch:
+            raise InputError(f"{found[0]} belongs to a run of {found[1].arch}; resume it with train.py")
+        check_resumable(args, found[1].arguments, found[0])
+    trainer = build_trainer(args, process, found)
+    loader = build_loader(data, args, process, trainer.iteration)
+    folder = build_folder(args, process, found)
+    if process.leads:
+        print(describe_run(args, process.world, trainer.iteration), flush=True)
+        if folder is not None:
+            folder.record(vars(args))
+    loop = build_loop(args, process, trainer, folder)
+    try:
+        loop.run(loader)
+    finally:
+        loop.logger.close()
+    stop(process)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,193 @@
+"""The arguments of train_dropmae.py: what can be said, defaults, checks, and what must stay the same on resuming."""
+
+import argparse
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from util.device import AUTOCAST
+from util.errors import InputError
+
+# As published (DropMAE, CVPR 2023): 64 samples on each of 64 GPUs, 1600 epochs of Kinetics-400
+EPOCHS, WARMUP_EPOCHS, BATCH = 1600, 40.0, 64
+RATE, RATE_BATCH = 1.5e-4, 256
+COUNTS = ("batch_size", "grad_accum", "samples_per_video", "max_unreadable", "max_not_finite", "save_interval")
+COUNTS += ("checkpoint_interval", "log_interval", "picture_interval", "decoder_width", "decoder_depth", "decoder_heads")
+SAME_ON_RESUME = ("backbone", "image_size", "decoder_width", "decoder_depth", "decoder_heads", "mask_ratio")
+SAME_ON_RESUME += ("attention_dropout", "frame_gap", "samples", "total_batch", "iterations", "warmup", "lr")
+SAME_ON_RESUME += ("weight_decay", "amp", "seed")
+
+
+def pretraining_parser() -> argparse.ArgumentParser:
+    """The parser; what depends on the data or on the batch is None unless given, see `fill_schedule`."""
+    parser = argparse.ArgumentParser(
+        description="Pre-train the encoder of DropSeg on videos without annotations (DropMAE, CVPR 2023).",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    _add_run(parser.add_argument_group("run"))
+    _add_reports(parser.add_argument_group("reports and checkpoints"))
+    _add_data(parser.add_argument_group("data"))
+    _add_network(parser.add_argument_group("network"))
+    _add_optimisation(parser.add_argument_group("optimisation"))
+    return parser
+
+
+def _add_run(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--id", default="NULL", help="name of the run; NULL neither logs nor saves")
+    group.add_argument("--load_network", type=Path, help="start from the weights of this DropMAE, published or ours")
+    group.add_argument("--load_model", type=Path, help="resume from this training checkpoint")
+    group.add_argument("--resume", choices=("auto",), help="go on with the newest run of this --id, if there is one")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    group.add_argument("--num_workers", type=int, default=min(8, os.cpu_count() or 1), help="loaders of each process")
+    group.add_argument("--seed", type=int, default=14159265)
+    group.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by torch.distributed.launch")
+
+
+def _add_reports(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--save_interval", type=int, default=50_000, help="iterations between saved weights")
+    group.add_argument("--checkpoint_interval", type=int, default=1000, help="iterations between training checkpoints")
+    group.add_argument("--log_interval", type=int, default=100, help="iterations between logged scalars")
+    group.add_argument("--picture_interval", type=int, default=1000, help="iterations between logged pictures")
+    group.add_argument("--max_unreadable", type=int, default=100, help="unreadable samples after which the run ends")
+    group.add_argument(
+        "--max_not_finite", type=int, default=20, help="skipped iterations in a row after which the run ends"
+    )
+
+
+def _add_data(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--videos", type=Path, nargs="+", required=True, metavar="DIR", help="every folder of frames below is a video"
+    )
+    group.add_argument("--video_list", type=Path, help="file with the names of the videos to use; all by default")
+    group.add_argument("--samples_per_video", type=int, default=1, help="pairs of each video in an epoch")
+    group.add_argument("--image_size", type=int, default=224, metavar="PIXELS", help="side of the frames")
+    group.add_argument("--frame_gap", type=int, default=50, help="the frames of a pair lie less than this apart")
+
+
+def _add_network(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--backbone", choices=("vit_b16", "vit_s16", "vit_ti16"), default="vit_b16")
+    group.add_argument("--decoder_width", type=int, default=512)
+    group.add_argument("--decoder_depth", type=int, default=8)
+    group.add_argument("--decoder_heads", type=int, default=16)
+    group.add_argument("--mask_ratio", type=float, default=0.75, help="share of the patches that is hidden")
+    group.add_argument(
+        "--attention_dropout", type=float, default=0.1, help="share of looks within a frame that the decoder loses"
+    )
+    group.add_argument(
+        "--checkpoint_activations", action="store_true", help="less memory, more time: compute blocks twice"
+    )
+
+
+def _add_optimisation(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-b", "--batch_size", type=int, default=BATCH, help="for each process and part")
+    group.add_argument("--total_batch", type=int, help="over all processes and parts; replaces --batch_size")
+    group.add_argument("--grad_accum", type=int, default=1, help="parts in which a process takes its batch")
+    length = group.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=int, default=EPOCHS)
+    length.add_argument("-i", "--iterations", type=int, help="replaces --epochs")
+    group.add_argument(
+        "--warmup",
+        type=float,
+        metavar="EPOCHS",
+        help=f"the rate rises for so long; by default {WARMUP_EPOCHS:g}, at most a tenth of the run",
+    )
+    group.add_argument("--lr", type=float, help=f"highest rate; by default {RATE:g} x total batch / {RATE_BATCH}")
+    group.add_argument("--weight_decay", type=float, default=0.05, help="none on biases and norms")
+    group.add_argument("--amp", choices=AUTOCAST, default="off", help="mixed precision")
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Arguments of a run; `fill_schedule` completes them."""
+    parser = pretraining_parser()
+    args = parser.parse_args(arguments)
+    if message := _fault(args):
+        parser.error(message)
+    return args
+
+
+def _fault(args: argparse.Namespace) -> str:
+    """What is wrong with the arguments; empty if nothing is."""
+    optional = [name for name in ("iterations", "total_batch") if getattr(args, name) is not None]
+    for name in (*COUNTS, "epochs", *optional):
+        if getattr(args, name) < 1:
+            return f"--{name} must be at least 1"
+    faults = {
+        "--num_workers must not be negative": args.num_workers < 0,
+        "--image_size must be a multiple of 16": args.image_size < 16 or args.image_size % 16 > 0,
+        "--frame_gap must be at least 2": args.frame_gap < 2,
+        "--mask_ratio must be more than 0 and less than 1": not 0 < args.mask_ratio < 1,
+        "--attention_dropout must be at least 0 and less than 1": not 0 <= args.attention_dropout < 1,
+        "--decoder_width must be a multiple of 4 and of --decoder_heads": args.decoder_width % 4 > 0
+        or args.decoder_width % args.decoder_heads > 0,
+        "--warmup must not be negative": args.warmup is not None and not 0 <= args.warmup < math.inf,
+        "--lr must be a positive number": args.lr is not None and not 0 < args.lr < math.inf,
+        "--weight_decay must not be negative": not 0 <= args.weight_decay < math.inf,
+        "--id is a name, not a path": "/" in args.id or "\\" in args.id,
+        "--resume needs the --id of the run": args.resume is not None and args.id == "NULL",
+        "--resume auto finds the checkpoint itself; leave out --load_model": bool(args.resume and args.load_model),
+        "--load_network starts a run and --load_model resumes one; give one of them": bool(
+            args.load_network and args.load_model
+        ),
+    }
+    return next((message for message, wrong in faults.items() if wrong), "")
+
+
+def fill_schedule(args: argparse.Namespace, world: int, samples: int) -> None:
+    """Set samples, batch, iterations, warm-up (in iterations) and rate, as far as they follow from each other.
+
+    Args:
+        args: of the run; changed.
+        world: number of processes.
+        samples: of an epoch.
+
+    Raises:
+        InputError: the batch cannot be shared evenly, or is larger than the data.
+    """
+    shares = world * args.grad_accum
+    if args.total_batch is None:
+        args.total_batch = args.batch_size * shares
+    if args.total_batch % shares:
+        raise InputError(
+            f"--total_batch {args.total_batch} cannot be shared by {world} processes in {args.grad_accum} parts each; "
+            f"make it a multiple of {shares}"
+        )
+    args.batch_size = args.total_batch // shares
+    if samples < args.total_batch:
+        raise InputError(
+            f"an epoch has {samples} pairs, too few for a batch of {args.total_batch}; lower -b or raise "
+            "--samples_per_video"
+        )
+    args.samples = samples
+    steps = samples // args.total_batch
+    if args.iterations is None:
+        args.iterations = args.epochs * steps
+    warmup = min(WARMUP_EPOCHS * steps, args.iterations / 10) if args.warmup is None else args.warmup * steps
+    args.warmup = min(round(warmup), args.iterations)
+    args.lr = RATE * args.total_batch / RATE_BATCH if args.lr is None else args.lr
+
+
+def check_resumable(args: argparse.Namespace, recorded: Mapping[str, Any], path: Path) -> None:
+    """Refuse to go on with a run under arguments that would make it another one.
+
+    Raises:
+        InputError: an argument differs from the checkpoint's.
+    """
+    for name in SAME_ON_RESUME:
+        if recorded.get(name) != getattr(args, name):
+            what = "the data hold" if name == "samples" else f"--{name} is"
+            raise InputError(
+                f"{what} {getattr(args, name)} but {path} belongs to a run with {recorded.get(name)}; resume with the "
+                "same or start a new run"
+            )
+
+
+def describe_run(args: argparse.Namespace, world: int, start: int) -> str:
+    """What is about to be trained, in two lines."""
+    steps = args.samples // args.total_batch
+    return (
+        f"{args.samples} pairs of frames, batch {args.total_batch} ({world} processes x {args.grad_accum} parts x "
+        f"{args.batch_size}), {steps} iterations per epoch, {-(-args.iterations // steps)} epochs\n"
+        f"iterations {start} to {args.iterations}, rate up to {args.lr:g}, rising for {args.warmup}"
+    )
