@@ -25,9 +25,7 @@ class PublishedSTMCycleCore(InferenceCore):
         options: see `InferenceCore`.
     """
 
-    def __init__(
-        self, network: MemoryNetwork, *, objects: Sequence[int], policy: str = "auto", **options: Any
-    ) -> None:
+    def __init__(self, network: MemoryNetwork, *, objects: Sequence[int], policy: str = "auto", **options: Any) -> None:
         super().__init__(network, policy="every" if policy == "auto" else policy, **options)
         self._all = tuple(objects)
 

@@ -3,14 +3,18 @@
 import argparse
 import multiprocessing
 import statistics
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 import torchvision
+from torch.utils.flop_counter import FlopCounterMode
 
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
-from model.memory_read import MemoryEntry
+from model.inference_form import for_inference
+from model.memory_network import MemoryNetwork, sum_of_others
+from model.memory_read import Memory, MemoryEntry, MemoryReader
 from model.resnet import STAGES as BACKBONES
 from scripts.bench.timing import PartClock, measure
 from util.device import AUTOCAST, autocast, choose_device, peak_memory_mb
@@ -19,12 +23,17 @@ STAGES = {"query": "encode_query", "read": "read", "decode": "decode", "memorise
 
 
 class Figures(NamedTuple):
-    """Median seconds of each stage, of a whole frame and of the unit; peak memory in MB."""
+    """Median seconds of each stage, of a whole frame and of the unit; peak memory in MB; multiply-adds.
+
+    Multiply-adds, in 10^9, are those of direct convolutions; `rate` is how many a large 3x3 one does in a second.
+    """
 
     stages: dict[str, float]
     frame: float
     unit: float
     peak_mb: float
+    giga: dict[str, float]
+    rate: float
 
 
 @torch.inference_mode()
@@ -33,7 +42,9 @@ def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
     device = choose_device(args.device)
     torch.manual_seed(0)
     network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone})).to(device).eval()
-    core = InferenceCore(network, capacity=args.memory_frames, mem_every=1, policy="latest")
+    giga = count_multiply_adds(network, args, objects, device)
+    for_inference(network, device, float32=args.amp == "off")
+    core = InferenceCore(network, capacity=args.memory_frames, mem_every=1, policy="latest", score_all=False)
     image = torch.randn(3, *args.size, device=device)
     masks = (torch.rand(objects, *args.size, device=device) > 0.9).float()
     with autocast(device, args.amp):
@@ -43,7 +54,41 @@ def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
         frames = [measure(lambda: core.step(image), device)[0] for _ in range(args.warmup + args.repeats)]
     stages = clock.medians(args.warmup)
     peak = peak_memory_mb(device)
-    return Figures(stages, statistics.median(frames[args.warmup :]), unit_seconds(args, device), peak)
+    rate = convolution_rate(args, device)
+    return Figures(stages, statistics.median(frames[args.warmup :]), unit_seconds(args, device), peak, giga, rate)
+
+
+def count_multiply_adds(
+    network: MemoryNetwork, args: argparse.Namespace, objects: int, device: torch.device
+) -> dict[str, float]:
+    """What each stage of a frame takes, in 10^9."""
+    height, width = (side + -side % 16 for side in args.size)
+    image = torch.randn(1, 3, height, width, device=device)
+    masks = torch.rand(1, objects, height, width, device=device)
+    found = {}
+
+    def counted(stage: str, work: Callable[[], Any]) -> Any:
+        with FlopCounterMode(display=False) as counter:
+            result = work()
+        found[stage] = counter.get_total_flops() / 2e9
+        return result
+
+    query = counted("query", lambda: network.encode_query(image, masks[:, :1]))
+    entry = counted("memorise", lambda: network.encode_memory(image, masks, query, sum_of_others(masks), scored=False))
+    memory = Memory(*(part.repeat(1, 1, args.memory_frames, 1) for part in entry[:2]))
+    reader = MemoryReader(top_k=network.top_k, similarity=network.similarity)
+    readout = counted("read", lambda: network.read(query, memory, reader))
+    counted("decode", lambda: network.decode(query, readout))
+    return found
+
+
+def convolution_rate(args: argparse.Namespace, device: torch.device) -> float:
+    """Multiply-adds of a 3x3 convolution with 512 channels in a second, in 10^9."""
+    conv = torch.nn.Conv2d(512, 512, 3, padding=1).to(device)
+    image = torch.randn(1, 512, 60, 108, device=device)
+    with autocast(device, args.amp):
+        seconds = [measure(lambda: conv(image), device)[0] for _ in range(args.warmup + args.repeats)]
+    return 512 * 512 * 9 * 60 * 108 / 1e9 / statistics.median(seconds[args.warmup :])
 
 
 def fill_memory(core: InferenceCore, frames: int) -> None:
@@ -72,6 +117,10 @@ def print_inference(args: argparse.Namespace, figures: dict[int, Figures]) -> No
     for objects, row in figures.items():
         stages = "".join(f"{row.stages[stage]:10.3f}" for stage in STAGES)
         print(f"{objects:7d}  {stages}{row.frame:10.3f}{row.frame / row.unit:10.2f}{row.peak_mb:10.0f}")
+        counts = "".join(f"{row.giga[stage]:10.1f}" for stage in STAGES)
+        total = sum(row.giga.values())
+        share = 100 * total / row.frame / row.rate
+        print(f"{'':9}{counts}{total:10.1f}  10^9 multiply-adds, {share:.0f} % of the rate of a 3x3 convolution")
     print(f"seconds, median of {args.repeats} after {args.warmup}; the unit is {figures[args.objects[0]].unit:.3f} s")
 
 

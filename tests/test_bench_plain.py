@@ -1,0 +1,55 @@
+"""The published way of computing, as the benchmark has it, gives the product's results."""
+
+import pytest
+import torch
+
+from inference_core import InferenceCore
+from model.memory_bank import MemoryBank
+from model.memory_read import Memory, MemoryReader
+from scripts.bench.plain import EXACT, plain_read, put_in_form, without
+from scripts.bench.speed import disagreement, settings
+from tests.weight_files import small_network
+
+
+@pytest.mark.parametrize("similarity", ["dot", "l2"])
+@pytest.mark.parametrize("top_k", [None, 7])
+def test_the_dense_read_equals_the_sparse_one(similarity, top_k):
+    torch.manual_seed(0)
+    memory, query = Memory(torch.randn(2, 3, 40, 8), torch.randn(2, 3, 40, 6)), torch.randn(2, 8, 4, 5)
+    reader = MemoryReader(top_k=top_k, similarity=similarity)
+    torch.testing.assert_close(plain_read(reader, memory, query), reader(memory, query))
+
+
+def test_a_stream_is_the_same_without_any_optimisation():
+    torch.manual_seed(0)
+    images = torch.randn(6, 3, 48, 64)
+    masks = torch.zeros(2, 48, 64)
+    masks[0, 5:25, 5:25], masks[1, 20:40, 30:60] = 1, 1
+
+    def run(off):
+        with without(off):
+            network = put_in_form(small_network(), off, float32=True)
+            core = InferenceCore(network, mem_every=2, policy="latest", capacity=1)
+            return torch.stack([core.step(image, masks if t == 0 else None) for t, image in enumerate(images)])
+
+    torch.testing.assert_close(run(tuple(EXACT)), run(()), atol=2e-4, rtol=0)
+
+
+def test_what_was_replaced_comes_back():
+    call, slots = MemoryReader.__call__, type(MemoryBank()._buffers)
+    with without(EXACT):
+        assert MemoryReader.__call__ is plain_read
+    assert MemoryReader.__call__ is call
+    assert type(MemoryBank()._buffers) is slots
+
+
+def test_each_optimisation_has_a_row():
+    names = [setting.name for setting in settings()]
+    assert names[:2] == ["all on", "plain"]
+    assert {f"without {name}" for name in EXACT} <= set(names)
+
+
+def test_disagreement_counts_object_pixels():
+    ours, expected = torch.zeros(2, 4, 4).byte().numpy(), torch.zeros(2, 4, 4).byte().numpy()
+    ours[0, 0, :2], expected[0, 0, 1:3] = 1, 1
+    assert disagreement(ours, expected) == pytest.approx(2 / 3)
