@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from inference_core import InferenceCore
+from model.dropseg import DropSeg
 from model.memory_bank import MemoryBank
-from model.memory_read import Memory, MemoryReader
-from scripts.bench.plain import EXACT, plain_read, put_in_form, without
+from model.memory_read import Memory, MemoryReader, stack_entries
+from scripts.bench.plain import EXACT, EXACT_DROPSEG, plain_read, put_in_form, without
 from scripts.bench.speed import disagreement, settings
 from tests.weight_files import small_network
 
@@ -35,6 +36,20 @@ def test_a_stream_is_the_same_without_any_optimisation():
     torch.testing.assert_close(run(tuple(EXACT)), run(()), atol=2e-4, rtol=0)
 
 
+def test_dropseg_is_the_same_without_any_optimisation():
+    torch.manual_seed(0)
+    network = DropSeg(backbone="vit_ti16").eval()
+    image, masks = torch.randn(2, 3, 48, 64), torch.rand(1, 2, 48, 64)
+
+    def run():
+        memory = stack_entries([network.encode_memory(image[:1], masks)])
+        return network.segment(network.encode_query(image[1:], masks[:, :1]), memory, MemoryReader())
+
+    with without(EXACT_DROPSEG):
+        plain = run()
+    torch.testing.assert_close(run(), plain, atol=1e-4, rtol=0)
+
+
 def test_what_was_replaced_comes_back():
     call, slots = MemoryReader.__call__, type(MemoryBank()._buffers)
     with without(EXACT):
@@ -44,7 +59,7 @@ def test_what_was_replaced_comes_back():
 
 
 def test_each_optimisation_has_a_row():
-    names = [setting.name for setting in settings()]
+    names = [setting.name for setting in settings("qdmn")]
     assert names[:2] == ["all on", "plain"]
     assert {f"without {name}" for name in EXACT} <= set(names)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.bench.inference import STAGES, inference_figures
+from util.images import read_frame
 
 SCRIPT = Path(__file__).parents[1] / "scripts/benchmark.py"
 
@@ -36,8 +37,24 @@ def test_the_parts_of_a_frame_do_not_exceed_the_whole(arguments, objects):
     assert figures.peak_mb > 0
 
 
-def test_a_stream_has_a_row_for_each_length():
-    options = ["--frames", "3", "12", "--objects", "1", "--late", "1", "--size", "64", "96", "--device", "cpu"]
+def test_a_stream_has_a_row_for_each_length(tmp_path):
+    plot = tmp_path / "p.png"
+    options = [
+        "--frames",
+        "3",
+        "12",
+        "--objects",
+        "1",
+        "--late",
+        "1",
+        "--size",
+        "64",
+        "96",
+        "--device",
+        "cpu",
+        "--plot",
+        str(plot),
+    ]
     output = subprocess.run(
         [sys.executable, str(SCRIPT), "stream", *options],
         capture_output=True,
@@ -49,6 +66,7 @@ def test_a_stream_has_a_row_for_each_length():
     assert [row[0] for row in rows] == ["3", "12"]
     assert [len(row) for row in rows] == [2 + 3, 2 + 10]
     assert all(float(cell) > 0 for row in rows for cell in row)
+    assert read_frame(plot).std() > 0
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from model.inference_form import fold_batch_norm, use_winograd
 from model.memory_network import MemoryNetwork
 from model.memory_read import Memory, MemoryEntry, MemoryReader
+from model.vit import Attention, ViTEncoder
 
 EXACT = {
     "sparse read": "affinity, dense scatter of the top k and product for one object after the other",
@@ -20,17 +21,26 @@ EXACT = {
     "winograd": "direct 3x3 convolutions",
     "scorer where used": "every frame is scored",
 }
+EXACT_DROPSEG = {
+    "fused attention": "the whole attention matrix in memory",
+    "last block for the query": "the last block for all tokens",
+    **{name: EXACT[name] for name in ("channels last", "winograd")},
+}
 CONVOLVING = ("model.aspp", "model.blocks", "model.resnet", "model.stm_cycle")
 
 
 @contextmanager
 def without(names: Collection[str]) -> Iterator[None]:
-    """Read, slots and shared halves as published, those of them that are named."""
+    """As published, what is named and not a matter of the network's form."""
     with ExitStack() as stack:
         if "sparse read" in names:
             stack.enter_context(patch.object(MemoryReader, "__call__", plain_read))
         if "slots in place" in names:
             stack.enter_context(patch("model.memory_bank.SlotBuffers", ConcatenatedSlots))
+        if "fused attention" in names:
+            stack.enter_context(patch.object(Attention, "forward", plain_attention))
+        if "last block for the query" in names:
+            stack.enter_context(patch.object(ViTEncoder, "forward", plain_encoder))
         if "shared halves" in names:
             for module in CONVOLVING:
                 stack.enter_context(patch(f"{module}.object_conv", plain_object_conv))
@@ -73,6 +83,18 @@ def plain_object_conv(conv: nn.Module, own: Tensor, shared: Tensor | None, *, sh
         return conv(own)
     shared = shared.repeat_interleave(len(own) // len(shared), 0)
     return conv(torch.cat([shared, own] if shared_first else [own, shared], 1))
+
+
+def plain_attention(attention: Attention, x: Tensor, last: int) -> Tensor:
+    """See `model.vit.Attention`."""
+    query, key, value = attention.split(x)
+    weight = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5).softmax(3)
+    return attention.project((weight @ value).transpose(1, 2).flatten(2))[:, -last:]
+
+
+def plain_encoder(encoder: ViTEncoder, memory: Tensor, query: Tensor) -> Tensor:
+    """See `model.vit.ViTEncoder`."""
+    return encoder.encode(torch.cat([memory, query], 1))[:, -query.shape[1] :]
 
 
 class ConcatenatedSlots:

@@ -19,7 +19,7 @@ from model import build_network, fitting_options
 from model.checkpoint import load_network
 from model.decode_window import choose_window
 from scripts.bench.inference import fill_memory, unit_seconds
-from scripts.bench.plain import EXACT, put_in_form, without
+from scripts.bench.plain import EXACT, EXACT_DROPSEG, put_in_form, without
 from scripts.bench.timing import measure
 from util.device import autocast, choose_device, peak_memory_mb
 from util.tensors import normalise, one_hot
@@ -50,15 +50,19 @@ class Setting(NamedTuple):
     window: bool = False
 
 
-def settings() -> list[Setting]:
+def exact_of(arch: str) -> dict[str, str]:
+    """The exact optimisations of a network, with what they replace."""
+    return EXACT_DROPSEG if arch == "dropseg" else EXACT
+
+
+def settings(arch: str) -> list[Setting]:
     """All on, each one off, all off; then the inexact ones on top of all."""
-    plain = Setting("plain", tuple(EXACT))
-    inexact = [
-        Setting("bf16", amp="bf16"),
-        Setting("window", window=True),
-        Setting("bf16 and window", (), "bf16", True),
-    ]
-    return [Setting("all on"), plain, *(Setting(f"without {name}", (name,)) for name in EXACT), *inexact]
+    exact = exact_of(arch)
+    inexact = [Setting("bf16", amp="bf16")]
+    if arch != "dropseg":
+        inexact += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
+    left_out = [Setting(f"without {name}", (name,)) for name in exact]
+    return [Setting("all on"), Setting("plain", tuple(exact)), *left_out, *inexact]
 
 
 @torch.inference_mode()
@@ -72,7 +76,8 @@ def measure_setting(args: argparse.Namespace, objects: int, setting: Setting) ->
         network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone}))
         frames = time_frames(args, objects, InferenceCore, form(network.to(device).eval()), options)
         peak = peak_memory_mb(device)
-        ids = segment_clip(form(load_network(args.model, device)), objects, device, options)
+        shown = network if args.arch == "dropseg" else form(load_network(args.model, device))
+        ids = segment_clip(shown, objects, device, options)
     return Row(statistics.median(frames), unit_seconds(args, device), peak, ids)
 
 
@@ -81,10 +86,13 @@ def time_frames(
 ) -> list[float]:
     """Seconds of frames of noise; what is worth decoding is where the given masks are."""
     device = choose_device(args.device)
-    core = core_type(network, capacity=args.memory_frames, policy="latest", **options)
+    if network.policy is None:
+        options = {**options, "capacity": args.memory_frames, "policy": "latest"}
+    core = core_type(network, **options)
     image, masks = torch.randn(3, *args.size, device=device), ordinary_masks(objects, args.size, device)
     core.step(image, masks)
-    fill_memory(core, args.memory_frames)
+    if network.policy is None:
+        fill_memory(core, args.memory_frames)
 
     def where_given(evidence: Tensor, previous: Tensor) -> object:
         given = torch.nn.functional.adaptive_max_pool2d(masks[None], evidence.shape[-2:])
@@ -138,9 +146,9 @@ def print_table(args: argparse.Namespace, objects: int, rows: dict[str, Row]) ->
 def run(args: argparse.Namespace) -> None:
     """Every setting in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
-    for name, published in (*EXACT.items(), *INEXACT.items()):
+    for name, published in (*exact_of(args.arch).items(), *INEXACT.items()):
         print(f"{name}: {'on top' if name in INEXACT else 'instead of'} {published}")
-    chosen = [s for s in settings() if _wanted(s, args.only)]
+    chosen = [s for s in settings(args.arch) if _wanted(s, args.only)]
     for objects in args.objects:
         rows = {}
         for setting in chosen:
@@ -155,9 +163,13 @@ def _wanted(setting: Setting, only: Collection[str]) -> bool:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py speed`."""
-    command.add_argument("--arch", choices=("qdmn", "qdmn_small", "mask_propagation", "stcn"), default="qdmn")
+    command.add_argument(
+        "--arch", choices=("qdmn", "qdmn_small", "mask_propagation", "stcn", "dropseg"), default="qdmn"
+    )
     command.add_argument("--backbone", default="resnet50")
-    command.add_argument("--model", type=Path, default=Path("saves/qdmn_small.pth"), help="whose masks are compared")
+    command.add_argument(
+        "--model", type=Path, default=Path("saves/qdmn_small.pth"), help="whose masks are compared, for DropSeg its own"
+    )
     command.add_argument("--objects", type=int, nargs="+", default=[1, 3])
     command.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=[480, 854])
     command.add_argument("--memory_frames", type=int, default=20)

@@ -15,7 +15,9 @@ from torch import Tensor
 from datasets.synthetic import SyntheticClip
 from inference_core_yv import InferenceCoreYV
 from model.checkpoint import load_network
+from model.inference_form import for_inference
 from model.object_memory import GATES
+from scripts.bench.stream_chart import draw_stream
 from util.device import AUTOCAST, autocast, choose_device, peak_memory_mb, synchronise
 from util.eval_arguments import positive
 from util.tensors import normalise, one_hot
@@ -31,9 +33,9 @@ class StreamFigures(NamedTuple):
     peak_mb: float
 
 
-def frames(args: argparse.Namespace, length: int) -> Iterator[tuple[Tensor, Tensor | None, list[int]]]:
+def frames(args: argparse.Namespace, objects: int, length: int) -> Iterator[tuple[Tensor, Tensor | None, list[int]]]:
     """Frames (3,H,W) with the masks (J,H,W) and ids of the objects that appear on them."""
-    firsts = [0] * args.objects + [ARRIVAL_STEP * (k + 1) for k in range(args.late)]
+    firsts = [0] * objects + [ARRIVAL_STEP * (k + 1) for k in range(args.late)]
     clip = SyntheticClip(0, *args.size, len(firsts), first_frames=firsts)
     for number in range(length):
         rgb, ids = clip.frame(number)
@@ -42,12 +44,13 @@ def frames(args: argparse.Namespace, length: int) -> Iterator[tuple[Tensor, Tens
 
 
 @torch.inference_mode()
-def stream_figures(args: argparse.Namespace, length: int) -> StreamFigures:
+def stream_figures(args: argparse.Namespace, objects: int, length: int) -> StreamFigures:
     """Segment a video, timing the core alone."""
     device = choose_device(args.device)
-    core = InferenceCoreYV(load_network(args.model, device), policy=args.memory, gate=args.gate)
+    network = for_inference(load_network(args.model, device), device, float32=args.amp == "off")
+    core = InferenceCoreYV(network, policy=args.memory, gate=args.gate, score_all=False)
     seconds = []
-    for image, masks, new in frames(args, length):
+    for image, masks, new in frames(args, objects, length):
         image, masks = image.to(device), None if masks is None else masks.to(device)
         start = time.perf_counter()
         with autocast(device, args.amp):
@@ -59,16 +62,24 @@ def stream_figures(args: argparse.Namespace, length: int) -> StreamFigures:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print a row for each length."""
+    """Print a row for each length; a plot shows the times of the last one."""
     spawn = multiprocessing.get_context("spawn")
     height, width = args.size
-    print(f"{args.model}, {height}x{width}, {args.objects} objects and {args.late} later ones, amp {args.amp}")
-    print("frames   peak MB   ms per frame in each tenth of the video")
-    for length in args.frames:
-        with spawn.Pool(1) as pool:
-            figures = pool.apply(stream_figures, (args, length))
-        times = "".join(f"{1000 * value:7.0f}" for value in figures.seconds)
-        print(f"{length:6d}{figures.peak_mb:10.0f}  {times}", flush=True)
+    times, peaks = {}, {}
+    for objects in args.objects:
+        print(f"{args.model}, {height}x{width}, {objects} objects and {args.late} later ones, amp {args.amp}")
+        print("frames   peak MB   ms per frame in each tenth of the video")
+        name = f"{objects} objects"
+        for length in args.frames:
+            with spawn.Pool(1) as pool:
+                figures = pool.apply(stream_figures, (args, objects, length))
+            row = "".join(f"{1000 * value:7.0f}" for value in figures.seconds)
+            print(f"{length:6d}{figures.peak_mb:10.0f}  {row}", flush=True)
+            step = length / len(figures.seconds)
+            times[name] = [((k + 0.5) * step, 1000 * value) for k, value in enumerate(figures.seconds)]
+            peaks.setdefault(name, []).append((length, figures.peak_mb))
+    if args.plot:
+        draw_stream(args.plot, times, peaks)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -76,7 +87,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--model", type=Path, default=Path("saves/qdmn_small.pth"))
     add("--frames", type=positive, nargs="+", default=[300, 3000], help="lengths of the videos (%(default)s)")
-    add("--objects", type=positive, default=2, help="objects on the first frame (%(default)s)")
+    add("--objects", type=positive, nargs="+", default=[2], help="objects on the first frame (%(default)s)")
+    add("--plot", type=Path, metavar="PNG", help="draw it")
     add("--late", type=int, default=0, help="objects that appear later, one each 10 frames (%(default)s)")
     add("--size", type=int, nargs=2, metavar=("H", "W"), default=[240, 432])
     add("--memory", choices=("quality", "latest", "every"), default="quality")
