@@ -15,7 +15,7 @@ from torch import Tensor
 
 from datasets.synthetic import make_clip
 from inference_core import InferenceCore
-from model import build_network, fitting_options
+from model import NETWORKS, build_network, fitting_options
 from model.checkpoint import load_network
 from model.decode_window import choose_window
 from scripts.bench.inference import fill_memory, unit_seconds
@@ -25,6 +25,8 @@ from util.device import autocast, choose_device, peak_memory_mb
 from util.tensors import normalise, one_hot
 
 CLIP_SIZE, CLIP_FRAMES = (240, 432), 16
+SHIPPED = Path("saves/qdmn_small.pth")
+WHOLE_FRAMES = ("dropseg", "stm_cycle")
 INEXACT = {
     "bf16": "--amp bf16",
     "window": "--decode_roi, around an object of a tenth of the frame",
@@ -59,7 +61,7 @@ def settings(arch: str) -> list[Setting]:
     """All on, each one off, all off; then the inexact ones on top of all."""
     exact = exact_of(arch)
     inexact = [Setting("bf16", amp="bf16")]
-    if arch != "dropseg":
+    if arch not in WHOLE_FRAMES:
         inexact += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
     left_out = [Setting(f"without {name}", (name,)) for name in exact]
     return [Setting("all on"), Setting("plain", tuple(exact)), *left_out, *inexact]
@@ -163,12 +165,10 @@ def _wanted(setting: Setting, only: Collection[str]) -> bool:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py speed`."""
-    command.add_argument(
-        "--arch", choices=("qdmn", "qdmn_small", "mask_propagation", "stcn", "dropseg"), default="qdmn"
-    )
+    command.add_argument("--arch", choices=NETWORKS, default="qdmn")
     command.add_argument("--backbone", default="resnet50")
     command.add_argument(
-        "--model", type=Path, default=Path("saves/qdmn_small.pth"), help="whose masks are compared, for DropSeg its own"
+        "--model", type=Path, default=SHIPPED, help="whose masks are compared (%(default)s); DropSeg's are its own"
     )
     command.add_argument("--objects", type=int, nargs="+", default=[1, 3])
     command.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=[480, 854])
