@@ -18,6 +18,7 @@ from datasets.synthetic import make_clip
 from inference_core_yv import InferenceCoreYV
 from model import build_network
 from model.checkpoint import Checkpoint, load_network, save_checkpoint
+from model.inference_form import for_inference
 from util.images import read_ids, write_ids
 from util.tensors import normalise, one_hot
 
@@ -70,7 +71,7 @@ def frames_and_mask(world):
 
 def test_frames_one_by_one_from_an_iterator_and_as_a_clip_give_the_masks_of_the_script(world, whole):
     images, mask = frames_and_mask(world)
-    network = load_network(world / "net.pth", torch.device("cpu"))
+    network = for_inference(load_network(world / "net.pth", torch.device("cpu")), torch.device("cpu"))
     core = InferenceCoreYV(network)
     one_by_one = [core.step(image, mask if t == 0 else None) for t, image in enumerate(images)]
     from_iterator = list(InferenceCoreYV(network).stream(iter(images.unbind()), {0: mask}))
