@@ -17,6 +17,8 @@ stream: peak memory and time per frame over made videos of several lengths.
 
 train: seconds for each iteration (prepare, forward, loss, backward, update), and peak memory.
 
+score: CPU time of J&F beside full frames in floating point.
+
 data: training samples that one core makes in a second, beside a plain PIL pipeline with the same augmentation.
 """
 
@@ -26,7 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.bench import data, inference, speed, stream, training
+from scripts.bench import data, inference, score, speed, stream, training
 from util.errors import run
 
 COMMANDS = {
@@ -35,6 +37,7 @@ COMMANDS = {
     "stream": (stream, None),
     "train": (training, 5),
     "data": (data, 40),
+    "score": (score, None),
 }
 
 
@@ -45,7 +48,7 @@ def main() -> None:
     for name, (module, repeats) in COMMANDS.items():
         command = commands.add_parser(name, help=module.__doc__.lower().rstrip("."))
         module.add_arguments(command)
-        if module is not data:
+        if module not in (data, score):
             command.add_argument("--device", default="auto")
         if repeats is not None:
             command.add_argument("--warmup", type=int, default=1)

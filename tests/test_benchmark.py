@@ -82,3 +82,10 @@ def test_every_part_has_a_row(command, rows):
         [sys.executable, str(SCRIPT), *command, *options], capture_output=True, text=True, check=True
     )
     assert len([line for line in output.stdout.splitlines() if " s  " in line or "samples/s, plain" in line]) == rows
+
+
+def test_scores_are_those_of_full_frames():
+    command = [sys.executable, str(SCRIPT), "score", "--size", "72", "96", "--frames", "2"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(output.stdout.splitlines()) == 3
+    assert float(output.stdout.split("differ by ")[1].split()[0]) < 1e-9
