@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from model.quality import QualityScorer
+from model.resnet import ResNetEncoder
 from model.winograd import WinogradConv2d, fits
 
 LEAST_CHANNELS = 192
@@ -39,9 +41,13 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 
 
 def use_winograd(network: nn.Module, least_channels: int = LEAST_CHANNELS) -> nn.Module:
-    """Replace 3x3 convolutions of at least so many channels in and out, in place; below 192 it does not pay."""
-    for module in list(network.modules()):
-        for name, conv in list(module.named_children()):
-            if fits(conv, least_channels):
-                setattr(module, name, WinogradConv2d(conv))
+    """Replace 3x3 convolutions of at least so many channels in and out, in place; below 192 it does not pay.
+
+    Encoders and scorers keep theirs: their maps are small, and the filters take four times the memory.
+    """
+    for name, child in list(network.named_children()):
+        if fits(child, least_channels):
+            setattr(network, name, WinogradConv2d(child))
+        elif not isinstance(child, ResNetEncoder | QualityScorer):
+            use_winograd(child, least_channels)
     return network
