@@ -101,3 +101,21 @@ def test_what_does_not_fit_is_refused(davis, tmp_path, network, flags, named):
 def test_other_networks_refuse_batches_of_frames(davis, tmp_path):
     with pytest.raises(InputError, match="--frame_batch"):
         run(davis, tmp_path / "out", small_network(), tmp_path / "n.pth", "--frame_batch", "2")
+
+
+def test_a_quality_head_feeds_the_gated_memory():
+    torch.manual_seed(1)
+    core = InferenceCore(
+        DropSeg(backbone="vit_ti16", quality_head=True).eval(),
+        policy="quality",
+        capacity=2,
+        annotations=1,
+        mem_every=1,
+        quality_threshold=-1.0,
+    )
+    images, masks = clip()
+    for t, image in enumerate(images):
+        core.step(image, masks if t == 0 else None)
+    assert len(core.report.quality) == 2
+    assert core.report.banks[0].memory_frames[0] == 0
+    assert len(core.report.banks[0].memory_frames) == 3
