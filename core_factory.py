@@ -71,7 +71,7 @@ def build_engine(args: argparse.Namespace, device: torch.device, core: type[Infe
     network = load_network(args.model, device)
     if args.memory == "quality" and network.quality_scorer is None:
         raise InputError(f"{args.model} has no quality scorer; use --memory latest, or train one with --quality_head")
-    if args.decode_roi and not (network.reads_by_affinity and network.size_multiple == 16):
+    if args.decode_roi and not network.decodes_windows:
         raise InputError(f"{network.arch} cannot decode a part of a frame; leave out --decode_roi")
     if not network.reads_by_affinity and (args.top_k or args.no_top or args.use_km):
         raise InputError(f"{network.arch} does not read by affinities; leave out --top_k, --no_top and --use_km")

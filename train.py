@@ -9,6 +9,7 @@ Resume:           ... train.py --id s0 --stage 0 --resume auto
 """
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from datasets.clip_sampler import ClipSampler
-from datasets.clips import collate
+from datasets.clips import Sample, collate
 from datasets.davis_test_dataset import DavisTestDataset
 from datasets.stages import StageData, stage_data
 from inference_core import InferenceCore
@@ -38,6 +39,8 @@ from util.run_folder import ROOT as SAVES
 from util.run_folder import RunFolder, checkpoints_of, new_run_id
 from util.segmentation import Engine
 from util.stop_signal import ignore_stop_signals
+
+Collate = Callable[[Sequence[Sample]], Sample]
 
 
 def check_image_size(args: argparse.Namespace) -> None:
@@ -159,8 +162,10 @@ def freeze_encoder(network: nn.Module, last: str) -> None:
     network.query_encoder.freeze(last)
 
 
-def build_loader(data: StageData, args: argparse.Namespace, process: Process, start: int) -> DataLoader:
-    """Batches of this process from iteration `start` to the end."""
+def build_loader(
+    data: StageData, args: argparse.Namespace, process: Process, start: int, collate: Collate = collate
+) -> DataLoader:
+    """Batches of this process from iteration `start` to the end, put together by `collate`."""
     sampler = ClipSampler(
         len(data),
         total_batch=args.total_batch,

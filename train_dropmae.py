@@ -9,12 +9,9 @@ Resume:           ... train_dropmae.py --id k400 --videos ... --resume auto
 import argparse
 from pathlib import Path
 
-import cv2
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from datasets.clip_sampler import ClipSampler
 from datasets.clips import Sample
 from datasets.frame_pairs import FramePairs, collate_pairs, find_videos, pairs_to_device
 from datasets.stages import Part, StageData
@@ -22,7 +19,7 @@ from datasets.video_list import read_video_list
 from model.checkpoint import Checkpoint, load_weights
 from model.dropmae import Completion, DropMAE
 from model.pretrainer import Pretrainer
-from train import build_folder, find_checkpoint
+from train import build_folder, build_loader, find_checkpoint
 from training_loop import TrainingLoop
 from util.distributed import Process, start, stop
 from util.errors import InputError, run
@@ -30,7 +27,6 @@ from util.incidents import Incidents
 from util.logger import TrainingLogger
 from util.pretrain_arguments import check_resumable, describe_run, fill_schedule, parse_arguments
 from util.run_folder import RunFolder
-from util.stop_signal import ignore_stop_signals
 from util.tensors import denormalise
 
 SHOWN_SAMPLES = 4
@@ -84,33 +80,6 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
     return trainer
 
 
-def build_loader(data: StageData, args: argparse.Namespace, process: Process, start: int) -> DataLoader:
-    """Batches of this process from iteration `start` to the end."""
-    sampler = ClipSampler(
-        len(data),
-        total_batch=args.total_batch,
-        iterations=args.iterations,
-        start=start,
-        parts=args.grad_accum,
-        rank=process.rank,
-        world=process.world,
-        seed=args.seed,
-    )
-    return DataLoader(
-        data,
-        batch_sampler=sampler,
-        num_workers=args.num_workers,
-        collate_fn=collate_pairs,
-        pin_memory=process.device.type == "cuda",
-        worker_init_fn=_start_worker,
-    )
-
-
-def _start_worker(number: int) -> None:
-    ignore_stop_signals()
-    cv2.setNumThreads(0)
-
-
 def build_loop(
     args: argparse.Namespace, process: Process, trainer: Pretrainer, folder: RunFolder | None
 ) -> PretrainingLoop:
@@ -141,7 +110,7 @@ def main() -> None:
             raise InputError(f"{found[0]} belongs to a run of {found[1].arch}; resume it with train.py")
         check_resumable(args, found[1].arguments, found[0])
     trainer = build_trainer(args, process, found)
-    loader = build_loader(data, args, process, trainer.iteration)
+    loader = build_loader(data, args, process, trainer.iteration, collate_pairs)
     folder = build_folder(args, process, found)
     if process.leads:
         print(describe_run(args, process.world, trainer.iteration), flush=True)

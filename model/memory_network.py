@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.decode_window import Window
+from model.decode_window import CELL, Window
 from model.memory_read import Memory, MemoryEntry, MemoryReader
 from model.quality import QualityScorer
 from model.resnet import ResNetEncoder
@@ -54,6 +54,11 @@ class MemoryNetwork(nn.Module):
     query_encoder: ResNetEncoder
     decoder: nn.Module
     quality_scorer: QualityScorer | None
+
+    @property
+    def decodes_windows(self) -> bool:
+        """Whether a part of a frame can be decoded, see `model.decode_window`."""
+        return self.reads_by_affinity and self.size_multiple == CELL
 
     @property
     def memory_channels(self) -> int:

@@ -26,7 +26,7 @@ class ObjectSteps:
     def __init__(
         self, network: MemoryNetwork, reader: MemoryReader, *, object_chunk: int | None, decode_roi: bool
     ) -> None:
-        if decode_roi and not (network.reads_by_affinity and network.size_multiple == 16):
+        if decode_roi and not network.decodes_windows:
             raise ValueError(f"{network.arch} cannot decode a part of a frame; leave out decode_roi")
         self.network = network
         self.reader = reader
