@@ -26,6 +26,17 @@ PROJECT = Path(__file__).resolve().parents[1]
 FRAMES, HEIGHT, WIDTH = 10, 64, 96
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Every run sums in the same order, here and in the processes of torchrun, which take one thread each."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A network of random weights, and three videos of two objects with the mask of the first frame."""
@@ -103,7 +114,6 @@ def test_two_processes_write_the_files_of_one(world, whole, tmp_path):
     finished = subprocess.run(
         [*command, *flags(world, tmp_path / "run"), "--quality_csv", "--report"],
         cwd=PROJECT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -121,7 +131,8 @@ def test_two_processes_write_the_files_of_one(world, whole, tmp_path):
 def kill_when(process, output, count):
     """Kill a run once so many masks of a video are on disk, unseen; or let it end."""
     while process.poll() is None:
-        if sum(path.parent.name.startswith(".") for path in output.rglob("*.png")) >= count:
+        unseen = [folder for folder in os.walk(output) if Path(folder[0]).name.startswith(".")]
+        if sum(len(files) for _, _, files in unseen) >= count:
             process.send_signal(signal.SIGKILL)
             process.wait()
             return
