@@ -17,7 +17,7 @@ from model.checkpoint import load_network
 from model.inference_form import for_inference
 from model.memory_budget import needed_bytes, plan_chunks
 from model.memory_network import MemoryNetwork
-from util.device import used_memory_bytes
+from util.device import keep_freed_memory, used_memory_bytes
 from util.distributed import start, stop
 from util.errors import InputError
 from util.eval_arguments import describe, run_options
@@ -68,6 +68,8 @@ def build_engine(args: argparse.Namespace, device: torch.device, core: type[Infe
     Raises:
         InputError: the checkpoint cannot be used, or has no scorer although its memory is to go by quality.
     """
+    if args.max_memory_gb is None:
+        keep_freed_memory(device)
     network = load_network(args.model, device)
     if args.memory == "quality" and network.quality_scorer is None:
         raise InputError(f"{args.model} has no quality scorer; use --memory latest, or train one with --quality_head")
@@ -79,9 +81,26 @@ def build_engine(args: argparse.Namespace, device: torch.device, core: type[Infe
         _check_frame_batch(args, network)
     for_inference(network, device, float32=args.amp == "off" and not args.compile)
     if args.compile:
-        for name in COMPILED:
-            setattr(network, name, torch.compile(getattr(network, name)))
-    return Engine(partial(new_core, args, network, device, core), device, args.amp, args.frame_batch)
+        compile_network(network)
+    return Engine(
+        partial(new_core, args, network, device, core),
+        device,
+        args.amp,
+        args.frame_batch,
+        ahead=int(device.type == "cuda"),
+        count_compiled=count_compiled if args.compile else int,
+    )
+
+
+def compile_network(network: MemoryNetwork) -> None:
+    """Let `torch.compile` fuse encoders and decoder, in place; reading the memory, which grows, stays as it is."""
+    for name in COMPILED:
+        setattr(network, name, torch.compile(getattr(network, name)))
+
+
+def count_compiled() -> int:
+    """How many graphs `torch.compile` has made in this process."""
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
 def _check_frame_batch(args: argparse.Namespace, network: MemoryNetwork) -> None:

@@ -29,6 +29,7 @@ from model.mae_weights import load_mae_encoder
 from model.pretrained import load_imagenet_encoders
 from model.trainer import Trainer
 from training_loop import TrainingLoop, Validate
+from util.device import keep_freed_memory
 from util.distributed import Process, from_leader, start, stop
 from util.errors import InputError, run
 from util.evaluation import RunOptions, evaluate
@@ -236,6 +237,7 @@ def main() -> None:
     args = parse_arguments()
     check_image_size(args)
     process = start(args.device, args.local_rank)
+    keep_freed_memory(process.device)
     torch.backends.cudnn.benchmark = args.benchmark
     torch.manual_seed(args.seed)
     fill_batch(args, process.world)

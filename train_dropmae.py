@@ -21,6 +21,7 @@ from model.dropmae import Completion, DropMAE
 from model.pretrainer import Pretrainer
 from train import build_folder, build_loader, find_checkpoint
 from training_loop import TrainingLoop
+from util.device import keep_freed_memory
 from util.distributed import Process, start, stop
 from util.errors import InputError, run
 from util.incidents import Incidents
@@ -101,6 +102,7 @@ def main() -> None:
     """Parse, build, run."""
     args = parse_arguments()
     process = start(args.device, args.local_rank)
+    keep_freed_memory(process.device)
     torch.manual_seed(args.seed)
     data = build_data(args)
     fill_schedule(args, process.world, len(data))

@@ -5,6 +5,7 @@
     python scripts/benchmark.py stream --frames 300 3000 --objects 2 --late 10
     python scripts/benchmark.py train --amp bf16
     python scripts/benchmark.py data
+    python scripts/benchmark.py files
 
 inference: seconds for each frame (query, read, decode, memorise). Frames are noise held in memory: reading and writing
 files is not part of the figures. Every configuration runs in a process of its own, so that its peak memory is its own.
@@ -20,6 +21,9 @@ train: seconds for each iteration (prepare, forward, loss, backward, update), an
 score: CPU time of J&F beside full frames in floating point.
 
 data: training samples that one core makes in a second, beside a plain PIL pipeline with the same augmentation.
+
+files: reading and writing, with a stand-in for the core that costs nothing: each of their optimisations switched off by
+itself, and all of them, which is the published way. --network does it once more with a network at work.
 """
 
 import argparse
@@ -28,7 +32,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.bench import data, inference, score, speed, stream, training
+from scripts.bench import data, files, inference, score, speed, stream, training
 from util.errors import run
 
 COMMANDS = {
@@ -38,6 +42,7 @@ COMMANDS = {
     "train": (training, 5),
     "data": (data, 40),
     "score": (score, None),
+    "files": (files, 3),
 }
 
 

@@ -84,6 +84,17 @@ def test_every_part_has_a_row(command, rows):
     assert len([line for line in output.stdout.splitlines() if " s  " in line or "samples/s, plain" in line]) == rows
 
 
+def test_training_rows_learn_the_same():
+    size = ["--arch", "qdmn", "--backbone", "resnet18", "--image_size", "64", "--batch_size", "1"]
+    command = [sys.executable, str(SCRIPT), "train", *size, "--rows", "--repeats", "2", "--warmup", "1"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True)
+    losses = {line[:28].strip(): float(line.split()[-1]) for line in output.stdout.splitlines()[4:]}
+    assert list(losses)[:2] == ["all on", "plain"]
+    exact = [loss for name, loss in losses.items() if name != "bf16"]
+    assert len(exact) == 6
+    assert max(exact) - min(exact) < 2e-3
+
+
 def test_scores_are_those_of_full_frames():
     command = [sys.executable, str(SCRIPT), "score", "--size", "72", "96", "--frames", "2"]
     output = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,12 +1,19 @@
 """Choosing a device once, and asking it what it did."""
 
+import ctypes
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from util.errors import InputError
+
+# Names and numbers of glibc's malloc.h; bytes.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+MOST_KEPT = 1 << 30
 
 AUTOCAST = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -40,12 +47,45 @@ def autocast(device: torch.device, amp: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=AUTOCAST[amp], enabled=amp != "off")
 
 
+def keep_freed_memory(device: torch.device) -> None:
+    """Where the work is done on a CPU, let this process keep the memory of freed tensors for the next ones.
+
+    By default glibc returns large blocks to the system at once, which then clears every page anew for the next tensor.
+    Other C libraries are left as they are.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" and device.type == "cpu" else None
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, MOST_KEPT)
+        libc.mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
+
+
 def synchronise(device: torch.device) -> None:
     """Wait until the device has done all that was asked of it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Send a tensor; nobody waits for a CUDA device to take it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def from_device(tensor: Tensor) -> Callable[[], Tensor]:
+    """Fetch a tensor; what is returned waits for it. A CUDA device may be asked for more in the meantime."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu
+    landed = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+    arrival = torch.cuda.current_stream(tensor.device).record_event()
+
+    def wait() -> Tensor:
+        arrival.synchronize()
+        return landed
+
+    return wait
 
 
 def peak_memory_mb(device: torch.device) -> float:

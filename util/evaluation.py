@@ -65,9 +65,13 @@ class Run:
     def lines(self, processes: int) -> dict[str, str]:
         """Speed and memory in words."""
         where = f" in {processes} processes" if processes > 1 else ""
-        return {
-            "inference": f"{self.speed.frames} frames in {self.speed.seconds:.2f} s: {self.speed.fps:.2f} FPS{where}",
-            "with reading and writing": f"{self.wall:.2f} s: {self.speed.frames / self.wall:.2f} FPS",
+        speed, lines = self.speed, {}
+        if speed.compiling_frames:
+            lines["compiling"] = f"{speed.compiling:.2f} s with the {speed.compiling_frames} frames that needed it"
+        frames = speed.frames + speed.compiling_frames
+        return lines | {
+            "inference": f"{speed.frames} frames in {speed.seconds:.2f} s: {speed.fps:.2f} FPS{where}",
+            "with reading and writing": f"{self.wall:.2f} s: {frames / self.wall:.2f} FPS",
             "peak memory": f"{self.peak_mb:.0f} MB ({self.device})",
         }
 
@@ -119,11 +123,11 @@ def evaluate(
 
 def _join(runs: Sequence[Run]) -> Run:
     """Processes work at the same time: frames add up, seconds do not."""
-    frames = sum(run.speed.frames for run in runs)
-    seconds, wall, peak = (
-        max(values) for values in zip(*[(r.speed.seconds, r.wall, r.peak_mb) for r in runs], strict=True)
-    )
-    return Run(Speed(frames, seconds), wall, peak, max(run.device for run in runs))
+    speeds = [run.speed for run in runs]
+    frames, compiling_frames = sum(s.frames for s in speeds), sum(s.compiling_frames for s in speeds)
+    speed = Speed(frames, max(s.seconds for s in speeds), compiling_frames, max(s.compiling for s in speeds))
+    wall, peak = max(run.wall for run in runs), max(run.peak_mb for run in runs)
+    return Run(speed, wall, peak, max(run.device for run in runs))
 
 
 def share(videos: Sequence[Video], rank: int, world: int) -> list[Video]:

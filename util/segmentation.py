@@ -1,23 +1,27 @@
 """Segmenting one video into a folder of masks."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from util.device import autocast, synchronise
+from util.device import autocast, from_device, to_device
 from util.images import read_written_ids
 from util.png_writer import PngWriter
 from util.progress import Progress
 from util.recorders import Recorder, Result
 from util.result_folder import atomic_folder
 from util.video import Frame, Pass, Video
+
+Item = TypeVar("Item")
 
 
 class Core(Protocol):
@@ -37,10 +41,12 @@ class Core(Protocol):
 
 @dataclass
 class Speed:
-    """Frames done, and the seconds they took on the device (no reading and no writing)."""
+    """Frames done, and the seconds they took on the device (no reading and no writing); those of compiling apart."""
 
     frames: int = 0
     seconds: float = 0.0
+    compiling_frames: int = 0
+    compiling: float = 0.0
 
     @property
     def fps(self) -> float:
@@ -48,7 +54,24 @@ class Speed:
         return self.frames / self.seconds if self.seconds else 0.0
 
     def __add__(self, other: "Speed") -> "Speed":
-        return Speed(self.frames + other.frames, self.seconds + other.seconds)
+        return Speed(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A frame whose masks are asked of the device, and may still be in the making.
+
+    Attributes:
+        ids: waits for the masks and gives the object ids (H, W), uint8, or uint16 where the video has one above 255.
+        probabilities: (K+1,H,W) that the ids are the arg max of.
+        objects: their rows behind the background.
+        report: of the core.
+    """
+
+    ids: Callable[[], np.ndarray]
+    probabilities: Tensor
+    objects: tuple[int, ...] = ()
+    report: object = None
 
 
 @dataclass(frozen=True)
@@ -60,23 +83,22 @@ class Engine:
         device: where it works.
         amp: automatic mixed precision, see `util.device.AUTOCAST`.
         frame_batch: most frames that the core is given at a time.
+        ahead: frames that are asked of the device before the masks of an earlier one are waited for.
+        count_compiled: how many graphs have been compiled so far.
     """
 
     new_core: Callable[[Video], Core]
     device: torch.device
     amp: str = "off"
     frame_batch: int = 1
+    ahead: int = 0
+    count_compiled: Callable[[], int] = int
 
-    def segment(self, core: Core, frames: Sequence[Frame], video: Video) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Each frame's object ids (H, W), and the probabilities (K+1,H,W) that they are the arg max of.
-
-        Several frames are without masks.
-
-        Both have the size of the video's results. Ids are uint8, or uint16 where the video has one above 255.
-        """
+    def segment(self, core: Core, frames: Sequence[Frame], video: Video) -> Iterator[Segmented]:
+        """Each frame's masks in the size of the video's results; several frames are without given masks."""
         with torch.inference_mode(), autocast(self.device, self.amp):
             if len(frames) > 1:
-                found = core.steps(torch.stack([frame.image for frame in frames]).to(self.device))
+                found = core.steps(to_device(torch.stack([frame.image for frame in frames]), self.device))
             else:
                 found = iter([self._step(core, frames[0])])
         for _ in frames:
@@ -84,15 +106,14 @@ class Engine:
                 with autocast(self.device, self.amp):
                     probabilities = next(found).float()
                 probabilities = video.restore(probabilities)
-                labels = probabilities.argmax(dim=0)
-                labels = labels.to(torch.uint8) if len(probabilities) <= 256 else labels
-            synchronise(self.device)
+                labels = probabilities.max(dim=0).indices  # on a CPU several times as fast as argmax
+                labels = from_device(labels.to(torch.uint8) if len(probabilities) <= 256 else labels)
             ids = np.array((0, *core.objects), np.uint8 if max(video.objects) <= 255 else np.uint16)
-            yield ids[labels.cpu().numpy()], probabilities
+            yield Segmented(partial(_ids_of, ids, labels), probabilities, core.objects, core.report)
 
     def _step(self, core: Core, frame: Frame) -> Tensor:
-        mask = None if frame.mask is None else frame.mask.to(self.device)
-        return core.step(frame.image.to(self.device), mask, frame.objects or None)
+        mask = None if frame.mask is None else to_device(frame.mask, self.device)
+        return core.step(to_device(frame.image, self.device), mask, frame.objects or None)
 
     def batches(self, frames: Iterator[Frame]) -> Iterator[list[Frame]]:
         """Frames in batches; one with a mask comes alone."""
@@ -107,6 +128,10 @@ class Engine:
                 batch = []
         if batch:
             yield batch
+
+
+def _ids_of(ids: np.ndarray, labels: Callable[[], Tensor]) -> np.ndarray:
+    return ids[labels().numpy()]
 
 
 def segment_video(
@@ -151,30 +176,49 @@ def _run_pass(
     """The results of a pass that are new."""
     core = engine.new_core(video)
     with closing(video.frames(way)) as frames:
-        for frame, results in _with_results(engine, core, frames, video):
+        for frame, segmented, launching in _behind(_launch(engine, core, frames, video, speed), engine.ahead):
             start = time.perf_counter()
-            ids, probabilities = next(results)
-            seconds = time.perf_counter() - start
-            speed.seconds += seconds
-            speed.frames += 1
+            ids = segmented.ids()
+            waiting = time.perf_counter() - start
+            speed.seconds += waiting
             progress.advance(video.name)
-            masks = dict(zip(core.objects, probabilities[1:], strict=True))
+            masks = dict(zip(segmented.objects, segmented.probabilities[1:], strict=True))
             if way.merge_from is not None and frame.index >= way.merge_from:
                 masks = {k: mask for k, mask in masks.items() if video.first_seen[k] > frame.index}
                 if not masks:
                     continue
                 ids = _add_objects(read_written_ids(folder / f"{frame.name}.png"), ids, list(masks))
-            yield Result(frame.index, frame.name, frame.pixels, ids, masks, core.report, way.position, seconds)
+            seconds = launching + waiting
+            yield Result(frame.index, frame.name, frame.pixels, ids, masks, segmented.report, way.position, seconds)
 
 
-def _with_results(
-    engine: Engine, core: Core, frames: Iterator[Frame], video: Video
-) -> Iterator[tuple[Frame, Iterator[tuple[np.ndarray, Tensor]]]]:
-    """Each frame with the results that its own comes next from."""
+def _launch(
+    engine: Engine, core: Core, frames: Iterator[Frame], video: Video, speed: Speed
+) -> Iterator[tuple[Frame, Segmented, float]]:
+    """Each frame, its masks, and the seconds it took to ask for them; a frame that compiles is counted apart."""
     for batch in engine.batches(frames):
         results = engine.segment(core, batch, video)
         for frame in batch:
-            yield frame, results
+            start, compiled = time.perf_counter(), engine.count_compiled()
+            segmented = next(results)
+            seconds = time.perf_counter() - start
+            if engine.count_compiled() > compiled:
+                speed.compiling_frames += 1
+                speed.compiling += seconds
+            else:
+                speed.frames += 1
+                speed.seconds += seconds
+            yield frame, segmented, seconds
+
+
+def _behind(items: Iterator[Item], distance: int) -> Iterator[Item]:
+    """All items, each when so many more have been taken."""
+    waiting: deque[Item] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > distance:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _add_objects(earlier: np.ndarray, ids: np.ndarray, added: Sequence[int]) -> np.ndarray:

@@ -17,7 +17,7 @@ from model.memory_network import MemoryNetwork, sum_of_others
 from model.memory_read import Memory, MemoryEntry, MemoryReader
 from model.resnet import STAGES as BACKBONES
 from scripts.bench.timing import PartClock, measure
-from util.device import AUTOCAST, autocast, choose_device, peak_memory_mb
+from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 
 STAGES = {"query": "encode_query", "read": "read", "decode": "decode", "memorise": "encode_memory"}
 
@@ -40,6 +40,7 @@ class Figures(NamedTuple):
 def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
     """Time frames with a full memory."""
     device = choose_device(args.device)
+    keep_freed_memory(device)
     torch.manual_seed(0)
     network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone})).to(device).eval()
     giga = count_multiply_adds(network, args, objects, device)

@@ -12,6 +12,7 @@ from model.memory_network import MemoryNetwork
 from model.memory_read import Memory, MemoryEntry, MemoryReader
 from model.vit import Attention, ViTEncoder
 
+MEMORY = "freed memory kept"
 EXACT = {
     "sparse read": "affinity, dense scatter of the top k and product for one object after the other",
     "slots in place": "memory grown by concatenation on every frame",
@@ -20,11 +21,12 @@ EXACT = {
     "channels last": "channels first",
     "winograd": "direct 3x3 convolutions",
     "scorer where used": "every frame is scored",
+    MEMORY: "large tensors returned to the system when they are freed, as the C library does by itself",
 }
 EXACT_DROPSEG = {
     "fused attention": "the whole attention matrix in memory",
     "last block for the query": "the last block for all tokens",
-    **{name: EXACT[name] for name in ("channels last", "winograd")},
+    **{name: EXACT[name] for name in ("channels last", "winograd", MEMORY)},
 }
 CONVOLVING = ("model.aspp", "model.blocks", "model.resnet", "model.stm_cycle")
 

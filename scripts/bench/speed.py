@@ -3,6 +3,7 @@
 import argparse
 import multiprocessing
 import statistics
+from collections import deque
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -13,31 +14,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core_factory import compile_network
 from datasets.synthetic import make_clip
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.checkpoint import load_network
 from model.decode_window import choose_window
+from model.memory_network import MemoryNetwork
 from scripts.bench.inference import fill_memory, unit_seconds
-from scripts.bench.plain import EXACT, EXACT_DROPSEG, put_in_form, without
+from scripts.bench.plain import EXACT, EXACT_DROPSEG, MEMORY, put_in_form, without
 from scripts.bench.timing import measure
-from util.device import autocast, choose_device, peak_memory_mb
+from util.device import autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.tensors import normalise, one_hot
 
 CLIP_SIZE, CLIP_FRAMES = (240, 432), 16
 SHIPPED = Path("saves/qdmn_small.pth")
 WHOLE_FRAMES = ("dropseg", "stm_cycle")
-INEXACT = {
+ON_TOP = {
+    "four frames at once": "--frame_batch 4",
     "bf16": "--amp bf16",
     "window": "--decode_roi, around an object of a tenth of the frame",
     "bf16 and window": "both",
+    "compiled": "--compile",
 }
 
 
 class Row(NamedTuple):
-    """Seconds per frame, and of the unit; peak memory in MB; ids of a made clip (T,H,W)."""
+    """Seconds per frame, of all warm-up frames, and of the unit; peak memory in MB; ids of a made clip (T,H,W)."""
 
     seconds: float
+    warmup: float
     unit: float
     peak_mb: float
     ids: np.ndarray
@@ -50,6 +56,8 @@ class Setting(NamedTuple):
     off: tuple[str, ...] = ()
     amp: str = "off"
     window: bool = False
+    frames: int = 1
+    compile: bool = False
 
 
 def exact_of(arch: str) -> dict[str, str]:
@@ -58,39 +66,52 @@ def exact_of(arch: str) -> dict[str, str]:
 
 
 def settings(arch: str) -> list[Setting]:
-    """All on, each one off, all off; then the inexact ones on top of all."""
+    """All on, all off, each one off; then those that somebody has to ask for on top of all."""
     exact = exact_of(arch)
-    inexact = [Setting("bf16", amp="bf16")]
+    on_top = [Setting("bf16", amp="bf16")]
+    if arch == "dropseg":
+        on_top.insert(0, Setting("four frames at once", frames=4))
     if arch not in WHOLE_FRAMES:
-        inexact += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
+        on_top += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
     left_out = [Setting(f"without {name}", (name,)) for name in exact]
-    return [Setting("all on"), Setting("plain", tuple(exact)), *left_out, *inexact]
+    return [Setting("all on"), Setting("plain", tuple(exact)), *left_out, *on_top, Setting("compiled", compile=True)]
 
 
 @torch.inference_mode()
 def measure_setting(args: argparse.Namespace, objects: int, setting: Setting) -> Row:
     """Time frames with a full memory, and segment a made clip."""
     device = choose_device(args.device)
+    if MEMORY not in setting.off:
+        keep_freed_memory(device)
     torch.manual_seed(0)
-    form = partial(put_in_form, off=setting.off, float32=setting.amp == "off" and device.type == "cpu")
+    float32 = setting.amp == "off" and device.type == "cpu" and not setting.compile
+
+    def form(network: MemoryNetwork) -> MemoryNetwork:
+        put_in_form(network, setting.off, float32=float32)
+        if setting.compile:
+            compile_network(network)
+        return network
+
     options = {"score_all": "scorer where used" in setting.off, "decode_roi": setting.window}
     with without(setting.off), autocast(device, setting.amp):
         network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone}))
-        frames = time_frames(args, objects, InferenceCore, form(network.to(device).eval()), options)
+        form(network.to(device).eval())
+        frames = time_frames(args, objects, network, options, setting.frames)
         peak = peak_memory_mb(device)
         shown = network if args.arch == "dropseg" else form(load_network(args.model, device))
         ids = segment_clip(shown, objects, device, options)
-    return Row(statistics.median(frames), unit_seconds(args, device), peak, ids)
+    kept = statistics.median(frames[args.warmup :])
+    return Row(kept, sum(frames[: args.warmup]) * setting.frames, unit_seconds(args, device), peak, ids)
 
 
 def time_frames(
-    args: argparse.Namespace, objects: int, core_type: type[InferenceCore], network: torch.nn.Module, options: dict
+    args: argparse.Namespace, objects: int, network: torch.nn.Module, options: dict, at_once: int
 ) -> list[float]:
-    """Seconds of frames of noise; what is worth decoding is where the given masks are."""
+    """Seconds per frame of noise, warm-up included; what is worth decoding is where the given masks are."""
     device = choose_device(args.device)
     if network.policy is None:
         options = {**options, "capacity": args.memory_frames, "policy": "latest"}
-    core = core_type(network, **options)
+    core = InferenceCore(network, **options)
     image, masks = torch.randn(3, *args.size, device=device), ordinary_masks(objects, args.size, device)
     core.step(image, masks)
     if network.policy is None:
@@ -101,8 +122,10 @@ def time_frames(
         return choose_window(given, torch.zeros_like(previous))
 
     with patch("model.object_steps.choose_window", where_given):
-        frames = [measure(lambda: core.step(image), device)[0] for _ in range(args.warmup + args.repeats)]
-    return frames[args.warmup :]
+        images = image.expand(at_once, -1, -1, -1)
+        work = partial(core.step, image) if at_once == 1 else lambda: deque(core.steps(images), 0)
+        frames = [measure(work, device)[0] / at_once for _ in range(args.warmup + args.repeats)]
+    return frames
 
 
 def ordinary_masks(objects: int, size: tuple[int, int], device: torch.device) -> Tensor:
@@ -137,20 +160,24 @@ def print_table(args: argparse.Namespace, objects: int, rows: dict[str, Row]) ->
     print(
         f"\n{args.arch} {args.backbone}, {objects} objects, {args.size[0]}x{args.size[1]}, {args.memory_frames} frames"
     )
-    print(f"{'':28}{'s/frame':>9}{'units':>8}{'of all on':>11}{'peak MB':>9}{'pixels':>10}")
+    print(f"{'':28}{'s/frame':>9}{'units':>8}{'of all on':>11}{'warm-up s':>11}{'peak MB':>9}{'pixels':>10}")
     for name, row in rows.items():
         apart = 100 * disagreement(row.ids, best.ids)
         ratio = row.seconds / best.seconds
         units = row.seconds / best.unit
-        print(f"{name:28}{row.seconds:9.3f}{units:8.2f}{ratio:11.2f}{row.peak_mb:9.0f}{apart:9.3f}%")
+        times = f"{row.seconds:9.3f}{units:8.2f}{ratio:11.2f}{row.warmup:11.2f}"
+        print(f"{name:28}{times}{row.peak_mb:9.0f}{apart:9.3f}%", flush=True)
 
 
 def run(args: argparse.Namespace) -> None:
     """Every setting in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
-    for name, published in (*exact_of(args.arch).items(), *INEXACT.items()):
-        print(f"{name}: {'on top' if name in INEXACT else 'instead of'} {published}")
     chosen = [s for s in settings(args.arch) if _wanted(s, args.only)]
+    for name, published in exact_of(args.arch).items():
+        print(f"{name}: instead of {published}")
+    for name, option in ON_TOP.items():
+        if name in {setting.name for setting in chosen}:
+            print(f"{name}: on top {option}")
     for objects in args.objects:
         rows = {}
         for setting in chosen:
@@ -160,7 +187,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _wanted(setting: Setting, only: Collection[str]) -> bool:
-    return setting.name == "all on" or not only or any(name in setting.name for name in only)
+    """Compiling takes minutes, so it must be named."""
+    if not only:
+        return not setting.compile
+    return setting.name == "all on" or any(name in setting.name for name in only)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

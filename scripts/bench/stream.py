@@ -18,7 +18,7 @@ from model.checkpoint import load_network
 from model.inference_form import for_inference
 from model.object_memory import GATES
 from scripts.bench.stream_chart import draw_stream
-from util.device import AUTOCAST, autocast, choose_device, peak_memory_mb, synchronise
+from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb, synchronise
 from util.eval_arguments import positive
 from util.tensors import normalise, one_hot
 
@@ -47,6 +47,7 @@ def frames(args: argparse.Namespace, objects: int, length: int) -> Iterator[tupl
 def stream_figures(args: argparse.Namespace, objects: int, length: int) -> StreamFigures:
     """Segment a video, timing the core alone."""
     device = choose_device(args.device)
+    keep_freed_memory(device)
     network = for_inference(load_network(args.model, device), device, float32=args.amp == "off")
     core = InferenceCoreYV(network, policy=args.memory, gate=args.gate, score_all=False)
     seconds = []

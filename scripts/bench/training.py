@@ -1,18 +1,45 @@
-"""How long a training iteration takes, part by part, and how much memory."""
+"""How long a training iteration takes, part by part, and how much memory; or what each optimisation of it gives."""
 
 import argparse
+import multiprocessing
 import statistics
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
 from datasets.clips import to_device
 from model import NETWORKS, build_network, fitting_options
+from model.memory_network import MemoryNetwork, QueryFeatures, sum_of_others
+from model.memory_read import MemoryEntry
+from model.object_memory import concatenate
 from model.resnet import STAGES as BACKBONES
 from model.trainer import Trainer
+from scripts.bench.plain import EXACT as PUBLISHED
+from scripts.bench.plain import MEMORY
 from scripts.bench.timing import PartClock, measure
-from util.device import choose_device, peak_memory_mb
+from util.device import choose_device, keep_freed_memory, peak_memory_mb
 
 PARTS = {"forward": "clip", "loss": "losses", "update": "update"}
+EXACT = {
+    "channels last": "channels first",
+    "fused optimiser": "the optimiser goes from tensor to tensor",
+    "objects at once": "frames are memorised and decoded for one object after the other",
+    MEMORY: PUBLISHED[MEMORY],
+}
+
+
+class Figures(NamedTuple):
+    """Median seconds of each part and of a whole iteration; seconds of the warm-up; peak memory in MB; last loss."""
+
+    parts: dict[str, float]
+    iteration: float
+    warmup: float
+    peak_mb: float
+    loss: float
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -25,7 +52,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--num_objects", type=int, default=2)
     command.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off")
     command.add_argument("--compile", action="store_true")
-    command.add_argument("--contiguous", action="store_true", help="plain memory layout instead of channels last")
+    command.add_argument("--without", nargs="+", choices=EXACT, default=[], help="optimisations that are off")
+    command.add_argument(
+        "--rows", action="store_true", help="a table: each optimisation off by itself, and all of them"
+    )
 
 
 def made_batch(args: argparse.Namespace) -> dict:
@@ -39,29 +69,95 @@ def made_batch(args: argparse.Namespace) -> dict:
     }
 
 
-def run(args: argparse.Namespace) -> None:
+@contextmanager
+def without(network: MemoryNetwork, names: Collection[str]) -> Iterator[None]:
+    """As published, what is named and not a matter of memory layout."""
+    with ExitStack() as stack:
+        if "fused optimiser" in names:
+            stack.enter_context(patch("model.trainer.FUSED_ADAM", ()))
+        if "objects at once" in names:
+            take_objects_in_turn(network)
+        yield
+
+
+def take_objects_in_turn(network: MemoryNetwork) -> None:
+    """Memorise and decode one object after the other, in place."""
+    encode_memory, decode = network.encode_memory, network.decode
+
+    def encode_each(
+        image: Tensor, masks: Tensor, query: QueryFeatures | None = None, others: Tensor | None = None
+    ) -> MemoryEntry:
+        others = sum_of_others(masks) if others is None else others
+        pairs = zip(masks.split(1, 1), others.split(1, 1), strict=True)
+        return concatenate([encode_memory(image, own, query, other) for own, other in pairs])
+
+    def decode_each(query: QueryFeatures, readout: Tensor) -> Tensor:
+        return torch.cat([decode(query, own) for own in readout.split(1, 1)], 1)
+
+    network.encode_memory, network.decode = encode_each, decode_each
+
+
+def measure_iterations(args: argparse.Namespace) -> Figures:
     """Time iterations on noise held in memory; loading data is not part of the figures."""
     device = choose_device(args.device)
+    if MEMORY not in args.without:
+        keep_freed_memory(device)
     torch.manual_seed(0)
     network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone}))
     if args.freeze:
         network.query_encoder.freeze(args.freeze)
-    layout = torch.contiguous_format if args.contiguous else torch.channels_last
-    trainer = Trainer(network.to(device, memory_format=layout), device, amp=args.amp, compile=args.compile)
-    batch = made_batch(args)
-    clock = PartClock(trainer, PARTS, device)
-    prepare, steps = [], []
-    for _ in range(args.warmup + args.repeats):
-        seconds, ready = measure(lambda: to_device(batch, device), device)
-        prepare.append(seconds)
-        steps.append(measure(lambda ready=ready: trainer.step([ready]), device)[0])
+    layout = torch.contiguous_format if "channels last" in args.without else torch.channels_last
+    network.to(device, memory_format=layout)
+    with without(network, args.without):
+        trainer = Trainer(network, device, amp=args.amp, compile=args.compile)
+        clock = PartClock(trainer, PARTS, device)
+        batch = made_batch(args)
+        prepare, steps, losses = [], [], {}
+        for _ in range(args.warmup + args.repeats):
+            seconds, ready = measure(lambda: to_device(batch, device), device)
+            prepare.append(seconds)
+            seconds, (losses, *_) = measure(lambda ready=ready: trainer.step([ready]), device)
+            steps.append(seconds)
     parts = {"prepare": statistics.median(prepare[args.warmup :]), **clock.medians(args.warmup)}
     step = statistics.median(steps[args.warmup :])
     parts["backward"] = step - sum(parts[part] for part in PARTS)
-    whole = step + parts["prepare"]
-    print(f"{args.arch} {args.backbone}, amp {args.amp}, frozen to {args.freeze}, {device.type}")
+    loss = float(losses["total_loss"])
+    return Figures(parts, step + parts["prepare"], sum(steps[: args.warmup]), peak_memory_mb(device), loss)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the parts of an iteration, or the rows."""
+    print(f"{args.arch} {args.backbone}, amp {args.amp}, frozen to {args.freeze}, {args.device}")
     print(f"{args.image_size} px, batch {args.batch_size} x 3 frames, {args.num_objects} objects; seconds, median of")
     print(f"{args.repeats} iterations")
+    if args.rows:
+        print_rows(args)
+        return
+    figures = measure_iterations(args)
     for part in ("prepare", "forward", "loss", "backward", "update"):
-        print(f"{part:>10} {parts[part]:8.3f} s  {100 * parts[part] / whole:5.1f} %")
-    print(f"{'iteration':>10} {whole:8.3f} s, {args.batch_size / whole:.2f} samples/s, {peak_memory_mb(device):.0f} MB")
+        seconds = figures.parts[part]
+        print(f"{part:>10} {seconds:8.3f} s  {100 * seconds / figures.iteration:5.1f} %")
+    rate = args.batch_size / figures.iteration
+    print(f"{'iteration':>10} {figures.iteration:8.3f} s, {rate:.2f} samples/s, {figures.peak_mb:.0f} MB")
+    print(f"{'warm-up':>10} {figures.warmup:8.3f} s for {args.warmup}")
+
+
+def print_rows(args: argparse.Namespace) -> None:
+    """Every setting in a process of its own, beside all on."""
+    settings: dict[str, dict] = {"all on": {}, "plain": {"without": list(EXACT)}}
+    settings |= {f"without {name}": {"without": [name]} for name in EXACT}
+    settings |= {"bf16": {"amp": "bf16"}} | ({"compiled": {"compile": True}} if args.compile else {})
+    print(f"{'':28}{'s':>9}{'of all on':>11}{'update s':>10}{'peak MB':>9}{'warm-up s':>11}{'loss':>9}")
+    spawn = multiprocessing.get_context("spawn")
+    best = None
+    for name, setting in settings.items():
+        with spawn.Pool(1) as pool:
+            chosen = {"compile": False, "without": [], **setting}
+            row = pool.apply(measure_iterations, (argparse.Namespace(**{**vars(args), **chosen}),))
+        best = best or row
+        ratio = row.iteration / best.iteration
+        print(
+            f"{name:28}{row.iteration:9.3f}{ratio:11.2f}{row.parts['update']:10.3f}{row.peak_mb:9.0f}"
+            f"{row.warmup:11.1f}{row.loss:9.4f}",
+            flush=True,
+        )
