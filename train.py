@@ -9,39 +9,29 @@ Resume:           ... train.py --id s0 --stage 0 --resume auto
 """
 
 import argparse
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
-from datasets.clip_sampler import ClipSampler
-from datasets.clips import Sample, collate
 from datasets.davis_test_dataset import DavisTestDataset
 from datasets.stages import StageData, stage_data
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
-from model.checkpoint import Checkpoint, build_from, load_checkpoint, load_newest, load_weights
+from model.checkpoint import Checkpoint, build_from, load_weights
 from model.dropseg import DropSeg
 from model.mae_weights import load_mae_encoder
 from model.pretrained import load_imagenet_encoders
 from model.trainer import Trainer
 from training_loop import TrainingLoop, Validate
+from training_run import announce, build_folder, build_loader, build_reports, find_checkpoint
 from util.device import keep_freed_memory
-from util.distributed import Process, from_leader, start, stop
+from util.distributed import Process, start, stop
 from util.errors import InputError, run
 from util.evaluation import RunOptions, evaluate
 from util.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
-from util.incidents import Incidents
-from util.logger import TrainingLogger
-from util.run_folder import ROOT as SAVES
-from util.run_folder import RunFolder, checkpoints_of, new_run_id
+from util.run_folder import RunFolder
 from util.segmentation import Engine
-from util.stop_signal import ignore_stop_signals
-
-Collate = Callable[[Sequence[Sample]], Sample]
 
 
 def check_image_size(args: argparse.Namespace) -> None:
@@ -65,13 +55,6 @@ def build_data(args: argparse.Namespace) -> StageData:
     names += ("soft_masks", "clip_draw", "repeat_frames", "augmentation", "arch")
     options = {name: getattr(args, name) for name in names}
     return stage_data(args.stage, **options, render=args.data_backend == "cpu")
-
-
-def find_checkpoint(args: argparse.Namespace) -> tuple[Path, Checkpoint] | None:
-    """The training checkpoint that the run resumes from."""
-    if args.load_model:
-        return args.load_model, load_checkpoint(args.load_model)
-    return load_newest(checkpoints_of(args.id)) if args.resume == "auto" else None
 
 
 def new_network(args: argparse.Namespace) -> nn.Module:
@@ -163,43 +146,6 @@ def freeze_encoder(network: nn.Module, last: str) -> None:
     network.query_encoder.freeze(last)
 
 
-def build_loader(
-    data: StageData, args: argparse.Namespace, process: Process, start: int, collate: Collate = collate
-) -> DataLoader:
-    """Batches of this process from iteration `start` to the end, put together by `collate`."""
-    sampler = ClipSampler(
-        len(data),
-        total_batch=args.total_batch,
-        iterations=args.iterations,
-        start=start,
-        parts=args.grad_accum,
-        rank=process.rank,
-        world=process.world,
-        seed=args.seed,
-    )
-    return DataLoader(
-        data,
-        batch_sampler=sampler,
-        num_workers=args.num_workers,
-        collate_fn=collate,
-        pin_memory=process.device.type == "cuda",
-        worker_init_fn=_start_worker,
-    )
-
-
-def _start_worker(number: int) -> None:
-    ignore_stop_signals()
-    cv2.setNumThreads(0)
-
-
-def build_folder(args: argparse.Namespace, process: Process, found: tuple[Path, Checkpoint] | None) -> RunFolder | None:
-    """Where the run writes: a new folder, or with --resume auto the one that it goes on in."""
-    if args.id == "NULL":
-        return None
-    run_id = found[0].parent.name if found and args.resume else new_run_id(args.id)
-    return RunFolder(SAVES / from_leader(process, run_id))
-
-
 def build_validation(args: argparse.Namespace, process: Process, folder: RunFolder | None) -> Validate | None:
     """What scores a network on the validation videos."""
     if args.val_root is None or folder is None:
@@ -219,15 +165,7 @@ def build_loop(
     args: argparse.Namespace, process: Process, trainer: Trainer, folder: RunFolder | None, best_score: float
 ) -> TrainingLoop:
     """The loop with its reports."""
-    logger = TrainingLogger(
-        None if folder is None else Path("log") / folder.id,
-        process,
-        start=trainer.iteration,
-        total=args.iterations,
-        interval=args.log_interval,
-        batch=args.total_batch,
-    )
-    incidents = Incidents(folder, process.rank, max_unreadable=args.max_unreadable, max_not_finite=args.max_not_finite)
+    logger, incidents = build_reports(args, process, folder, trainer.iteration)
     validate = build_validation(args, process, folder)
     return TrainingLoop(trainer, process, folder, logger, incidents, vars(args), validate, best_score)
 
@@ -251,10 +189,7 @@ def main() -> None:
     trainer = build_trainer(args, process, found)
     loader = build_loader(data, args, process, trainer.iteration)
     folder = build_folder(args, process, found)
-    if process.leads:
-        print(describe_run(args, process.world, trainer.iteration), flush=True)
-        if folder is not None:
-            folder.record(vars(args))
+    announce(args, process, folder, describe_run(args, process.world, trainer.iteration))
     loop = build_loop(args, process, trainer, folder, found[1].best_score if found else -1.0)
     try:
         loop.run(loader)

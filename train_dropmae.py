@@ -19,13 +19,11 @@ from datasets.video_list import read_video_list
 from model.checkpoint import Checkpoint, load_weights
 from model.dropmae import Completion, DropMAE
 from model.pretrainer import Pretrainer
-from train import build_folder, build_loader, find_checkpoint
 from training_loop import TrainingLoop
+from training_run import announce, build_folder, build_loader, build_reports, find_checkpoint
 from util.device import keep_freed_memory
 from util.distributed import Process, start, stop
 from util.errors import InputError, run
-from util.incidents import Incidents
-from util.logger import TrainingLogger
 from util.pretrain_arguments import check_resumable, describe_run, fill_schedule, parse_arguments
 from util.run_folder import RunFolder
 from util.tensors import denormalise
@@ -85,15 +83,7 @@ def build_loop(
     args: argparse.Namespace, process: Process, trainer: Pretrainer, folder: RunFolder | None
 ) -> PretrainingLoop:
     """The loop with its reports."""
-    logger = TrainingLogger(
-        None if folder is None else Path("log") / folder.id,
-        process,
-        start=trainer.iteration,
-        total=args.iterations,
-        interval=args.log_interval,
-        batch=args.total_batch,
-    )
-    incidents = Incidents(folder, process.rank, max_unreadable=args.max_unreadable, max_not_finite=args.max_not_finite)
+    logger, incidents = build_reports(args, process, folder, trainer.iteration)
     arguments = {**vars(args), "videos": [str(path) for path in args.videos]}
     return PretrainingLoop(trainer, process, folder, logger, incidents, arguments)
 
@@ -114,10 +104,7 @@ def main() -> None:
     trainer = build_trainer(args, process, found)
     loader = build_loader(data, args, process, trainer.iteration, collate_pairs)
     folder = build_folder(args, process, found)
-    if process.leads:
-        print(describe_run(args, process.world, trainer.iteration), flush=True)
-        if folder is not None:
-            folder.record(vars(args))
+    announce(args, process, folder, describe_run(args, process.world, trainer.iteration))
     loop = build_loop(args, process, trainer, folder)
     try:
         loop.run(loader)

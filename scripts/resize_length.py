@@ -6,30 +6,18 @@ Every pixel becomes the mean of the area that it covers; palette masks keep thei
 stay, and pictures that are small enough are copied. Run the same command again to go on after an interruption.
 """
 
-import argparse
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util.errors import run
-from util.resize_tree import resize_folder
-
-
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("input", metavar="IN", type=Path, help="folder of the pictures and masks")
-    parser.add_argument("output", metavar="OUT", type=Path, help="folder of the small ones")
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="pictures at the same time (default: all cores)"
-    )
-    return parser.parse_args()
+from util.resize_tree import parse_arguments, resize_folder
 
 
 def main() -> None:
-    args = parse_arguments()
+    """Parse and resize."""
+    args = parse_arguments(__doc__, "folder of the pictures and masks")
     written = resize_folder(args.input, args.output, args.workers)
     print(f"wrote {written} pictures to {args.output}")
 

@@ -7,30 +7,18 @@ their ids and palette, and pictures that are small enough are copied. Run the sa
 interruption.
 """
 
-import argparse
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util.errors import run
-from util.resize_tree import resize_youtube
-
-
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("input", metavar="IN", type=Path, help="folder with JPEGImages and Annotations")
-    parser.add_argument("output", metavar="OUT", type=Path, help="folder of the small ones")
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="pictures at the same time (default: all cores)"
-    )
-    return parser.parse_args()
+from util.resize_tree import parse_arguments, resize_youtube
 
 
 def main() -> None:
-    args = parse_arguments()
+    """Parse and resize."""
+    args = parse_arguments(__doc__, "folder with JPEGImages and Annotations")
     written = resize_youtube(args.input, args.output, args.workers)
     print(f"wrote {written} pictures to {args.output}")
 

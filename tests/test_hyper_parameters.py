@@ -19,7 +19,7 @@ OTHERWISE = [
 ]
 OTHERWISE += [("momentum", 0.5), ("augmentation", "stm_cycle"), ("clip_draw", "stm_cycle"), ("samples_per_video", 2)]
 OTHERWISE += [("skip_growth", 5), ("skip_start", (9, 9))]
-READERS = [ROOT / name for name in ("train.py", "training_loop.py", "util/hyper_parameters.py")]
+READERS = [ROOT / name for name in ("train.py", "training_run.py", "training_loop.py", "util/hyper_parameters.py")]
 
 
 def names_read_by(script):

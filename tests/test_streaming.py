@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -13,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+import core_factory
 import eval_generic
 from datasets.synthetic import make_clip
 from inference_core_yv import InferenceCoreYV
@@ -107,6 +109,15 @@ def test_a_video_file_gives_the_same_files_as_its_frames(world, whole, tmp_path)
     mask = world / "tree/Annotations/v0/00000.png"
     eval_generic.main([*flags(world, tmp_path / "run", "v0.mkv"), "--masks", str(mask)])
     assert results(tmp_path / "run") == {name: data for name, data in results(whole).items() if name.startswith("v0/")}
+
+
+def test_frames_asked_for_before_earlier_masks_are_fetched_give_the_same_files(world, whole, tmp_path, monkeypatch):
+    build = core_factory.build_engine
+    monkeypatch.setattr(core_factory, "build_engine", lambda *given: replace(build(*given), ahead=2))
+    eval_generic.main([*flags(world, tmp_path / "run"), "--quality_csv"])
+    assert results(tmp_path / "run") == results(whole)
+    for path in (tmp_path / "run-quality").iterdir():
+        assert path.read_text() == (whole.with_name("run-quality") / path.name).read_text()
 
 
 def test_two_processes_write_the_files_of_one(world, whole, tmp_path):

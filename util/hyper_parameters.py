@@ -7,41 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from util.errors import InputError
+from util.run_arguments import check_same, fault, share_batch
 from util.stage_defaults import STAGES
 from util.train_arguments import training_parser
 
-INTERVALS = ("save_interval", "checkpoint_interval", "val_interval", "log_interval", "picture_interval")
-COUNTS = ("batch_size", "grad_accum", "num_objects", "samples_per_video", "iterations", "max_unreadable")
-COUNTS += ("max_not_finite", *INTERVALS)
+COUNTS = ("num_objects", "iterations", "max_skip", "val_interval")
 MIN_SIDE = 32
-SAME_ON_RESUME = (
-    "stage",
-    "arch",
-    "quality_head",
-    "train_only",
-    "backbone",
-    "freeze",
-    "no_pretrained_backbone",
-    "drop_path",
-    "score_activation",
-    "image_size",
-)
-SAME_ON_RESUME += ("clip_length", "num_objects", "max_skip", "soft_masks", "repeat_frames", "samples", "total_batch")
-SAME_ON_RESUME += ("samples_per_video", "skip_growth", "skip_start", "clip_draw", "augmentation")
-SAME_ON_RESUME += (
-    "iterations",
-    "steps",
-    "lr",
-    "gamma",
-    "amp",
-    "quality_target",
-    "seed",
-    "objective",
-    "loss",
-    "weight_decay",
-    "optimizer",
-    "momentum",
-)
+SAME_ON_RESUME = ("stage", "arch", "quality_head", "train_only", "backbone", "freeze", "no_pretrained_backbone")
+SAME_ON_RESUME += ("drop_path", "score_activation", "image_size", "clip_length", "num_objects", "max_skip")
+SAME_ON_RESUME += ("soft_masks", "repeat_frames", "samples", "total_batch", "samples_per_video", "skip_growth")
+SAME_ON_RESUME += ("skip_start", "clip_draw", "augmentation", "iterations", "steps", "lr", "gamma", "amp")
+SAME_ON_RESUME += ("quality_target", "seed", "objective", "loss", "weight_decay", "optimizer", "momentum")
 # What runs did before they recorded it.
 UNRECORDED = {
     "optimizer": "adam",
@@ -72,16 +48,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def _fault(args: argparse.Namespace) -> str:
     """What is wrong with the arguments; empty if nothing is."""
-    optional = [name for name in ("max_skip", "total_batch") if getattr(args, name) is not None]
-    for name in (*COUNTS, *optional):
-        if getattr(args, name) < 1:
-            return f"--{name} must be at least 1"
     faults = {
-        "--num_workers must not be negative": args.num_workers < 0,
         "--lr must be a positive number": not 0 < args.lr < math.inf,
         "--clip_length must be at least 2": args.clip_length < 2,
-        "--id is a name, not a path": "/" in args.id or "\\" in args.id,
-        "--resume needs the --id of the run": args.resume is not None and args.id == "NULL",
         "--val_root needs an --id, under which the results are saved": args.val_root is not None and args.id == "NULL",
         "--image_size is one number, or height and width": len(args.image_size) > 2,
         f"--image_size must be at least {MIN_SIDE}": min(args.image_size) < MIN_SIDE,
@@ -91,15 +60,11 @@ def _fault(args: argparse.Namespace) -> str:
         "--repeat_frames belongs to --clip_draw mivos": args.repeat_frames and args.clip_draw != "mivos",
         "--drop_path must be at least 0 and less than 1": not 0 <= args.drop_path < 1,
         "--momentum must be at least 0 and less than 1": not 0 <= args.momentum < 1,
-        "--load_network starts a run and --load_model resumes one; give one of them": bool(
-            args.load_network and args.load_model
-        ),
         "--train_only quality_head needs a trained network; give it by --load_network": bool(
             args.train_only and not (args.load_network or args.load_model or args.resume)
         ),
-        "--resume auto finds the checkpoint itself; leave out --load_model": bool(args.resume and args.load_model),
     }
-    return next((message for message, wrong in faults.items() if wrong), "")
+    return fault(args, COUNTS, faults)
 
 
 def fill_batch(args: argparse.Namespace, world: int) -> None:
@@ -108,15 +73,7 @@ def fill_batch(args: argparse.Namespace, world: int) -> None:
     Raises:
         InputError: the total cannot be shared evenly, or batch-norm would learn from single objects.
     """
-    shares = world * args.grad_accum
-    if args.total_batch is None:
-        args.total_batch = args.batch_size * shares
-    if args.total_batch % shares:
-        raise InputError(
-            f"--total_batch {args.total_batch} cannot be shared by {world} processes in {args.grad_accum} parts each; "
-            f"make it a multiple of {shares}"
-        )
-    args.batch_size = args.total_batch // shares
+    share_batch(args, world)
     if args.no_pretrained_backbone and args.stage == 0 and args.batch_size == 1:
         raise InputError("--no_pretrained_backbone learns batch-norm statistics, which needs -b of at least 2")
 
@@ -130,13 +87,7 @@ def check_resumable(args: argparse.Namespace, recorded: Mapping[str, Any], path:
     recorded = {**UNRECORDED, **recorded}
     if isinstance(side := recorded.get("image_size"), int):
         recorded["image_size"] = (side, side)
-    for name in SAME_ON_RESUME:
-        if name in recorded and recorded[name] != getattr(args, name):
-            what = "the data hold" if name == "samples" else f"--{name} is"
-            raise InputError(
-                f"{what} {getattr(args, name)} but {path} belongs to a run with {recorded[name]}; resume with the same "
-                "or start a new run from its weights by --load_network"
-            )
+    check_same(args, recorded, SAME_ON_RESUME, path)
 
 
 def describe_run(args: argparse.Namespace, world: int, start: int) -> str:

@@ -2,19 +2,18 @@
 
 import argparse
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from util.device import AUTOCAST
 from util.errors import InputError
+from util.run_arguments import add_batch, add_reports, add_run, check_same, fault, share_batch
 
 # As published (DropMAE, CVPR 2023): 64 samples on each of 64 GPUs, 1600 epochs of Kinetics-400
 EPOCHS, WARMUP_EPOCHS, BATCH = 1600, 40.0, 64
 RATE, RATE_BATCH = 1.5e-4, 256
-COUNTS = ("batch_size", "grad_accum", "samples_per_video", "max_unreadable", "max_not_finite", "save_interval")
-COUNTS += ("checkpoint_interval", "log_interval", "picture_interval", "decoder_width", "decoder_depth", "decoder_heads")
+COUNTS = ("epochs", "iterations", "decoder_width", "decoder_depth", "decoder_heads")
 SAME_ON_RESUME = ("backbone", "image_size", "decoder_width", "decoder_depth", "decoder_heads", "mask_ratio")
 SAME_ON_RESUME += ("attention_dropout", "frame_gap", "samples", "total_batch", "iterations", "warmup", "lr")
 SAME_ON_RESUME += ("weight_decay", "amp", "seed")
@@ -26,34 +25,12 @@ def pretraining_parser() -> argparse.ArgumentParser:
         description="Pre-train the encoder of DropSeg on videos without annotations (DropMAE, CVPR 2023).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    _add_run(parser.add_argument_group("run"))
-    _add_reports(parser.add_argument_group("reports and checkpoints"))
+    add_run(parser.add_argument_group("run"), first_weights="DropMAE, published or ours")
+    add_reports(parser.add_argument_group("reports and checkpoints"), picture_interval=1000)
     _add_data(parser.add_argument_group("data"))
     _add_network(parser.add_argument_group("network"))
     _add_optimisation(parser.add_argument_group("optimisation"))
     return parser
-
-
-def _add_run(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--id", default="NULL", help="name of the run; NULL neither logs nor saves")
-    group.add_argument("--load_network", type=Path, help="start from the weights of this DropMAE, published or ours")
-    group.add_argument("--load_model", type=Path, help="resume from this training checkpoint")
-    group.add_argument("--resume", choices=("auto",), help="go on with the newest run of this --id, if there is one")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    group.add_argument("--num_workers", type=int, default=min(8, os.cpu_count() or 1), help="loaders of each process")
-    group.add_argument("--seed", type=int, default=14159265)
-    group.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by torch.distributed.launch")
-
-
-def _add_reports(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--save_interval", type=int, default=50_000, help="iterations between saved weights")
-    group.add_argument("--checkpoint_interval", type=int, default=1000, help="iterations between training checkpoints")
-    group.add_argument("--log_interval", type=int, default=100, help="iterations between logged scalars")
-    group.add_argument("--picture_interval", type=int, default=1000, help="iterations between logged pictures")
-    group.add_argument("--max_unreadable", type=int, default=100, help="unreadable samples after which the run ends")
-    group.add_argument(
-        "--max_not_finite", type=int, default=20, help="skipped iterations in a row after which the run ends"
-    )
 
 
 def _add_data(group: argparse._ArgumentGroup) -> None:
@@ -81,9 +58,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_optimisation(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-b", "--batch_size", type=int, default=BATCH, help="for each process and part")
-    group.add_argument("--total_batch", type=int, help="over all processes and parts; replaces --batch_size")
-    group.add_argument("--grad_accum", type=int, default=1, help="parts in which a process takes its batch")
+    add_batch(group, size=BATCH, size_help="for each process and part")
     length = group.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, default=EPOCHS)
     length.add_argument("-i", "--iterations", type=int, help="replaces --epochs")
@@ -109,29 +84,18 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def _fault(args: argparse.Namespace) -> str:
     """What is wrong with the arguments; empty if nothing is."""
-    optional = [name for name in ("iterations", "total_batch") if getattr(args, name) is not None]
-    for name in (*COUNTS, "epochs", *optional):
-        if getattr(args, name) < 1:
-            return f"--{name} must be at least 1"
     faults = {
-        "--num_workers must not be negative": args.num_workers < 0,
         "--image_size must be a multiple of 16": args.image_size < 16 or args.image_size % 16 > 0,
         "--frame_gap must be at least 2": args.frame_gap < 2,
         "--mask_ratio must be more than 0 and less than 1": not 0 < args.mask_ratio < 1,
         "--attention_dropout must be at least 0 and less than 1": not 0 <= args.attention_dropout < 1,
         "--decoder_width must be a multiple of 4 and of --decoder_heads": args.decoder_width % 4 > 0
-        or args.decoder_width % args.decoder_heads > 0,
+        or args.decoder_width % max(1, args.decoder_heads) > 0,
         "--warmup must not be negative": args.warmup is not None and not 0 <= args.warmup < math.inf,
         "--lr must be a positive number": args.lr is not None and not 0 < args.lr < math.inf,
         "--weight_decay must not be negative": not 0 <= args.weight_decay < math.inf,
-        "--id is a name, not a path": "/" in args.id or "\\" in args.id,
-        "--resume needs the --id of the run": args.resume is not None and args.id == "NULL",
-        "--resume auto finds the checkpoint itself; leave out --load_model": bool(args.resume and args.load_model),
-        "--load_network starts a run and --load_model resumes one; give one of them": bool(
-            args.load_network and args.load_model
-        ),
     }
-    return next((message for message, wrong in faults.items() if wrong), "")
+    return fault(args, COUNTS, faults)
 
 
 def fill_schedule(args: argparse.Namespace, world: int, samples: int) -> None:
@@ -145,15 +109,7 @@ def fill_schedule(args: argparse.Namespace, world: int, samples: int) -> None:
     Raises:
         InputError: the batch cannot be shared evenly, or is larger than the data.
     """
-    shares = world * args.grad_accum
-    if args.total_batch is None:
-        args.total_batch = args.batch_size * shares
-    if args.total_batch % shares:
-        raise InputError(
-            f"--total_batch {args.total_batch} cannot be shared by {world} processes in {args.grad_accum} parts each; "
-            f"make it a multiple of {shares}"
-        )
-    args.batch_size = args.total_batch // shares
+    share_batch(args, world)
     if samples < args.total_batch:
         raise InputError(
             f"an epoch has {samples} pairs, too few for a batch of {args.total_batch}; lower -b or raise "
@@ -169,18 +125,8 @@ def fill_schedule(args: argparse.Namespace, world: int, samples: int) -> None:
 
 
 def check_resumable(args: argparse.Namespace, recorded: Mapping[str, Any], path: Path) -> None:
-    """Refuse to go on with a run under arguments that would make it another one.
-
-    Raises:
-        InputError: an argument differs from the checkpoint's.
-    """
-    for name in SAME_ON_RESUME:
-        if recorded.get(name) != getattr(args, name):
-            what = "the data hold" if name == "samples" else f"--{name} is"
-            raise InputError(
-                f"{what} {getattr(args, name)} but {path} belongs to a run with {recorded.get(name)}; resume with the "
-                "same or start a new run"
-            )
+    """See `check_same`."""
+    check_same(args, recorded, SAME_ON_RESUME, path)
 
 
 def describe_run(args: argparse.Namespace, world: int, start: int) -> str:

@@ -1,6 +1,8 @@
 """Making pictures smaller, many at a time; pictures that are there already are left alone."""
 
+import argparse
 import multiprocessing
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -48,6 +50,17 @@ class Job:
     output: Path
     short_side: int
     filter: Filter
+
+
+def parse_arguments(description: str, source: str) -> argparse.Namespace:
+    """The command line of a script that resizes; `source` says what its input is."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("input", metavar="IN", type=Path, help=source)
+    parser.add_argument("output", metavar="OUT", type=Path, help="folder of the small ones")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="pictures at the same time (default: all cores)"
+    )
+    return parser.parse_args()
 
 
 def resize_youtube(source: Path, output: Path, workers: int) -> int:

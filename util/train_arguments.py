@@ -1,9 +1,9 @@
 """What can be said on the command line of train.py."""
 
 import argparse
-import os
 from pathlib import Path
 
+from util.run_arguments import add_batch, add_reports, add_run
 from util.stage_defaults import STAGES
 
 FAMILIES = ("mivos", "stm_cycle")
@@ -25,7 +25,7 @@ def training_parser() -> argparse.ArgumentParser:
 
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--id", default="NULL", help="name of the run; NULL neither logs nor saves")
+    add_run(group, first_weights="checkpoint")
     group.add_argument(
         "--stage",
         type=int,
@@ -33,29 +33,15 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         default=0,
         help="0 pictures, 1 BL30K, 2 DAVIS + YouTube, 3 of STCN and DropSeg: 2, with other values",
     )
-    group.add_argument("--load_network", type=Path, help="start from the weights of this checkpoint")
-    group.add_argument("--load_model", type=Path, help="resume from this training checkpoint")
-    group.add_argument("--resume", choices=("auto",), help="go on with the newest run of this --id, if there is one")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    group.add_argument("--num_workers", type=int, default=min(8, os.cpu_count() or 1), help="loaders of each process")
-    group.add_argument("--seed", type=int, default=14159265)
     group.add_argument("--benchmark", action="store_true", help="let cuDNN look for the fastest algorithms")
     group.add_argument("--compile", action="store_true", help="let torch.compile fuse the network's operations")
-    group.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by torch.distributed.launch")
 
 
 def _add_reports(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--save_interval", type=int, default=50_000, help="iterations between saved weights")
-    group.add_argument("--checkpoint_interval", type=int, default=1000, help="iterations between training checkpoints")
-    group.add_argument("--log_interval", type=int, default=100, help="iterations between logged scalars")
-    group.add_argument("--picture_interval", type=int, default=800, help="iterations between logged pictures")
+    add_reports(group, picture_interval=800)
     group.add_argument("--debug", action="store_true", help="log scalars and pictures on every iteration")
     group.add_argument("--val_root", type=Path, help="DAVIS 2017 tree whose val videos are scored now and then")
     group.add_argument("--val_interval", type=int, default=5000, help="iterations between validations")
-    group.add_argument("--max_unreadable", type=int, default=100, help="unreadable samples after which the run ends")
-    group.add_argument(
-        "--max_not_finite", type=int, default=20, help="skipped iterations in a row after which the run ends"
-    )
 
 
 def _add_data(group: argparse._ArgumentGroup) -> None:
@@ -151,9 +137,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_optimisation(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-b", "--batch_size", type=int, help="for each process; published by default")
-    group.add_argument("--total_batch", type=int, help="over all processes and parts; replaces --batch_size")
-    group.add_argument("--grad_accum", type=int, default=1, help="parts in which a process takes its batch")
+    add_batch(group, size=None, size_help="for each process and part; published by default")
     group.add_argument("-i", "--iterations", type=int, help="published by default")
     group.add_argument("--steps", type=int, nargs="*", help="iterations at which the rate falls; published by default")
     group.add_argument("--optimizer", choices=("adam", "sgd"), default="adam")

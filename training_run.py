@@ -1,0 +1,89 @@
+"""What the runs of train.py and train_dropmae.py have in common: checkpoint, loader, folder, reports."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+from torch.utils.data import DataLoader
+
+from datasets.clip_sampler import ClipSampler
+from datasets.clips import Sample, collate
+from datasets.stages import StageData
+from model.checkpoint import Checkpoint, load_checkpoint, load_newest
+from util.distributed import Process, from_leader
+from util.incidents import Incidents
+from util.logger import TrainingLogger
+from util.run_folder import ROOT as SAVES
+from util.run_folder import RunFolder, checkpoints_of, new_run_id
+from util.stop_signal import ignore_stop_signals
+
+Collate = Callable[[Sequence[Sample]], Sample]
+
+
+def find_checkpoint(args: argparse.Namespace) -> tuple[Path, Checkpoint] | None:
+    """The training checkpoint that the run resumes from."""
+    if args.load_model:
+        return args.load_model, load_checkpoint(args.load_model)
+    return load_newest(checkpoints_of(args.id)) if args.resume == "auto" else None
+
+
+def build_loader(
+    data: StageData, args: argparse.Namespace, process: Process, start: int, collate: Collate = collate
+) -> DataLoader:
+    """Batches of this process from iteration `start` to the end, put together by `collate`."""
+    sampler = ClipSampler(
+        len(data),
+        total_batch=args.total_batch,
+        iterations=args.iterations,
+        start=start,
+        parts=args.grad_accum,
+        rank=process.rank,
+        world=process.world,
+        seed=args.seed,
+    )
+    return DataLoader(
+        data,
+        batch_sampler=sampler,
+        num_workers=args.num_workers,
+        collate_fn=collate,
+        pin_memory=process.device.type == "cuda",
+        worker_init_fn=_start_worker,
+    )
+
+
+def _start_worker(number: int) -> None:
+    ignore_stop_signals()
+    cv2.setNumThreads(0)
+
+
+def build_folder(args: argparse.Namespace, process: Process, found: tuple[Path, Checkpoint] | None) -> RunFolder | None:
+    """Where the run writes: a new folder, or with --resume auto the one that it goes on in."""
+    if args.id == "NULL":
+        return None
+    run_id = found[0].parent.name if found and args.resume else new_run_id(args.id)
+    return RunFolder(SAVES / from_leader(process, run_id))
+
+
+def build_reports(
+    args: argparse.Namespace, process: Process, folder: RunFolder | None, start: int
+) -> tuple[TrainingLogger, Incidents]:
+    """Where losses and bad samples are reported from iteration `start` on."""
+    logger = TrainingLogger(
+        None if folder is None else Path("log") / folder.id,
+        process,
+        start=start,
+        total=args.iterations,
+        interval=args.log_interval,
+        batch=args.total_batch,
+    )
+    limits = {"max_unreadable": args.max_unreadable, "max_not_finite": args.max_not_finite}
+    return logger, Incidents(folder, process.rank, **limits)
+
+
+def announce(args: argparse.Namespace, process: Process, folder: RunFolder | None, description: str) -> None:
+    """Say what is about to be trained, and record it with the run."""
+    if process.leads:
+        print(description, flush=True)
+        if folder is not None:
+            folder.record(vars(args))
