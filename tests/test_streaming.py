@@ -1,11 +1,13 @@
 """The same video gives the same masks, however its frames come and however often the run is interrupted."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import av
@@ -118,6 +120,19 @@ def test_frames_asked_for_before_earlier_masks_are_fetched_give_the_same_files(w
     assert results(tmp_path / "run") == results(whole)
     for path in (tmp_path / "run-quality").iterdir():
         assert path.read_text() == (whole.with_name("run-quality") / path.name).read_text()
+
+
+def test_frames_that_compile_are_told_apart(world, whole, tmp_path, monkeypatch, capsys):
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    eval_generic.main([*flags(world, tmp_path / "run"), "--compile"])
+    printed = capsys.readouterr().out
+    compiling, others = (
+        int(re.search(pattern, printed)[1]) for pattern in (r"with the (\d+) frames", r"inference: (\d+)")
+    )
+    assert compiling + others == 3 * FRAMES + 3
+    assert 2 <= compiling < others
+    assert results(tmp_path / "run").keys() == results(whole).keys()
 
 
 def test_two_processes_write_the_files_of_one(world, whole, tmp_path):
