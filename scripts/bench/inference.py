@@ -23,14 +23,13 @@ STAGES = {"query": "encode_query", "read": "read", "decode": "decode", "memorise
 
 
 class Figures(NamedTuple):
-    """Median seconds of each stage, of a whole frame and of the unit; peak memory in MB; multiply-adds.
+    """Median seconds of each stage and of a whole frame; peak memory in MB; multiply-adds.
 
     Multiply-adds, in 10^9, are those of direct convolutions; `rate` is how many a large 3x3 one does in a second.
     """
 
     stages: dict[str, float]
     frame: float
-    unit: float
     peak_mb: float
     giga: dict[str, float]
     rate: float
@@ -56,7 +55,7 @@ def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
     stages = clock.medians(args.warmup)
     peak = peak_memory_mb(device)
     rate = convolution_rate(args, device)
-    return Figures(stages, statistics.median(frames[args.warmup :]), unit_seconds(args, device), peak, giga, rate)
+    return Figures(stages, statistics.median(frames[args.warmup :]), peak, giga, rate)
 
 
 def count_multiply_adds(
@@ -100,8 +99,9 @@ def fill_memory(core: InferenceCore, frames: int) -> None:
         bank.remember(frame, MemoryEntry(torch.randn_like(key), torch.randn_like(value), None))
 
 
+@torch.inference_mode()
 def unit_seconds(args: argparse.Namespace, device: torch.device) -> float:
-    """Median seconds of one ResNet-50 forward pass at the padded frame size."""
+    """Median seconds of one ResNet-50 forward pass at the padded frame size, in a process of its own."""
     height, width = (side + -side % 16 for side in args.size)
     image = torch.randn(1, 3, height, width, device=device)
     network = torchvision.models.resnet50().to(device).eval()
@@ -109,7 +109,7 @@ def unit_seconds(args: argparse.Namespace, device: torch.device) -> float:
     return statistics.median(seconds[args.warmup :])
 
 
-def print_inference(args: argparse.Namespace, figures: dict[int, Figures]) -> None:
+def print_inference(args: argparse.Namespace, figures: dict[int, Figures], unit: float) -> None:
     """A table with one row for each number of objects."""
     height, width = args.size
     network = f"{args.arch} {args.backbone}, amp {args.amp}, {args.device}"
@@ -117,22 +117,24 @@ def print_inference(args: argparse.Namespace, figures: dict[int, Figures]) -> No
     print("objects  " + "".join(f"{stage:>10}" for stage in STAGES) + "     frame     units   peak MB")
     for objects, row in figures.items():
         stages = "".join(f"{row.stages[stage]:10.3f}" for stage in STAGES)
-        print(f"{objects:7d}  {stages}{row.frame:10.3f}{row.frame / row.unit:10.2f}{row.peak_mb:10.0f}")
+        print(f"{objects:7d}  {stages}{row.frame:10.3f}{row.frame / unit:10.2f}{row.peak_mb:10.0f}")
         counts = "".join(f"{row.giga[stage]:10.1f}" for stage in STAGES)
         total = sum(row.giga.values())
         share = 100 * total / row.frame / row.rate
         print(f"{'':9}{counts}{total:10.1f}  10^9 multiply-adds, {share:.0f} % of the rate of a 3x3 convolution")
-    print(f"seconds, median of {args.repeats} after {args.warmup}; the unit is {figures[args.objects[0]].unit:.3f} s")
+    print(f"seconds, median of {args.repeats} after {args.warmup}; the unit is {unit:.3f} s")
 
 
 def run(args: argparse.Namespace) -> None:
     """Time `InferenceCore.step` for each number of objects, in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
     figures = {}
+    with spawn.Pool(1) as pool:
+        unit = pool.apply(unit_seconds, (args, choose_device(args.device)))
     for objects in args.objects:
         with spawn.Pool(1) as pool:
             figures[objects] = pool.apply(inference_figures, (args, objects))
-    print_inference(args, figures)
+    print_inference(args, figures, unit)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

@@ -40,11 +40,10 @@ ON_TOP = {
 
 
 class Row(NamedTuple):
-    """Seconds per frame, of all warm-up frames, and of the unit; peak memory in MB; ids of a made clip (T,H,W)."""
+    """Seconds per frame, and of all warm-up frames; peak memory in MB; ids of a made clip (T,H,W)."""
 
     seconds: float
     warmup: float
-    unit: float
     peak_mb: float
     ids: np.ndarray
 
@@ -101,7 +100,7 @@ def measure_setting(args: argparse.Namespace, objects: int, setting: Setting) ->
         shown = network if args.arch == "dropseg" else form(load_network(args.model, device))
         ids = segment_clip(shown, objects, device, options)
     kept = statistics.median(frames[args.warmup :])
-    return Row(kept, sum(frames[: args.warmup]) * setting.frames, unit_seconds(args, device), peak, ids)
+    return Row(kept, sum(frames[: args.warmup]) * setting.frames, peak, ids)
 
 
 def time_frames(
@@ -154,17 +153,16 @@ def disagreement(ours: np.ndarray, expected: np.ndarray) -> float:
     return float((ours != expected)[pixels].mean())
 
 
-def print_table(args: argparse.Namespace, objects: int, rows: dict[str, Row]) -> None:
+def print_table(args: argparse.Namespace, objects: int, rows: dict[str, Row], unit: float) -> None:
     """One line for each setting, beside all on."""
     best = rows["all on"]
-    print(
-        f"\n{args.arch} {args.backbone}, {objects} objects, {args.size[0]}x{args.size[1]}, {args.memory_frames} frames"
-    )
+    size = f"{args.size[0]}x{args.size[1]}"
+    print(f"\n{args.arch} {args.backbone}, {objects} objects, {size}, {args.memory_frames} frames; unit {unit:.3f} s")
     print(f"{'':28}{'s/frame':>9}{'units':>8}{'of all on':>11}{'warm-up s':>11}{'peak MB':>9}{'pixels':>10}")
     for name, row in rows.items():
         apart = 100 * disagreement(row.ids, best.ids)
         ratio = row.seconds / best.seconds
-        units = row.seconds / best.unit
+        units = row.seconds / unit
         times = f"{row.seconds:9.3f}{units:8.2f}{ratio:11.2f}{row.warmup:11.2f}"
         print(f"{name:28}{times}{row.peak_mb:9.0f}{apart:9.3f}%", flush=True)
 
@@ -179,11 +177,13 @@ def run(args: argparse.Namespace) -> None:
         if name in {setting.name for setting in chosen}:
             print(f"{name}: on top {option}")
     for objects in args.objects:
+        with spawn.Pool(1) as pool:
+            unit = pool.apply(unit_seconds, (args, choose_device(args.device)))
         rows = {}
         for setting in chosen:
             with spawn.Pool(1) as pool:
                 rows[setting.name] = pool.apply(measure_setting, (args, objects, setting))
-        print_table(args, objects, rows)
+        print_table(args, objects, rows, unit)
 
 
 def _wanted(setting: Setting, only: Collection[str]) -> bool:
