@@ -153,6 +153,12 @@ def disagreement(ours: np.ndarray, expected: np.ndarray) -> float:
     return float((ours != expected)[pixels].mean())
 
 
+def median_row(rows: list[Row]) -> Row:
+    """The median of each figure over rounds."""
+    *figures, ids = zip(*rows, strict=True)
+    return Row(*map(statistics.median, figures), ids[-1])
+
+
 def print_table(args: argparse.Namespace, objects: int, rows: dict[str, Row], unit: float) -> None:
     """One line for each setting, beside all on."""
     best = rows["all on"]
@@ -167,9 +173,20 @@ def print_table(args: argparse.Namespace, objects: int, rows: dict[str, Row], un
         print(f"{name:28}{times}{row.peak_mb:9.0f}{apart:9.3f}%", flush=True)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Every setting in a process of its own."""
+def run_round(args: argparse.Namespace, objects: int, chosen: Collection[Setting]) -> tuple[float, dict[str, Row]]:
+    """Seconds of the unit, and a row for every setting; each in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(1) as pool:
+        unit = pool.apply(unit_seconds, (args, choose_device(args.device)))
+    rows = {}
+    for setting in chosen:
+        with spawn.Pool(1) as pool:
+            rows[setting.name] = pool.apply(measure_setting, (args, objects, setting))
+    return unit, rows
+
+
+def run(args: argparse.Namespace) -> None:
+    """A table for each number of objects."""
     chosen = [s for s in settings(args.arch) if _wanted(s, args.only)]
     for name, published in exact_of(args.arch).items():
         print(f"{name}: instead of {published}")
@@ -177,12 +194,9 @@ def run(args: argparse.Namespace) -> None:
         if name in {setting.name for setting in chosen}:
             print(f"{name}: on top {option}")
     for objects in args.objects:
-        with spawn.Pool(1) as pool:
-            unit = pool.apply(unit_seconds, (args, choose_device(args.device)))
-        rows = {}
-        for setting in chosen:
-            with spawn.Pool(1) as pool:
-                rows[setting.name] = pool.apply(measure_setting, (args, objects, setting))
+        rounds = [run_round(args, objects, chosen) for _ in range(args.rounds)]
+        unit = statistics.median(unit for unit, _ in rounds)
+        rows = {setting.name: median_row([rows[setting.name] for _, rows in rounds]) for setting in chosen}
         print_table(args, objects, rows, unit)
 
 
@@ -203,4 +217,5 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--objects", type=int, nargs="+", default=[1, 3])
     command.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=[480, 854])
     command.add_argument("--memory_frames", type=int, default=20)
+    command.add_argument("--rounds", type=int, default=1, help="how often every setting has its turn (%(default)s)")
     command.add_argument("--only", nargs="+", default=[], metavar="NAME", help="settings whose name holds one of these")
