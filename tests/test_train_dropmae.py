@@ -1,5 +1,6 @@
 """Pre-training runs of train_dropmae.py, from videos to weights in a DropSeg."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from model.mae_weights import load_mae_encoder
 from model.pretrainer import Pretrainer, rate_factor
 from tests.training_runs import launcher, losses_of, only
 from util.errors import InputError
-from util.pretrain_arguments import fill_schedule, parse_arguments
+from util.pretrain_arguments import SAME_ON_RESUME, check_resumable, fill_schedule, parse_arguments
 
 CPU = torch.device("cpu")
 NETWORK = {"backbone": "vit_ti16", "image_size": 32, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
@@ -225,3 +226,12 @@ def test_wrong_arguments_are_refused(capsys, words, message):
     with pytest.raises(SystemExit):
         arguments(*words)
     assert message in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_does_not_tell_an_argument_is_refused():
+    args = argparse.Namespace(**dict.fromkeys(SAME_ON_RESUME, 1))
+    recorded = dict.fromkeys(SAME_ON_RESUME, 1)
+    check_resumable(args, recorded, Path("run.pth"))
+    del recorded["mask_ratio"]
+    with pytest.raises(InputError, match=r"--mask_ratio is 1 but run\.pth belongs to a run with None"):
+        check_resumable(args, recorded, Path("run.pth"))

@@ -125,8 +125,8 @@ def fill_schedule(args: argparse.Namespace, world: int, samples: int) -> None:
 
 
 def check_resumable(args: argparse.Namespace, recorded: Mapping[str, Any], path: Path) -> None:
-    """See `check_same`."""
-    check_same(args, recorded, SAME_ON_RESUME, path)
+    """See `check_same`; what is not recorded is not the same."""
+    check_same(args, {**dict.fromkeys(SAME_ON_RESUME), **recorded}, SAME_ON_RESUME, path)
 
 
 def describe_run(args: argparse.Namespace, world: int, start: int) -> str:

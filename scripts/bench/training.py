@@ -52,10 +52,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--num_objects", type=int, default=2)
     command.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off")
     command.add_argument("--compile", action="store_true")
-    command.add_argument("--without", nargs="+", choices=EXACT, default=[], help="optimisations that are off")
-    command.add_argument(
-        "--rows", action="store_true", help="a table: each optimisation off by itself, and all of them"
-    )
+    choice = command.add_mutually_exclusive_group()
+    choice.add_argument("--without", nargs="+", choices=EXACT, default=[], help="optimisations that are off")
+    choice.add_argument("--rows", action="store_true", help="a table: each optimisation off by itself, and all of them")
 
 
 def made_batch(args: argparse.Namespace) -> dict:
