@@ -17,7 +17,7 @@ from model.checkpoint import load_network
 from model.inference_form import for_inference
 from model.memory_budget import needed_bytes, plan_chunks
 from model.memory_network import MemoryNetwork
-from util.device import keep_freed_memory, used_memory_bytes
+from util.device import AUTOCAST, keep_freed_memory, used_memory_bytes
 from util.distributed import start, stop
 from util.errors import InputError
 from util.eval_arguments import describe, run_options
@@ -79,7 +79,7 @@ def build_engine(args: argparse.Namespace, device: torch.device, core: type[Infe
         raise InputError(f"{network.arch} does not read by affinities; leave out --top_k, --no_top and --use_km")
     if args.frame_batch > 1:
         _check_frame_batch(args, network)
-    for_inference(network, device, float32=args.amp == "off" and not args.compile)
+    for_inference(network, device, amp=AUTOCAST[args.amp], compiled=args.compile)
     if args.compile:
         compile_network(network)
     return Engine(

@@ -13,20 +13,36 @@ from model.winograd import WinogradConv2d, fits
 LEAST_CHANNELS = 192
 
 
-def for_inference(network: nn.Module, device: torch.device, *, float32: bool = True) -> nn.Module:
-    """Fold batch-norms, lay channels last and, on a CPU in float32, do large 3x3 convolutions Winograd's way; in place.
+def for_inference(
+    network: nn.Module, device: torch.device, *, amp: torch.dtype | None = None, compiled: bool = False
+) -> nn.Module:
+    """Fold batch-norms and lay channels last, in place.
+
+    On a CPU in float32, large 3x3 convolutions are done Winograd's way; in bf16, the first layers of the encoders stay
+    in float32.
 
     Args:
         network: in evaluation mode; it can be neither trained nor saved afterwards.
         device: where it will work.
-        float32: in this precision throughout.
+        amp: what autocast computes in; None without autocast.
+        compiled: the network will be compiled, which excludes Winograd's way.
 
     Returns:
         The network.
     """
     fold_batch_norm(network)
     network.to(memory_format=torch.channels_last)
-    return use_winograd(network) if device.type == "cpu" and float32 else network
+    if amp is torch.bfloat16:
+        keep_entry_precise(network)
+    return use_winograd(network) if device.type == "cpu" and amp is None and not compiled else network
+
+
+def keep_entry_precise(network: nn.Module) -> nn.Module:
+    """Do the first layers of all ResNet encoders in float32 under autocast, in place."""
+    for module in network.modules():
+        if isinstance(module, ResNetEncoder):
+            module.precise_entry = True
+    return network
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:

@@ -1,6 +1,7 @@
 """ResNet encoders up to stride 16 (He et al., CVPR 2016), with extra input channels for masks."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +94,13 @@ class ResNetEncoder(nn.Module):
         backbone: one of `STAGES`.
         extra_channels: input channels behind RGB, for masks.
         bias: whether convolutions have a bias, as in the published QDMN weights; torchvision's have none.
+
+    Attributes:
+        precise_entry: do the first convolution and the first block without autocast; for inference in bf16, whose
+            errors mostly arise there.
     """
+
+    precise_entry = False
 
     def __init__(self, backbone: str = "resnet50", *, extra_channels: int = 0, bias: bool = True) -> None:
         super().__init__()
@@ -132,9 +139,10 @@ class ResNetEncoder(nn.Module):
         Returns:
             Features at strides 4, 8 and 16, of `self.channels` channels; B or B*K of each.
         """
-        x = self.conv1(image) if planes is None else object_conv(self.conv1, planes, image, shared_first=True)
-        x = self.maxpool(self.relu(self.bn1(x)))
-        f4 = self.layer1(x)
+        with torch.autocast(image.device.type, enabled=False) if self.precise_entry else nullcontext():
+            x = self.conv1(image) if planes is None else object_conv(self.conv1, planes, image, shared_first=True)
+            x = self.layer1[0](self.maxpool(self.relu(self.bn1(x))))
+        f4 = self.layer1[1:](x)
         f8 = self.layer2(f4)
         return f4, f8, self.layer3(f8)
 

@@ -29,7 +29,7 @@ def test_a_stream_is_the_same_without_any_optimisation():
 
     def run(off):
         with without(off):
-            network = put_in_form(small_network(), off, float32=True)
+            network = put_in_form(small_network(), off)
             core = InferenceCore(network, mem_every=2, policy="latest", capacity=1)
             return torch.stack([core.step(image, masks if t == 0 else None) for t, image in enumerate(images)])
 

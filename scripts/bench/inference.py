@@ -43,7 +43,7 @@ def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
     torch.manual_seed(0)
     network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone})).to(device).eval()
     giga = count_multiply_adds(network, args, objects, device)
-    for_inference(network, device, float32=args.amp == "off")
+    for_inference(network, device, amp=AUTOCAST[args.amp])
     core = InferenceCore(network, capacity=args.memory_frames, mem_every=1, policy="latest", score_all=False)
     image = torch.randn(3, *args.size, device=device)
     masks = (torch.rand(objects, *args.size, device=device) > 0.9).float()

@@ -7,12 +7,13 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from model.inference_form import fold_batch_norm, use_winograd
+from model.inference_form import fold_batch_norm, keep_entry_precise, use_winograd
 from model.memory_network import MemoryNetwork
 from model.memory_read import Memory, MemoryEntry, MemoryReader
 from model.vit import Attention, ViTEncoder
 
 MEMORY = "freed memory kept"
+ENTRY = "first layers in float32"
 EXACT = {
     "sparse read": "affinity, dense scatter of the top k and product for one object after the other",
     "slots in place": "memory grown by concatenation on every frame",
@@ -49,13 +50,17 @@ def without(names: Collection[str]) -> Iterator[None]:
         yield
 
 
-def put_in_form(network: MemoryNetwork, off: Collection[str], *, float32: bool) -> MemoryNetwork:
-    """`model.inference_form.for_inference` without what is named, on the CPU."""
+def put_in_form(
+    network: MemoryNetwork, off: Collection[str], *, winograd: bool = True, bf16: bool = False
+) -> MemoryNetwork:
+    """`model.inference_form.for_inference` without what is named."""
     if "folded batch-norm" not in off:
         fold_batch_norm(network)
     if "channels last" not in off:
         network.to(memory_format=torch.channels_last)
-    return use_winograd(network) if float32 and "winograd" not in off else network
+    if bf16 and ENTRY not in off:
+        keep_entry_precise(network)
+    return use_winograd(network) if winograd and "winograd" not in off else network
 
 
 def plain_read(reader: MemoryReader, memory: Memory, query_key: Tensor) -> Tensor:

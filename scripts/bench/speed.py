@@ -22,7 +22,7 @@ from model.checkpoint import load_network
 from model.decode_window import choose_window
 from model.memory_network import MemoryNetwork
 from scripts.bench.inference import fill_memory, unit_seconds
-from scripts.bench.plain import EXACT, EXACT_DROPSEG, MEMORY, put_in_form, without
+from scripts.bench.plain import ENTRY, EXACT, EXACT_DROPSEG, MEMORY, put_in_form, without
 from scripts.bench.timing import measure
 from util.device import autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.tensors import normalise, one_hot
@@ -32,7 +32,8 @@ SHIPPED = Path("saves/qdmn_small.pth")
 WHOLE_FRAMES = ("dropseg", "stm_cycle")
 ON_TOP = {
     "four frames at once": "--frame_batch 4",
-    "bf16": "--amp bf16",
+    "bf16": "--amp bf16, the first layers of the encoders in float32",
+    "bf16 throughout": "the same, the first layers in bf16 too",
     "window": "--decode_roi, around an object of a tenth of the frame",
     "bf16 and window": "both",
     "compiled": "--compile",
@@ -70,6 +71,8 @@ def settings(arch: str) -> list[Setting]:
     on_top = [Setting("bf16", amp="bf16")]
     if arch == "dropseg":
         on_top.insert(0, Setting("four frames at once", frames=4))
+    else:
+        on_top.append(Setting("bf16 throughout", (ENTRY,), amp="bf16"))
     if arch not in WHOLE_FRAMES:
         on_top += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
     left_out = [Setting(f"without {name}", (name,)) for name in exact]
@@ -83,10 +86,10 @@ def measure_setting(args: argparse.Namespace, objects: int, setting: Setting) ->
     if MEMORY not in setting.off:
         keep_freed_memory(device)
     torch.manual_seed(0)
-    float32 = setting.amp == "off" and device.type == "cpu" and not setting.compile
+    direct = setting.amp != "off" or device.type != "cpu" or setting.compile
 
     def form(network: MemoryNetwork) -> MemoryNetwork:
-        put_in_form(network, setting.off, float32=float32)
+        put_in_form(network, setting.off, winograd=not direct, bf16=setting.amp == "bf16")
         if setting.compile:
             compile_network(network)
         return network

@@ -48,7 +48,7 @@ def stream_figures(args: argparse.Namespace, objects: int, length: int) -> Strea
     """Segment a video, timing the core alone."""
     device = choose_device(args.device)
     keep_freed_memory(device)
-    network = for_inference(load_network(args.model, device), device, float32=args.amp == "off")
+    network = for_inference(load_network(args.model, device), device, amp=AUTOCAST[args.amp])
     core = InferenceCoreYV(network, policy=args.memory, gate=args.gate, score_all=False)
     seconds = []
     for image, masks, new in frames(args, objects, length):
