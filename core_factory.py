@@ -19,16 +19,16 @@ from model.memory_budget import needed_bytes, plan_chunks
 from model.memory_network import MemoryNetwork
 from util.device import AUTOCAST, keep_freed_memory, used_memory_bytes
 from util.distributed import start, stop
+from util.engine import Core, Engine
 from util.errors import InputError
 from util.eval_arguments import describe, run_options
 from util.evaluation import Dataset, evaluate
 from util.score_tables import Scores
-from util.segmentation import Core, Engine
 from util.video import Video
 
 KM_SIGMA = 5.6
 PATIENCE = timedelta(days=30)
-COMPILED = ("encode_query", "encode_memory", "decode")
+COMPILED = ("encode_image", "encode_query", "encode_memory", "decode")
 
 logger = logging.getLogger(__name__)
 

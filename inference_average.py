@@ -1,5 +1,6 @@
 """Test-time averaging: a frame is segmented in several sizes and mirrored, and the masks are averaged."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -7,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inference_core import FrameReport, InferenceCore
+from inference_core import InferenceCore
+from model.frame_report import FrameReport
 from model.given_masks import check_mask
+from model.look_ahead import DEPTH
 from util.tensors import unpad
 
 
@@ -61,6 +64,7 @@ class AveragingCore:
         if not views:
             raise ValueError("averaging needs at least one view")
         self._members = [(view, new_core()) for view in views]
+        self._prepared: deque[tuple[Tensor, list[Tensor]]] = deque(maxlen=DEPTH)
 
     @property
     def report(self) -> FrameReport | None:
@@ -72,13 +76,20 @@ class AveragingCore:
         """See `InferenceCore`."""
         return self._members[0][1].objects
 
+    def prepare(self, image: Tensor) -> None:
+        """See `InferenceCore.prepare`."""
+        images = [view.image(image) for view, _ in self._members]
+        self._prepared.append((image, images))
+        for (_, core), seen in zip(self._members, images, strict=True):
+            core.prepare(seen)
+
     @torch.inference_mode()
     def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
         """Segment the next frame, see `InferenceCore.step`; probabilities have the size of the first view."""
         if mask is not None:
             check_mask(mask, image)
         masks = [None if mask is None else view.mask(mask) for view, _ in self._members]
-        images = [view.image(image) for view, _ in self._members]
+        images = self._images(image)
         for (_, core), seen, given in zip(self._members, images, masks, strict=True):
             ids = core.check(seen, given, objects)
         mean = torch.stack(list(self._predictions(images, ids, image.shape[-2:]))).mean(0)
@@ -96,6 +107,11 @@ class AveragingCore:
         """See `InferenceCoreYV.remove`."""
         for _, core in self._members:
             core.remove(objects)
+
+    def _images(self, image: Tensor) -> list[Tensor]:
+        """What each view sees of an image; if it has been prepared, what the cores were given then."""
+        made = next((images for prepared, images in self._prepared if prepared is image), None)
+        return made or [view.image(image) for view, _ in self._members]
 
     def _predictions(self, images: Sequence[Tensor], ids: Sequence[int], size: Sequence[int]) -> Iterator[Tensor]:
         """Each view's masks (K,H,W) in the size of the frame."""

@@ -1,7 +1,6 @@
 """Streaming segmentation when every object is given on the first annotated frame (DAVIS)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -10,29 +9,14 @@ from torch import Tensor
 
 from model.aggregate import soft_aggregate
 from model.correction import MaskCorrection
+from model.frame_report import FrameReport
 from model.given_masks import check_mask, compose
+from model.look_ahead import LookAhead
 from model.memory_network import MemoryNetwork, QueryFeatures
 from model.memory_read import MemoryEntry, MemoryReader
-from model.object_memory import BankReport, ObjectMemory
+from model.object_memory import ObjectMemory
 from model.object_steps import ObjectSteps
 from util.tensors import Padding, pad_to_multiple, unpad
-
-
-@dataclass(frozen=True)
-class FrameReport:
-    """What happened on a frame.
-
-    Attributes:
-        frame: its index in the stream, from 0.
-        objects: ids of the objects, in the order of the rows of the probabilities.
-        quality: predicted mask IoU of each object; empty when the network has no scorer or was not asked.
-        banks: what happened to the memory of all objects, in their order.
-    """
-
-    frame: int
-    objects: tuple[int, ...]
-    quality: tuple[float, ...]
-    banks: tuple[BankReport, ...]
 
 
 class Pending(NamedTuple):
@@ -99,6 +83,7 @@ class InferenceCore:
         self._correct = None
         if correct_rate is not None:
             self._correct = MaskCorrection(network, self.reader, rate=correct_rate, steps=correct_steps)
+        self._look_ahead = LookAhead(network)
         self._steps = ObjectSteps(network, self.reader, object_chunk=object_chunk, decode_roi=decode_roi)
         self._score_all = score_all and network.quality_scorer is not None
         self._frame = -1
@@ -137,6 +122,10 @@ class InferenceCore:
         """
         ids = self.check(image, mask, objects)
         return self.commit(self.predict(image, ids), mask, ids)
+
+    def prepare(self, image: Tensor) -> None:
+        """Encode the image of a coming frame already; `step` must then be given this very tensor."""
+        self._look_ahead.prepare(image)
 
     def stream(self, images: Iterable[Tensor], masks: Mapping[int, Tensor]) -> Iterator[Tensor]:
         """Segment frames as they come: `step` for each, with the mask of a frame that has one."""
@@ -196,7 +185,7 @@ class InferenceCore:
         if set(self.objects) <= set(given):
             masks = padded.new_zeros(1, len(self.objects), *padded.shape[-2:])
         else:
-            query = self.network.encode_query(padded, self._prior())
+            query = self.network.encode_query(padded, self._prior(), self._look_ahead.take(image))
             masks = self._steps.segment(query, self.memory, self._previous).float().sigmoid()
         self._pending = Pending(padded, query, padding)
         return masks

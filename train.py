@@ -27,11 +27,11 @@ from training_loop import TrainingLoop, Validate
 from training_run import announce, build_folder, build_loader, build_reports, find_checkpoint
 from util.device import keep_freed_memory
 from util.distributed import Process, start, stop
+from util.engine import Engine
 from util.errors import InputError, run
 from util.evaluation import RunOptions, evaluate
 from util.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
 from util.run_folder import RunFolder
-from util.segmentation import Engine
 
 
 def check_image_size(args: argparse.Namespace) -> None:

@@ -74,11 +74,15 @@ class DropSeg(MemoryNetwork):
         """See `MemoryNetwork`."""
         return self.query_encoder.width
 
-    def encode_query(self, image: Tensor, prior: Tensor) -> QueryTokens:
+    def encode_image(self, image: Tensor) -> tuple[Tensor, ...]:
+        """See `MemoryNetwork`; tokens (B,h*w,D)."""
+        return (self.query_encoder.tokens(image),)
+
+    def encode_query(self, image: Tensor, prior: Tensor, features: tuple[Tensor, ...] | None = None) -> QueryTokens:
         """See `MemoryNetwork`."""
         grid = tuple(side // PATCH for side in image.shape[-2:])
-        encoder = self.query_encoder
-        return QueryTokens(encoder.tokens(image) + encoder.query_role + self._position_tokens(grid), grid)
+        (tokens,) = features or self.encode_image(image)
+        return QueryTokens(tokens + self.query_encoder.query_role + self._position_tokens(grid), grid)
 
     def encode_memory(
         self,

@@ -65,12 +65,17 @@ class MemoryNetwork(nn.Module):
         """Numbers that the memory holds for each position and object."""
         return self.options["key_dim"] + self.options["value_dim"]
 
-    def encode_query(self, image: Tensor, prior: Tensor) -> QueryFeatures:
+    def encode_image(self, image: Tensor) -> tuple[Tensor, ...]:
+        """What of a frame (B,3,H,W) does not depend on masks: by default its features at strides 4, 8 and 16."""
+        return self.query_encoder(image)
+
+    def encode_query(self, image: Tensor, prior: Tensor, features: tuple[Tensor, ...] | None = None) -> QueryFeatures:
         """Encode a frame that is to be segmented.
 
         Args:
             image: (B,3,H,W), normalised; H and W are multiples of 16.
             prior: (B,1,H,W) in [0, 1]: where any object was on the previous frame.
+            features: what `encode_image` made of the image, where it has run.
         """
         raise NotImplementedError
 

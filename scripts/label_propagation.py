@@ -19,15 +19,15 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.davis_test_dataset import DavisTestDataset
-from inference_core import FrameReport
+from model.frame_report import FrameReport
 from model.pretrained import load_imagenet_encoders
 from model.resnet import STAGES as BACKBONES
 from model.resnet import ResNetEncoder
 from util.device import AUTOCAST, choose_device
 from util.distributed import Process
+from util.engine import Engine
 from util.errors import run
 from util.evaluation import RunOptions, evaluate
-from util.segmentation import Engine
 from util.tensors import pad_to_multiple, unpad
 
 STRIDE = 16

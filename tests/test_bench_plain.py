@@ -7,8 +7,10 @@ from inference_core import InferenceCore
 from model.dropseg import DropSeg
 from model.memory_bank import MemoryBank
 from model.memory_read import Memory, MemoryReader, stack_entries
-from scripts.bench.plain import EXACT, EXACT_DROPSEG, plain_read, put_in_form, without
-from scripts.bench.speed import disagreement, settings
+from scripts.bench.made_clip import disagreement
+from scripts.bench.plain import EXACT, EXACT_CUDA, EXACT_DROPSEG, ONLY_CPU, plain_read, put_in_form, without
+from scripts.bench.speed import settings
+from scripts.bench.timing import covered
 from tests.weight_files import small_network
 
 
@@ -58,10 +60,21 @@ def test_what_was_replaced_comes_back():
     assert type(MemoryBank()._buffers) is slots
 
 
-def test_each_optimisation_has_a_row():
-    names = [setting.name for setting in settings("qdmn")]
-    assert names[:2] == ["all on", "plain"]
-    assert {f"without {name}" for name in EXACT} <= set(names)
+@pytest.mark.parametrize(
+    ("device", "optimisations"), [("cpu", {*EXACT}), ("cuda", {*EXACT, *EXACT_CUDA} - {*ONLY_CPU})]
+)
+def test_each_optimisation_of_a_device_has_a_row(device, optimisations):
+    rows = settings("qdmn", torch.device(device))
+    assert [row.name for row in rows[:2]] == ["all on", "plain"]
+    assert set(rows[1].off) == optimisations
+    assert {row.name for row in rows if len(row.off) == 1 and row.amp == "off"} == {
+        f"without {o}" for o in optimisations
+    }
+
+
+def test_spans_that_overlap_count_once():
+    assert covered([(5, 6), (0, 2), (1, 3), (1, 2)]) == 4
+    assert covered([]) == 0
 
 
 def test_disagreement_counts_object_pixels():

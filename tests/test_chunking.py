@@ -112,8 +112,8 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(caplog):
 class DoublePrecision:
     """Makes a network work in double precision, so that rounding does not hide differences."""
 
-    def encode_query(self, image, prior):
-        return super().encode_query(image.double(), prior.double())
+    def encode_query(self, image, prior, features=None):
+        return super().encode_query(image.double(), prior.double(), features)
 
     def encode_memory(self, image, masks, query=None, others=None, **options):
         return super().encode_memory(image.double(), masks.double(), query, others.double(), **options)

@@ -82,12 +82,12 @@ def test_a_video_that_does_not_fit_is_named_with_what_it_needs(network):
         build(network, "--max_memory_gb", "0.01", objects=20)
 
 
-def test_compile_covers_the_networks_three_calls(network, monkeypatch):
+def test_compile_covers_the_networks_calls(network, monkeypatch):
     compiled = []
     monkeypatch.setattr(core_factory, "load_network", lambda path, device: network)
     monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function.__name__) or function)
     build_engine(arguments("--compile"), CPU, InferenceCore)
-    assert compiled == ["encode_query", "encode_memory", "decode"]
+    assert compiled == ["encode_image", "encode_query", "encode_memory", "decode"]
 
 
 def test_memory_by_quality_needs_a_scorer(monkeypatch):

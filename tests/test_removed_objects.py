@@ -59,7 +59,9 @@ def test_where_a_removed_object_was_is_background_for_the_next_frame(network, mo
     probabilities, _ = run(core, frames[:3], {0: (masks[0],)})
     core.remove([2])
     seen, encode_query = [], network.encode_query
-    monkeypatch.setattr(network, "encode_query", lambda image, prior: seen.append(prior) or encode_query(image, prior))
+    monkeypatch.setattr(
+        network, "encode_query", lambda image, prior, features: seen.append(prior) or encode_query(image, prior)
+    )
     core.step(frames[3])
     background, first, second = probabilities[2]
     left = torch.stack([background + second, first])

@@ -32,7 +32,7 @@ class SamePlace(MemoryNetwork):
         cells = image.shape[-2] // 16 * (image.shape[-1] // 16)
         return 30 * torch.eye(cells)[None]
 
-    def encode_query(self, image, prior):
+    def encode_query(self, image, prior, features=None):
         key = self.key(image).unflatten(2, (image.shape[-2] // 16, -1))
         return QueryFeatures(key, key, key, key, key)
 

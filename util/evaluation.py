@@ -8,6 +8,7 @@ from pathlib import Path
 
 from util.device import peak_memory_mb
 from util.distributed import Process, gather
+from util.engine import Engine
 from util.errors import InputError
 from util.evaluation_set import Dataset, OwnResults
 from util.files import make_output_folder
@@ -18,7 +19,7 @@ from util.result_folder import beside, is_complete, zip_results
 from util.run_report import QUALITY, SHEETS, write_run_report
 from util.score_tables import Scores, format_table, score_folder, write_csv
 from util.scoring import score_results
-from util.segmentation import Engine, Speed, segment_video
+from util.segmentation import Speed, segment_video
 from util.video import Video
 
 OVERLAY, BOXES, SOFT = "-overlay", "-boxes", "-soft"

@@ -34,7 +34,7 @@ class BankReport(Protocol):
 
 
 class FrameReport(Protocol):
-    """What `inference_core.FrameReport` tells of a frame; its frames are steps of the stream."""
+    """What `model.frame_report.FrameReport` tells of a frame; its frames are steps of the stream."""
 
     frame: int
     objects: tuple[int, ...]

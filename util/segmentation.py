@@ -5,15 +5,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import astuple, dataclass
-from functools import partial
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from util.device import autocast, from_device, to_device
+from util.engine import Core, Engine, Segmented
 from util.images import read_written_ids
 from util.png_writer import PngWriter
 from util.progress import Progress
@@ -22,21 +20,6 @@ from util.result_folder import atomic_folder
 from util.video import Frame, Pass, Video
 
 Item = TypeVar("Item")
-
-
-class Core(Protocol):
-    """An inference core: segments the frames of one video in order."""
-
-    report: object
-    objects: tuple[int, ...]
-
-    def step(self, image: Tensor, mask: Tensor | None, objects: Sequence[int] | None) -> Tensor:
-        """Image (3,h,w) and, where given, mask (J,h,w) of `objects` -> probabilities (K+1,h,w), background first."""
-        ...
-
-    def steps(self, images: Tensor) -> Iterator[Tensor]:
-        """Images (F,3,h,w) without masks -> probabilities (K+1,h,w) of each; `report` follows."""
-        ...
 
 
 @dataclass
@@ -55,83 +38,6 @@ class Speed:
 
     def __add__(self, other: "Speed") -> "Speed":
         return Speed(*map(sum, zip(astuple(self), astuple(other), strict=True)))
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """A frame whose masks are asked of the device, and may still be in the making.
-
-    Attributes:
-        ids: waits for the masks and gives the object ids (H, W), uint8, or uint16 where the video has one above 255.
-        probabilities: (K+1,H,W) that the ids are the arg max of.
-        objects: their rows behind the background.
-        report: of the core.
-    """
-
-    ids: Callable[[], np.ndarray]
-    probabilities: Tensor
-    objects: tuple[int, ...] = ()
-    report: object = None
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What segments frames.
-
-    Attributes:
-        new_core: gives a fresh core for a video.
-        device: where it works.
-        amp: automatic mixed precision, see `util.device.AUTOCAST`.
-        frame_batch: most frames that the core is given at a time.
-        ahead: frames that are asked of the device before the masks of an earlier one are waited for.
-        count_compiled: how many graphs have been compiled so far.
-    """
-
-    new_core: Callable[[Video], Core]
-    device: torch.device
-    amp: str = "off"
-    frame_batch: int = 1
-    ahead: int = 0
-    count_compiled: Callable[[], int] = int
-
-    def segment(self, core: Core, frames: Sequence[Frame], video: Video) -> Iterator[Segmented]:
-        """Each frame's masks in the size of the video's results; several frames are without given masks."""
-        with torch.inference_mode(), autocast(self.device, self.amp):
-            if len(frames) > 1:
-                found = core.steps(to_device(torch.stack([frame.image for frame in frames]), self.device))
-            else:
-                found = iter([self._step(core, frames[0])])
-        for _ in frames:
-            with torch.inference_mode():
-                with autocast(self.device, self.amp):
-                    probabilities = next(found).float()
-                probabilities = video.restore(probabilities)
-                labels = probabilities.max(dim=0).indices  # on a CPU several times as fast as argmax
-                labels = from_device(labels.to(torch.uint8) if len(probabilities) <= 256 else labels)
-            ids = np.array((0, *core.objects), np.uint8 if max(video.objects) <= 255 else np.uint16)
-            yield Segmented(partial(_ids_of, ids, labels), probabilities, core.objects, core.report)
-
-    def _step(self, core: Core, frame: Frame) -> Tensor:
-        mask = None if frame.mask is None else to_device(frame.mask, self.device)
-        return core.step(to_device(frame.image, self.device), mask, frame.objects or None)
-
-    def batches(self, frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-        """Frames in batches; one with a mask comes alone."""
-        batch: list[Frame] = []
-        for frame in frames:
-            if frame.mask is not None:
-                yield from [batch] if batch else []
-                batch = []
-            batch.append(frame)
-            if frame.mask is not None or len(batch) == self.frame_batch:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-
-def _ids_of(ids: np.ndarray, labels: Callable[[], Tensor]) -> np.ndarray:
-    return ids[labels().numpy()]
 
 
 def segment_video(
@@ -196,8 +102,8 @@ def _launch(
     engine: Engine, core: Core, frames: Iterator[Frame], video: Video, speed: Speed
 ) -> Iterator[tuple[Frame, Segmented, float]]:
     """Each frame, its masks, and the seconds it took to ask for them; a frame that compiles is counted apart."""
-    for batch in engine.batches(frames):
-        results = engine.segment(core, batch, video)
+    for batch, coming in _with_next(engine.batches(frames), known=engine.ahead > 0):
+        results = engine.segment(core, batch, video, coming)
         for frame in batch:
             start, compiled = time.perf_counter(), engine.count_compiled()
             segmented = next(results)
@@ -209,6 +115,11 @@ def _launch(
                 speed.frames += 1
                 speed.seconds += seconds
             yield frame, segmented, seconds
+
+
+def _with_next(batches: Iterator[list[Frame]], *, known: bool) -> Iterator[tuple[list[Frame], list[Frame]]]:
+    """Each batch and, if it is to be known, the one behind it; none behind the last."""
+    return pairwise(chain(batches, [[]])) if known else ((batch, []) for batch in batches)
 
 
 def _behind(items: Iterator[Item], distance: int) -> Iterator[Item]:

@@ -3,7 +3,7 @@
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -20,13 +20,14 @@ from core_factory import build_engine
 from datasets.generic_videos import GenericDataset, Wishes
 from datasets.synthetic_trees import VideoPlan, write_video
 from inference_core_yv import InferenceCoreYV
-from scripts.bench.speed import SHIPPED, disagreement
+from scripts.bench.made_clip import SHIPPED, disagreement
 from util.device import choose_device
+from util.engine import Core, Engine, Segmented
 from util.eval_arguments import add_arrival_arguments, evaluation_parser, positive
 from util.files import atomic_path
 from util.images import read_ids, read_written_ids, write_ids
 from util.progress import Progress
-from util.segmentation import Core, Engine, Segmented, segment_video
+from util.segmentation import segment_video
 from util.tensors import one_hot
 from util.video import Frame, Video
 
@@ -47,7 +48,9 @@ class StandIn(Engine):
 
     results: list[Segmented]
 
-    def segment(self, core: Core, frames: list[Frame], video: Video) -> Iterator[Segmented]:
+    def segment(
+        self, core: Core, frames: list[Frame], video: Video, coming: Sequence[Frame] = ()
+    ) -> Iterator[Segmented]:
         """See `Engine`."""
         return (self.results[frame.index] for frame in frames)
 

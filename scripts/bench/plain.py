@@ -13,6 +13,7 @@ from model.memory_read import Memory, MemoryEntry, MemoryReader
 from model.vit import Attention, ViTEncoder
 
 MEMORY = "freed memory kept"
+FUSED, LOOK_AHEAD = "fused read", "images encoded ahead"
 ENTRY = "first layers in float32"
 EXACT = {
     "sparse read": "affinity, dense scatter of the top k and product for one object after the other",
@@ -29,7 +30,22 @@ EXACT_DROPSEG = {
     "last block for the query": "the last block for all tokens",
     **{name: EXACT[name] for name in ("channels last", "winograd", MEMORY)},
 }
+ONLY_CPU = ("winograd", MEMORY)
+EXACT_CUDA = {
+    FUSED: "the portable read",
+    LOOK_AHEAD: "each image is encoded in its turn",
+}
 CONVOLVING = ("model.aspp", "model.blocks", "model.resnet", "model.stm_cycle")
+
+
+def exact_rows(arch: str, device: torch.device) -> dict[str, str]:
+    """The exact optimisations of a network on a device, with what they replace."""
+    rows = EXACT_DROPSEG if arch == "dropseg" else EXACT
+    if device.type != "cpu":
+        rows = {name: plain for name, plain in rows.items() if name not in ONLY_CPU}
+    if device.type == "cuda":
+        rows |= {name: plain for name, plain in EXACT_CUDA.items() if arch != "dropseg" or name != FUSED}
+    return rows
 
 
 @contextmanager
@@ -38,6 +54,8 @@ def without(names: Collection[str]) -> Iterator[None]:
     with ExitStack() as stack:
         if "sparse read" in names:
             stack.enter_context(patch.object(MemoryReader, "__call__", plain_read))
+        if FUSED in names:
+            stack.enter_context(patch("model.memory_read.available", lambda device: False))
         if "slots in place" in names:
             stack.enter_context(patch("model.memory_bank.SlotBuffers", ConcatenatedSlots))
         if "fused attention" in names:

@@ -1,11 +1,13 @@
 """What each optimisation gives: time and memory with it and without it, and how far the masks agree."""
 
 import argparse
+import math
 import multiprocessing
 import statistics
 from collections import deque
 from collections.abc import Collection
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
@@ -15,20 +17,18 @@ import torch
 from torch import Tensor
 
 from core_factory import compile_network
-from datasets.synthetic import make_clip
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.checkpoint import load_network
 from model.decode_window import choose_window
 from model.memory_network import MemoryNetwork
 from scripts.bench.inference import fill_memory, unit_seconds
-from scripts.bench.plain import ENTRY, EXACT, EXACT_DROPSEG, MEMORY, put_in_form, without
-from scripts.bench.timing import measure
+from scripts.bench.made_clip import SHIPPED, disagreement, segment_clip
+from scripts.bench.plain import ENTRY, LOOK_AHEAD, MEMORY, exact_rows, put_in_form, without
+from scripts.bench.timing import busy_share, measure
 from util.device import autocast, choose_device, keep_freed_memory, peak_memory_mb
-from util.tensors import normalise, one_hot
 
-CLIP_SIZE, CLIP_FRAMES = (240, 432), 16
-SHIPPED = Path("saves/qdmn_small.pth")
+STREAMED = 8
 WHOLE_FRAMES = ("dropseg", "stm_cycle")
 ON_TOP = {
     "four frames at once": "--frame_batch 4",
@@ -41,10 +41,11 @@ ON_TOP = {
 
 
 class Row(NamedTuple):
-    """Seconds per frame, and of all warm-up frames; peak memory in MB; ids of a made clip (T,H,W)."""
+    """Seconds per frame, and of all warm-up frames; share of them that a CUDA device computes; peak MB; ids (T,H,W)."""
 
     seconds: float
     warmup: float
+    busy: float
     peak_mb: float
     ids: np.ndarray
 
@@ -60,14 +61,9 @@ class Setting(NamedTuple):
     compile: bool = False
 
 
-def exact_of(arch: str) -> dict[str, str]:
-    """The exact optimisations of a network, with what they replace."""
-    return EXACT_DROPSEG if arch == "dropseg" else EXACT
-
-
-def settings(arch: str) -> list[Setting]:
+def settings(arch: str, device: torch.device) -> list[Setting]:
     """All on, all off, each one off; then those that somebody has to ask for on top of all."""
-    exact = exact_of(arch)
+    exact = exact_rows(arch, device)
     on_top = [Setting("bf16", amp="bf16")]
     if arch == "dropseg":
         on_top.insert(0, Setting("four frames at once", frames=4))
@@ -98,18 +94,21 @@ def measure_setting(args: argparse.Namespace, objects: int, setting: Setting) ->
     with without(setting.off), autocast(device, setting.amp):
         network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone}))
         form(network.to(device).eval())
-        frames = time_frames(args, objects, network, options, setting.frames)
+        timed, busy, frames = time_frames(args, objects, network, options, setting)
         peak = peak_memory_mb(device)
         shown = network if args.arch == "dropseg" else form(load_network(args.model, device))
         ids = segment_clip(shown, objects, device, options)
-    kept = statistics.median(frames[args.warmup :])
-    return Row(kept, sum(frames[: args.warmup]) * setting.frames, peak, ids)
+    kept = statistics.median(timed[args.warmup :]) / frames
+    return Row(kept, sum(timed[: args.warmup]), busy, peak, ids)
 
 
 def time_frames(
-    args: argparse.Namespace, objects: int, network: torch.nn.Module, options: dict, at_once: int
-) -> list[float]:
-    """Seconds per frame of noise, warm-up included; what is worth decoding is where the given masks are."""
+    args: argparse.Namespace, objects: int, network: torch.nn.Module, options: dict, setting: Setting
+) -> tuple[list[float], float, int]:
+    """Seconds that some frames of noise take, warm-up included; the busy share of a CUDA device, nan on others; frames.
+
+    What is worth decoding is where the given masks are. A CUDA device is given several frames before it is waited for.
+    """
     device = choose_device(args.device)
     if network.policy is None:
         options = {**options, "capacity": args.memory_frames, "policy": "latest"}
@@ -123,11 +122,29 @@ def time_frames(
         given = torch.nn.functional.adaptive_max_pool2d(masks[None], evidence.shape[-2:])
         return choose_window(given, torch.zeros_like(previous))
 
+    on_cuda = device.type == "cuda"
+    images = image.repeat(max(setting.frames, STREAMED if on_cuda else 1), 1, 1, 1)
+    if setting.frames > 1:
+        work = partial(step_together, core, images, setting.frames)
+    else:
+        work = partial(step_each, core, list(images), ahead=on_cuda and LOOK_AHEAD not in setting.off)
     with patch("model.object_steps.choose_window", where_given):
-        images = image.expand(at_once, -1, -1, -1)
-        work = partial(core.step, image) if at_once == 1 else lambda: deque(core.steps(images), 0)
-        frames = [measure(work, device)[0] / at_once for _ in range(args.warmup + args.repeats)]
-    return frames
+        timed = [measure(work, device)[0] for _ in range(args.warmup + args.repeats)]
+        return timed, busy_share(work, device) if on_cuda else math.nan, len(images)
+
+
+def step_together(core: InferenceCore, images: Tensor, frames: int) -> None:
+    """Segment images (F,3,H,W), some at once."""
+    for part in images.split(frames):
+        deque(core.steps(part), 0)
+
+
+def step_each(core: InferenceCore, images: list[Tensor], *, ahead: bool) -> None:
+    """Segment images (3,H,W) in their turn, the next one encoded before if wanted."""
+    for image, coming in zip_longest(images, images[1:]):
+        if ahead and coming is not None:
+            core.prepare(coming)
+        core.step(image)
 
 
 def ordinary_masks(objects: int, size: tuple[int, int], device: torch.device) -> Tensor:
@@ -141,21 +158,6 @@ def ordinary_masks(objects: int, size: tuple[int, int], device: torch.device) ->
     return masks
 
 
-def segment_clip(network: torch.nn.Module, objects: int, device: torch.device, options: dict) -> np.ndarray:
-    """Ids (T,H,W) of a made clip."""
-    rgb, ids = make_clip(0, CLIP_FRAMES, *CLIP_SIZE, objects)
-    core = InferenceCore(network, **options)
-    first = one_hot(ids[0], list(range(1, objects + 1))).to(device)
-    steps = (core.step(normalise(image).to(device), first if t == 0 else None) for t, image in enumerate(rgb))
-    return np.stack([step.argmax(0).byte().cpu().numpy() for step in steps])
-
-
-def disagreement(ours: np.ndarray, expected: np.ndarray) -> float:
-    """Share of the object pixels of either that differ."""
-    pixels = (ours > 0) | (expected > 0)
-    return float((ours != expected)[pixels].mean())
-
-
 def median_row(rows: list[Row]) -> Row:
     """The median of each figure over rounds."""
     *figures, ids = zip(*rows, strict=True)
@@ -167,12 +169,13 @@ def print_table(args: argparse.Namespace, objects: int, rows: dict[str, Row], un
     best = rows["all on"]
     size = f"{args.size[0]}x{args.size[1]}"
     print(f"\n{args.arch} {args.backbone}, {objects} objects, {size}, {args.memory_frames} frames; unit {unit:.3f} s")
-    print(f"{'':28}{'s/frame':>9}{'units':>8}{'of all on':>11}{'warm-up s':>11}{'peak MB':>9}{'pixels':>10}")
+    print(f"{'':28}{'s/frame':>9}{'units':>8}{'of all on':>11}{'warm-up s':>11}{'busy':>7}{'peak MB':>9}{'pixels':>10}")
     for name, row in rows.items():
         apart = 100 * disagreement(row.ids, best.ids)
         ratio = row.seconds / best.seconds
         units = row.seconds / unit
-        times = f"{row.seconds:9.3f}{units:8.2f}{ratio:11.2f}{row.warmup:11.2f}"
+        busy = "" if math.isnan(row.busy) else f"{row.busy:.0%}"
+        times = f"{row.seconds:9.4f}{units:8.2f}{ratio:11.2f}{row.warmup:11.2f}{busy:>7}"
         print(f"{name:28}{times}{row.peak_mb:9.0f}{apart:9.3f}%", flush=True)
 
 
@@ -190,8 +193,9 @@ def run_round(args: argparse.Namespace, objects: int, chosen: Collection[Setting
 
 def run(args: argparse.Namespace) -> None:
     """A table for each number of objects."""
-    chosen = [s for s in settings(args.arch) if _wanted(s, args.only)]
-    for name, published in exact_of(args.arch).items():
+    device = choose_device(args.device)
+    chosen = [s for s in settings(args.arch, device) if _wanted(s, args.only)]
+    for name, published in exact_rows(args.arch, device).items():
         print(f"{name}: instead of {published}")
     for name, option in ON_TOP.items():
         if name in {setting.name for setting in chosen}:

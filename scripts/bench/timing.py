@@ -3,10 +3,12 @@
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from util.device import synchronise
 
@@ -18,6 +20,23 @@ def measure(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
     result = work()
     synchronise(device)
     return time.perf_counter() - begin, result
+
+
+def busy_share(work: Callable[[], Any], device: torch.device) -> float:
+    """Share of some work's time in which a CUDA device computes; the profiler that sees it slows the host."""
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+        seconds, _ = measure(work, device)
+    events = (event for event in profiler.events() if event.device_type == DeviceType.CUDA)
+    return covered((event.time_range.start, event.time_range.end) for event in events) / 1e6 / seconds
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """Length of what spans (start, end) cover together."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
 
 
 class PartClock:

@@ -1,0 +1,63 @@
+"""Encoding the images of coming frames while a GPU still works on the masks of the present one."""
+
+from collections import deque
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.memory_network import MemoryNetwork
+from util.tensors import pad_to_multiple
+
+DEPTH = 2
+
+
+class Made(NamedTuple):
+    """Features of an image (3,H,W), and the event behind which a CUDA device has made them."""
+
+    image: Tensor
+    features: tuple[Tensor, ...]
+    ready: torch.cuda.Event | None
+
+
+class LookAhead:
+    """Image features of coming frames, which do not depend on the masks before them.
+
+    On a CUDA device they are made in a stream of their own, beside what has been asked of the device.
+
+    Args:
+        network: a network of the STM family.
+    """
+
+    def __init__(self, network: MemoryNetwork) -> None:
+        self._network = network
+        self._made: deque[Made] = deque(maxlen=DEPTH)
+        self._stream: torch.cuda.Stream | None = None
+
+    @torch.inference_mode()
+    def prepare(self, image: Tensor) -> None:
+        """Encode an image (3,H,W) that `take` may be asked for; the last two are kept."""
+        if image.device.type != "cuda":
+            self._made.append(Made(image, self._encode(image), None))
+            return
+        self._stream = self._stream or torch.cuda.Stream(image.device)
+        self._stream.wait_stream(torch.cuda.current_stream(image.device))
+        with torch.cuda.stream(self._stream):
+            features = self._encode(image)
+        image.record_stream(self._stream)
+        self._made.append(Made(image, features, self._stream.record_event()))
+
+    def take(self, image: Tensor) -> tuple[Tensor, ...] | None:
+        """What was made of this very tensor; None if nothing is kept of it."""
+        made = next((made for made in self._made if made.image is image), None)
+        if made is None:
+            return None
+        if made.ready is not None:
+            stream = torch.cuda.current_stream(image.device)
+            stream.wait_event(made.ready)
+            for feature in made.features:
+                feature.record_stream(stream)
+        return made.features
+
+    def _encode(self, image: Tensor) -> tuple[Tensor, ...]:
+        return self._network.encode_image(pad_to_multiple(image.unsqueeze(0), self._network.size_multiple)[0])
