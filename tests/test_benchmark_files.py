@@ -30,7 +30,7 @@ def test_every_setting_has_a_row_of_equal_masks(arguments, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     for title in ("files alone", "small.pth"):
         (start,) = (number for number, line in enumerate(lines) if line.startswith(title))
-        rows = lines[start + 1 : start + 6]
+        rows = lines[start + 1 : start + 3 + len(files.REPLACED)]
         assert [row[:34].strip() for row in rows] == ["all on", "plain", *(f"without {k}" for k in files.REPLACED)]
         assert all(row.endswith("  equal") for row in rows)
         assert all(float(cell) > 0 for row in rows for cell in row[34:].split()[:-1])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from util.device import autocast, from_device, to_device
+from util.tensors import most_likely
 from util.video import Frame, Video
 
 
@@ -94,7 +95,7 @@ class Engine:
                 with autocast(self.device, self.amp):
                     probabilities = next(found).float()
                 probabilities = video.restore(probabilities)
-                labels = probabilities.max(dim=0).indices  # on a CPU several times as fast as argmax
+                labels = most_likely(probabilities)
                 labels = from_device(labels.to(torch.uint8) if len(probabilities) <= 256 else labels)
             ids = np.array((0, *core.objects), np.uint8 if max(video.objects) <= 255 else np.uint16)
             yield Segmented(partial(_ids_of, ids, labels), probabilities, core.objects, core.report)

@@ -33,6 +33,11 @@ def one_hot(ids: np.ndarray, objects: list[int]) -> Tensor:
     return torch.from_numpy(np.stack([ids == i for i in objects])).float()
 
 
+def most_likely(probabilities: Tensor) -> Tensor:
+    """The row that is largest in each place: (K+1,H,W) -> (H,W), int64. On a CPU several times as fast as `argmax`."""
+    return probabilities.max(dim=0).indices
+
+
 def pad_to_multiple(x: Tensor, multiple: int = 16) -> tuple[Tensor, Padding]:
     """Zero-pad the last two axes to a multiple; the odd pixel goes to the bottom and to the right.
 

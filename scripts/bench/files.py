@@ -5,7 +5,6 @@ import statistics
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
@@ -15,6 +14,7 @@ from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from core_factory import build_engine
 from datasets.generic_videos import GenericDataset, Wishes
@@ -22,7 +22,7 @@ from datasets.synthetic_trees import VideoPlan, write_video
 from inference_core_yv import InferenceCoreYV
 from scripts.bench.made_clip import SHIPPED, disagreement
 from util.device import choose_device
-from util.engine import Core, Engine, Segmented
+from util.engine import Engine
 from util.eval_arguments import add_arrival_arguments, evaluation_parser, positive
 from util.files import atomic_path
 from util.images import read_ids, read_written_ids, write_ids
@@ -42,17 +42,16 @@ class Run(NamedTuple):
     ids: np.ndarray
 
 
-@dataclass(frozen=True, kw_only=True)
-class StandIn(Engine):
-    """Segments at no cost: gives results made before."""
+class StandInCore:
+    """Segments at no cost: gives probabilities (K+1,H,W) made before, a frame's each."""
 
-    results: list[Segmented]
+    def __init__(self, made: Iterable[Tensor], objects: tuple[int, ...]) -> None:
+        self._made = iter(made)
+        self.objects, self.report = objects, None
 
-    def segment(
-        self, core: Core, frames: list[Frame], video: Video, coming: Sequence[Frame] = ()
-    ) -> Iterator[Segmented]:
-        """See `Engine`."""
-        return (self.results[frame.index] for frame in frames)
+    def step(self, image: Tensor, mask: Tensor | None, objects: Sequence[int] | None) -> Tensor:
+        """See `util.engine.Core`."""
+        return next(self._made)
 
 
 def blocking_writer(save: Callable[[Path, np.ndarray], None]) -> AbstractContextManager[SimpleNamespace]:
@@ -71,9 +70,15 @@ def save_png(path: Path, picture: Image.Image) -> None:
         picture.save(temporary, format="PNG")
 
 
+def largest_row(probabilities: Tensor) -> Tensor:
+    """See `util.tensors.most_likely`."""
+    return probabilities.argmax(0)
+
+
 REPLACED: dict[str, tuple[str, Callable[..., Any], str]] = {
     "frames read ahead": ("datasets.annotated_video.read_ahead", read_when_asked, "reading each frame when asked"),
     "masks written by threads": ("util.segmentation.PngWriter", blocking_writer, "writing each mask in place"),
+    "objects by max": ("util.engine.most_likely", largest_row, "argmax"),
     "fast PNG compression": ("util.images._save_png", save_png, "Pillow's default compression"),
 }
 SETTINGS = {"all on": (), "plain": tuple(REPLACED), **{f"without {name}": (name,) for name in REPLACED}}
@@ -101,9 +106,8 @@ def make_video(root: Path, args: argparse.Namespace) -> tuple[Video, list[np.nda
 def make_engines(args: argparse.Namespace, video: Video, truth: list[np.ndarray]) -> dict[str, Engine]:
     """The stand-in, and where it is wanted the network as eval_generic.py has it."""
     device = choose_device(args.device)
-    core = SimpleNamespace(objects=video.objects, report=None)
-    made = [Segmented(ids.copy, one_hot(ids, [0, *video.objects]), video.objects) for ids in truth]
-    engines: dict[str, Engine] = {"files alone": StandIn(new_core=lambda _: core, device=device, results=made)}
+    made = [one_hot(ids, [0, *video.objects]).to(device) for ids in truth]
+    engines = {"files alone": Engine(lambda _: StandInCore(made, video.objects), device)}
     if args.network:
         parser = evaluation_parser(None)
         add_arrival_arguments(parser)

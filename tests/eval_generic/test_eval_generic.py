@@ -8,33 +8,10 @@ import pytest
 from PIL import Image
 
 from tests.davis_trees import make_mask, write_frames
-from tests.generic_runs import MASK, NAMES, SIZE, SeenCore, evaluate, use_seen_core
+from tests.generic_runs import MASK, NAMES, SIZE, SeenCore, evaluate
 from util.images import read_ids, write_ids
 
 OTHER = np.roll(make_mask(objects=(9,)), 30, axis=1)
-
-
-@pytest.fixture(autouse=True)
-def fake(monkeypatch):
-    use_seen_core(monkeypatch)
-
-
-@pytest.fixture
-def frames(tmp_path):
-    """Six frames named shot8 to shot13, each brighter than the one before."""
-    write_frames(tmp_path / "clip", NAMES)
-    return tmp_path / "clip"
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "out/run"
-
-
-@pytest.fixture
-def mask(tmp_path):
-    write_ids(tmp_path / "mask.png", MASK)
-    return tmp_path / "mask.png"
 
 
 def written(output, video="clip"):

@@ -6,26 +6,10 @@ from PIL import Image
 
 import eval_davis
 import eval_davis_2016
-from tests.davis_runs import evaluate, files_below, masks_of, use_fake_core
+from tests.davis_runs import evaluate, files_below, masks_of
 from tests.davis_trees import FakeCore, make_davis_2016, make_davis_2017, make_mask, write_list, write_video_2017
 from util.images import read_ids, write_ids
 from util.palette import voc_palette
-
-
-@pytest.fixture(autouse=True)
-def built(monkeypatch):
-    return use_fake_core(monkeypatch)
-
-
-@pytest.fixture
-def davis(tmp_path):
-    return make_davis_2017(tmp_path / "DAVIS/2017")
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "results/val"
-
 
 # Results
 

@@ -24,34 +24,17 @@ from tests.box_runs import (
     evaluate,
     files_below,
     make_trees,
-    use_bright_core,
 )
 from util.boxes import format_rows, read_boxes, read_numbers, write_text
 from util.images import read_ids, write_binary
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Trees that no test changes."""
     return make_trees(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def trees(tmp_path):
-    """Trees to be changed."""
-    return make_trees(tmp_path / "data")
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "out/run"
-
-
-@pytest.fixture(autouse=True)
-def loaded(monkeypatch):
-    return use_bright_core(monkeypatch)
 
 
 @pytest.fixture

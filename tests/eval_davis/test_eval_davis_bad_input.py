@@ -11,27 +11,12 @@ from PIL import Image
 
 import eval_davis
 import eval_davis_2016
-from tests.davis_runs import evaluate, files_below, frames_of, masks_of, use_fake_core
+from tests.davis_runs import evaluate, files_below, frames_of, masks_of
 from tests.davis_trees import make_davis_2016, make_davis_2017, make_mask, write_list
 from tests.failures import failure_line
 from util.images import write_binary, write_ids
 
-PROJECT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(autouse=True)
-def built(monkeypatch):
-    return use_fake_core(monkeypatch)
-
-
-@pytest.fixture
-def davis(tmp_path):
-    return make_davis_2017(tmp_path / "DAVIS/2017")
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "results/val"
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def fail(capsys, *arguments):

@@ -3,23 +3,11 @@
 import logging
 
 import pytest
-import torch
 
 from datasets.video_list import read_video_list
 from datasets.vos_dataset import VOSDataset, bl30k_train, davis_train, youtube_train
 from tests.pictures import boxes, video_dataset, write_pair, write_video
 from util.errors import InputError
-
-
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
-@pytest.fixture
-def video_root(tmp_path):
-    write_video(tmp_path, "two", [boxes(3, 7)] * 6)
-    return tmp_path
 
 
 def names(dataset):

@@ -10,17 +10,6 @@ from tests.pictures import CANVAS, write_set
 from util.errors import InputError
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
-@pytest.fixture
-def static_root(tmp_path):
-    write_set(tmp_path / "flat")
-    return tmp_path
-
-
 def test_soft_masks_are_soft(static_root):
     masks = StaticDataset(static_root / "flat", image_size=CANVAS, soft_masks=True)[0]["masks"]
     assert masks.dtype == torch.uint8

@@ -6,31 +6,8 @@ from PIL import Image
 
 from tests.davis_trees import write_frames
 from tests.failures import failure_line
-from tests.generic_runs import MASK, NAMES, SIZE, evaluate, use_seen_core
+from tests.generic_runs import MASK, NAMES, SIZE, evaluate
 from util.images import write_ids
-
-
-@pytest.fixture(autouse=True)
-def fake(monkeypatch):
-    use_seen_core(monkeypatch)
-
-
-@pytest.fixture
-def frames(tmp_path):
-    """Six frames named shot8 to shot13, each brighter than the one before."""
-    write_frames(tmp_path / "clip", NAMES)
-    return tmp_path / "clip"
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "out/run"
-
-
-@pytest.fixture
-def mask(tmp_path):
-    write_ids(tmp_path / "mask.png", MASK)
-    return tmp_path / "mask.png"
 
 
 def fail(capsys, *arguments):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from datasets.vos_dataset import youtube_train
 from tests.pictures import (
@@ -14,17 +13,6 @@ from tests.pictures import (
     write_numbered_video,
     write_video,
 )
-
-
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
-@pytest.fixture
-def video_root(tmp_path):
-    write_video(tmp_path, "two", [boxes(3, 7)] * 6)
-    return tmp_path
 
 
 def test_objects_are_drawn_in_either_order(video_root):

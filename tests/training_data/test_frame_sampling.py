@@ -4,7 +4,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import torch
 
 from datasets.frame_sampling import sample_ascending_positions, sample_positions
 from datasets.skip_schedule import (
@@ -16,11 +15,6 @@ from datasets.skip_schedule import (
     growing_skips,
     listed_skips,
 )
-
-
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
 
 
 @pytest.mark.parametrize("length", [3, 4, 7, 60])

@@ -9,26 +9,9 @@ import torch
 from datasets.clips import Unrendered
 from datasets.pairs import drop_void, list_pairs, match_size
 from datasets.static_dataset import StaticDataset
-from tests.pictures import CANVAS, SIZE, boxes, red_channel, same, video_dataset, write_set, write_video
+from tests.pictures import CANVAS, SIZE, boxes, red_channel, same, video_dataset, write_video
 from util.errors import InputError
 from util.images import write_ids
-
-
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
-@pytest.fixture
-def video_root(tmp_path):
-    write_video(tmp_path, "two", [boxes(3, 7)] * 6)
-    return tmp_path
-
-
-@pytest.fixture
-def static_root(tmp_path):
-    write_set(tmp_path / "flat")
-    return tmp_path
 
 
 @pytest.mark.parametrize("length", [2, 3, 5])

@@ -4,29 +4,12 @@ import csv
 import zipfile
 
 import numpy as np
-import pytest
 
 import eval_davis
 import eval_davis_2016
-from tests.davis_runs import evaluate, files_below, use_fake_core
-from tests.davis_trees import make_davis_2016, make_davis_2017, make_mask
+from tests.davis_runs import evaluate, files_below
+from tests.davis_trees import make_davis_2016, make_mask
 from util.images import read_ids, write_ids
-
-
-@pytest.fixture(autouse=True)
-def built(monkeypatch):
-    return use_fake_core(monkeypatch)
-
-
-@pytest.fixture
-def davis(tmp_path):
-    return make_davis_2017(tmp_path / "DAVIS/2017")
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "results/val"
-
 
 # Running again
 

@@ -6,24 +6,9 @@ import numpy as np
 import pytest
 
 from scripts import analyse_boxes
-from tests.box_runs import SIZE, evaluate, files_below, make_trees, use_bright_core
+from tests.box_runs import SIZE, evaluate, files_below
 from tests.failures import failure_line
 from util.images import write_binary
-
-
-@pytest.fixture
-def trees(tmp_path):
-    return make_trees(tmp_path / "data")
-
-
-@pytest.fixture
-def output(tmp_path):
-    return tmp_path / "out/run"
-
-
-@pytest.fixture(autouse=True)
-def loaded(monkeypatch):
-    return use_bright_core(monkeypatch)
 
 
 def fail(capsys, trees, output, *flags, dataset="lasot"):
