@@ -7,6 +7,7 @@ from torch import nn
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.inference_form import for_inference, use_winograd
+from model.resnet import ResNetEncoder
 from model.winograd import WinogradConv2d
 
 
@@ -40,3 +41,21 @@ def test_results_stay_the_same(arch):
     assert any(isinstance(module, WinogradConv2d) for module in network.modules())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     torch.testing.assert_close(run(), before, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("planes", [None, (2, 1, 64, 96)])
+def test_bf16_is_nearer_to_float32_with_precise_first_layers(planes):
+    torch.manual_seed(0)
+    encoder = ResNetEncoder("resnet50", extra_channels=0 if planes is None else 1).eval()
+    inputs = [torch.randn(1, 3, 64, 96)] if planes is None else [torch.randn(1, 3, 64, 96), torch.rand(planes)]
+
+    @torch.inference_mode()
+    def first_features(enabled):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            return encoder(*inputs)[0].float()
+
+    expected = first_features(enabled=False)
+    rough = (first_features(enabled=True) - expected).square().mean().sqrt()
+    for_inference(encoder, torch.device("cpu"), amp=torch.bfloat16)
+    fine = (first_features(enabled=True) - expected).square().mean().sqrt()
+    assert fine < rough / 1.5
