@@ -68,7 +68,8 @@ def build_engine(args: argparse.Namespace, device: torch.device, core: type[Infe
     Raises:
         InputError: the checkpoint cannot be used, or has no scorer although its memory is to go by quality.
     """
-    if args.max_memory_gb is None:
+    sparing = args.max_memory_gb is not None
+    if not sparing:
         keep_freed_memory(device)
     network = load_network(args.model, device)
     if args.memory == "quality" and network.quality_scorer is None:
@@ -87,7 +88,7 @@ def build_engine(args: argparse.Namespace, device: torch.device, core: type[Infe
         device,
         args.amp,
         args.frame_batch,
-        ahead=int(device.type == "cuda"),
+        ahead=int(device.type == "cuda" and not sparing),
         count_compiled=count_compiled if args.compile else int,
     )
 

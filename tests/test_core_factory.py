@@ -82,6 +82,14 @@ def test_a_video_that_does_not_fit_is_named_with_what_it_needs(network):
         build(network, "--max_memory_gb", "0.01", objects=20)
 
 
+@pytest.mark.parametrize(
+    ("device", "flags", "ahead"), [("cuda", (), 1), ("cuda", ("--max_memory_gb", 2), 0), ("cpu", (), 0)]
+)
+def test_only_a_gpu_with_memory_to_spare_works_ahead(monkeypatch, device, flags, ahead):
+    monkeypatch.setattr(core_factory, "load_network", lambda path, device: build_network("qdmn_small").eval())
+    assert build_engine(arguments(*flags), torch.device(device), InferenceCore).ahead == ahead
+
+
 def test_compile_covers_the_networks_calls(network, monkeypatch):
     compiled = []
     monkeypatch.setattr(core_factory, "load_network", lambda path, device: network)
