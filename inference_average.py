@@ -1,6 +1,5 @@
 """Test-time averaging: a frame is segmented in several sizes and mirrored, and the masks are averaged."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from inference_core import InferenceCore
 from model.frame_report import FrameReport
 from model.given_masks import check_mask
-from model.look_ahead import DEPTH
+from model.look_ahead import Recent
 from util.tensors import unpad
 
 
@@ -64,7 +63,7 @@ class AveragingCore:
         if not views:
             raise ValueError("averaging needs at least one view")
         self._members = [(view, new_core()) for view in views]
-        self._prepared: deque[tuple[Tensor, list[Tensor]]] = deque(maxlen=DEPTH)
+        self._prepared: Recent[list[Tensor]] = Recent()
 
     @property
     def report(self) -> FrameReport | None:
@@ -79,7 +78,7 @@ class AveragingCore:
     def prepare(self, image: Tensor) -> None:
         """See `InferenceCore.prepare`."""
         images = [view.image(image) for view, _ in self._members]
-        self._prepared.append((image, images))
+        self._prepared.add(image, images)
         for (_, core), seen in zip(self._members, images, strict=True):
             core.prepare(seen)
 
@@ -110,8 +109,7 @@ class AveragingCore:
 
     def _images(self, image: Tensor) -> list[Tensor]:
         """What each view sees of an image; if it has been prepared, what the cores were given then."""
-        made = next((images for prepared, images in self._prepared if prepared is image), None)
-        return made or [view.image(image) for view, _ in self._members]
+        return self._prepared.find(image) or [view.image(image) for view, _ in self._members]
 
     def _predictions(self, images: Sequence[Tensor], ids: Sequence[int], size: Sequence[int]) -> Iterator[Tensor]:
         """Each view's masks (K,H,W) in the size of the frame."""

@@ -31,10 +31,15 @@ def for_inference(
         The network.
     """
     fold_batch_norm(network)
-    network.to(memory_format=torch.channels_last)
+    lay_channels_last(network)
     if amp is torch.bfloat16:
         keep_entry_precise(network)
     return use_winograd(network) if device.type == "cpu" and amp is None and not compiled else network
+
+
+def lay_channels_last(network: nn.Module) -> nn.Module:
+    """Lay out the filters with channels last, in place; maps follow them."""
+    return network.to(memory_format=torch.channels_last)
 
 
 def keep_entry_precise(network: nn.Module) -> nn.Module:

@@ -1,7 +1,7 @@
 """Encoding the images of coming frames while a GPU still works on the masks of the present one."""
 
 from collections import deque
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -9,13 +9,27 @@ from torch import Tensor
 from model.memory_network import MemoryNetwork
 from util.tensors import pad_to_multiple
 
-DEPTH = 2
+Item = TypeVar("Item")
+
+
+class Recent(Generic[Item]):
+    """What has been made of the last two images: the present frame's and the coming one's."""
+
+    def __init__(self) -> None:
+        self._made: deque[tuple[Tensor, Item]] = deque(maxlen=2)
+
+    def add(self, image: Tensor, item: Item) -> None:
+        """Keep what was made of an image, in place of the oldest."""
+        self._made.append((image, item))
+
+    def find(self, image: Tensor) -> Item | None:
+        """What was made of this very tensor; None if nothing is kept of it."""
+        return next((item for known, item in self._made if known is image), None)
 
 
 class Made(NamedTuple):
-    """Features of an image (3,H,W), and the event behind which a CUDA device has made them."""
+    """Features of an image, and the event behind which a CUDA device has made them."""
 
-    image: Tensor
     features: tuple[Tensor, ...]
     ready: torch.cuda.Event | None
 
@@ -31,25 +45,25 @@ class LookAhead:
 
     def __init__(self, network: MemoryNetwork) -> None:
         self._network = network
-        self._made: deque[Made] = deque(maxlen=DEPTH)
+        self._recent: Recent[Made] = Recent()
         self._stream: torch.cuda.Stream | None = None
 
     @torch.inference_mode()
     def prepare(self, image: Tensor) -> None:
         """Encode an image (3,H,W) that `take` may be asked for; the last two are kept."""
         if image.device.type != "cuda":
-            self._made.append(Made(image, self._encode(image), None))
+            self._recent.add(image, Made(self._encode(image), None))
             return
         self._stream = self._stream or torch.cuda.Stream(image.device)
         self._stream.wait_stream(torch.cuda.current_stream(image.device))
         with torch.cuda.stream(self._stream):
             features = self._encode(image)
         image.record_stream(self._stream)
-        self._made.append(Made(image, features, self._stream.record_event()))
+        self._recent.add(image, Made(features, self._stream.record_event()))
 
     def take(self, image: Tensor) -> tuple[Tensor, ...] | None:
         """What was made of this very tensor; None if nothing is kept of it."""
-        made = next((made for made in self._made if made.image is image), None)
+        made = self._recent.find(image)
         if made is None:
             return None
         if made.ready is not None:

@@ -5,10 +5,11 @@ import torch
 
 from inference_core import InferenceCore
 from model.dropseg import DropSeg
+from model.inference_form import for_inference
 from model.memory_bank import MemoryBank
 from model.memory_read import Memory, MemoryReader, stack_entries
 from scripts.bench.made_clip import disagreement
-from scripts.bench.plain import EXACT, EXACT_CUDA, EXACT_DROPSEG, ONLY_CPU, plain_read, put_in_form, without
+from scripts.bench.plain import EXACT, EXACT_CUDA, EXACT_DROPSEG, ONLY_CPU, plain_read, without
 from scripts.bench.speed import settings
 from scripts.bench.timing import covered
 from tests.weight_files import small_network
@@ -31,7 +32,7 @@ def test_a_stream_is_the_same_without_any_optimisation():
 
     def run(off):
         with without(off):
-            network = put_in_form(small_network(), off)
+            network = for_inference(small_network(), torch.device("cpu"))
             core = InferenceCore(network, mem_every=2, policy="latest", capacity=1)
             return torch.stack([core.step(image, masks if t == 0 else None) for t, image in enumerate(images)])
 

@@ -5,24 +5,23 @@ import torch
 from torch import nn
 
 from inference_core import InferenceCore
-from model import NETWORKS, build_network, fitting_options
+from model import NETWORKS
 from model.inference_form import for_inference, use_winograd
 from model.resnet import ResNetEncoder
 from model.winograd import WinogradConv2d
+from tests.weight_files import smallest_network
 
 
 def network_with_statistics(arch):
     """A network whose batch-norms all do something else."""
-    torch.manual_seed(0)
-    backbone = "vit_ti16" if arch == "dropseg" else "resnet18"
-    network = build_network(arch, **fitting_options(arch, {"backbone": backbone}))
+    network = smallest_network(arch)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 1)
             nn.init.normal_(module.bias, 0, 0.1)
-    return network.eval()
+    return network
 
 
 @pytest.mark.parametrize("arch", NETWORKS)

@@ -8,8 +8,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from inference_average import AveragingCore, View
 from inference_core import InferenceCore
-from model import NETWORKS, build_network, fitting_options
+from model import NETWORKS
 from model.look_ahead import LookAhead
+from tests.weight_files import smallest_network
 
 HEIGHT, WIDTH = 44, 60
 FRAMES = 5
@@ -20,12 +21,6 @@ def clip():
     masks = torch.zeros(2, HEIGHT, WIDTH)
     masks[0, 5:25, 5:25], masks[1, 20:40, 30:60] = 1, 1
     return torch.randn(FRAMES, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1)), {0: masks}
-
-
-def build(arch):
-    torch.manual_seed(0)
-    backbone = "vit_ti16" if arch == "dropseg" else "resnet18"
-    return build_network(arch, **fitting_options(arch, {"backbone": backbone})).eval()
 
 
 def run_ahead(core, images, masks):
@@ -41,7 +36,7 @@ def run_ahead(core, images, masks):
 @pytest.mark.parametrize("arch", NETWORKS)
 def test_masks_are_the_same(arch, clip):
     images, masks = clip
-    network = build(arch)
+    network = smallest_network(arch)
     expected = torch.stack(list(InferenceCore(network).stream(images, masks)))
     encoded, encode_image = [], network.encode_image
     with patch.object(network, "encode_image", lambda image: encoded.append(len(image)) or encode_image(image)):
@@ -52,7 +47,7 @@ def test_masks_are_the_same(arch, clip):
 
 def test_averaged_masks_are_the_same(clip):
     images, masks = clip
-    network = build("stcn")
+    network = smallest_network("stcn")
     expected, found = (
         run(AveragingCore(lambda: InferenceCore(network), [View(1.5), View(flip=True)]))
         for run in (
@@ -65,7 +60,7 @@ def test_averaged_masks_are_the_same(clip):
 
 def test_another_image_than_the_prepared_one_is_segmented_for_itself(clip):
     images, masks = clip
-    network = build("qdmn")
+    network = smallest_network("qdmn")
     plain, misled = InferenceCore(network), InferenceCore(network)
     for core in (plain, misled):
         core.step(images[0], masks[0])
@@ -75,7 +70,7 @@ def test_another_image_than_the_prepared_one_is_segmented_for_itself(clip):
 
 def test_of_images_that_nobody_asks_for_the_last_two_are_kept(clip):
     images = list(clip[0])
-    ahead = LookAhead(build("qdmn"))
+    ahead = LookAhead(smallest_network("qdmn"))
     for image in images:
         ahead.prepare(image)
     assert [ahead.take(image) is not None for image in images] == [False, False, False, True, True]
@@ -108,7 +103,7 @@ def test_a_gpu_encodes_in_a_stream_of_its_own_and_is_waited_for():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_gpu_masks_are_the_same(clip):
     images, masks = clip
-    network = build("qdmn").cuda()
+    network = smallest_network("qdmn").cuda()
     images, masks = images.cuda(), {0: masks[0].cuda()}
     expected = torch.stack(list(InferenceCore(network).stream(images, masks)))
     torch.testing.assert_close(run_ahead(InferenceCore(network), list(images), masks), expected, atol=1e-4, rtol=0)

@@ -11,10 +11,11 @@ import inference_core
 from inference_average import AveragingCore, View
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
-from model import NETWORKS, build_network, fitting_options
+from model import NETWORKS
 from model.clip_forward import ClipForward
 from model.inference_form import fold_batch_norm
 from model.objective import LOSSES, Objective
+from tests.weight_files import smallest_network
 
 DEVICE = torch.device("meta")
 MEMORY = {"mem_every": 2, "capacity": 2}
@@ -34,16 +35,11 @@ def values(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: [0.9] * tensor.numel())
 
 
-def build(arch):
-    backbone = "vit_ti16" if arch == "dropseg" else "resnet18"
-    return build_network(arch, **fitting_options(arch, {"backbone": backbone, "image_size": 64})).to(DEVICE)
-
-
 @pytest.mark.usefixtures("values")
 @pytest.mark.parametrize("kind", CORES)
 @pytest.mark.parametrize("arch", NETWORKS)
 def test_inference(arch, kind):
-    network = fold_batch_norm(build(arch).eval())
+    network = fold_batch_norm(smallest_network(arch).to(DEVICE))
     with DEVICE:
         images, masks = torch.empty(8, 3, 44, 60), torch.empty(2, 44, 60)
     core = CORES[kind](network)
@@ -61,7 +57,7 @@ def test_inference(arch, kind):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("arch", NETWORKS)
 def test_training(arch, loss):
-    network = build(arch).train()
+    network = smallest_network(arch, image_size=64).to(DEVICE).train()
     with DEVICE:
         batch = {
             "frames": torch.empty(2, 3, 3, 64, 64),

@@ -4,6 +4,7 @@ import json
 
 import torch
 
+from model import build_network, fitting_options
 from model.checkpoint import Checkpoint
 from model.qdmn import QDMN
 from tests.deterministic import FIXTURES
@@ -37,6 +38,13 @@ def read_published_entries(arch="qdmn"):
 def small_network(**options):
     torch.manual_seed(0)
     return QDMN(backbone="resnet18", **options).eval()
+
+
+def smallest_network(arch, **options):
+    """A network of any kind, with the smallest backbone."""
+    torch.manual_seed(0)
+    backbone = "vit_ti16" if arch == "dropseg" else "resnet18"
+    return build_network(arch, **fitting_options(arch, {"backbone": backbone, **options})).eval()
 
 
 def published_constants(entries, input_channels=5):

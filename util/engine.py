@@ -83,6 +83,7 @@ class Engine:
             coming: the frames behind them.
         """
         if len(coming) == 1 and coming[0].mask is None:
+            # By itself: within autocast, weights that were cast in one stream must not be used in another.
             with torch.inference_mode(), autocast(self.device, self.amp):
                 core.prepare(coming[0].image)
         with torch.inference_mode(), autocast(self.device, self.amp):

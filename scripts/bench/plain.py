@@ -7,8 +7,6 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from model.inference_form import fold_batch_norm, keep_entry_precise, use_winograd
-from model.memory_network import MemoryNetwork
 from model.memory_read import Memory, MemoryEntry, MemoryReader
 from model.vit import Attention, ViTEncoder
 
@@ -46,39 +44,6 @@ def exact_rows(arch: str, device: torch.device) -> dict[str, str]:
     if device.type == "cuda":
         rows |= {name: plain for name, plain in EXACT_CUDA.items() if arch != "dropseg" or name != FUSED}
     return rows
-
-
-@contextmanager
-def without(names: Collection[str]) -> Iterator[None]:
-    """As published, what is named and not a matter of the network's form."""
-    with ExitStack() as stack:
-        if "sparse read" in names:
-            stack.enter_context(patch.object(MemoryReader, "__call__", plain_read))
-        if FUSED in names:
-            stack.enter_context(patch("model.memory_read.available", lambda device: False))
-        if "slots in place" in names:
-            stack.enter_context(patch("model.memory_bank.SlotBuffers", ConcatenatedSlots))
-        if "fused attention" in names:
-            stack.enter_context(patch.object(Attention, "forward", plain_attention))
-        if "last block for the query" in names:
-            stack.enter_context(patch.object(ViTEncoder, "forward", plain_encoder))
-        if "shared halves" in names:
-            for module in CONVOLVING:
-                stack.enter_context(patch(f"{module}.object_conv", plain_object_conv))
-        yield
-
-
-def put_in_form(
-    network: MemoryNetwork, off: Collection[str], *, winograd: bool = True, bf16: bool = False
-) -> MemoryNetwork:
-    """`model.inference_form.for_inference` without what is named."""
-    if "folded batch-norm" not in off:
-        fold_batch_norm(network)
-    if "channels last" not in off:
-        network.to(memory_format=torch.channels_last)
-    if bf16 and ENTRY not in off:
-        keep_entry_precise(network)
-    return use_winograd(network) if winograd and "winograd" not in off else network
 
 
 def plain_read(reader: MemoryReader, memory: Memory, query_key: Tensor) -> Tensor:
@@ -136,3 +101,38 @@ class ConcatenatedSlots:
         """The first slots, put together."""
         entries = self._entries[:slots]
         return Memory(*(torch.cat([entry[part] for entry in entries], 2) for part in (0, 1)))
+
+
+def left_as_it_is(network: nn.Module) -> nn.Module:
+    """In place of a step of `model.inference_form.for_inference`."""
+    return network
+
+
+def unavailable(device: torch.device) -> bool:
+    """See `model.fused_read.available`."""
+    return False
+
+
+FORM = "model.inference_form"
+REPLACED: dict[str, tuple[tuple[str, object], ...]] = {
+    "sparse read": (("model.memory_read.MemoryReader.__call__", plain_read),),
+    FUSED: (("model.memory_read.available", unavailable),),
+    "slots in place": (("model.memory_bank.SlotBuffers", ConcatenatedSlots),),
+    "shared halves": tuple((f"{module}.object_conv", plain_object_conv) for module in CONVOLVING),
+    "folded batch-norm": ((f"{FORM}.fold_batch_norm", left_as_it_is),),
+    "channels last": ((f"{FORM}.lay_channels_last", left_as_it_is),),
+    "winograd": ((f"{FORM}.use_winograd", left_as_it_is),),
+    ENTRY: ((f"{FORM}.keep_entry_precise", left_as_it_is),),
+    "fused attention": (("model.vit.Attention.forward", plain_attention),),
+    "last block for the query": (("model.vit.ViTEncoder.forward", plain_encoder),),
+}
+
+
+@contextmanager
+def without(names: Collection[str]) -> Iterator[None]:
+    """As published, what is named and can be replaced; what is left is a matter of options, or of the process."""
+    with ExitStack() as stack:
+        for name in names:
+            for place, plain in REPLACED.get(name, ()):
+                stack.enter_context(patch(place, plain))
+        yield

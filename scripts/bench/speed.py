@@ -21,12 +21,13 @@ from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.checkpoint import load_network
 from model.decode_window import choose_window
+from model.inference_form import for_inference
 from model.memory_network import MemoryNetwork
 from scripts.bench.inference import fill_memory, unit_seconds
 from scripts.bench.made_clip import SHIPPED, disagreement, segment_clip
-from scripts.bench.plain import ENTRY, LOOK_AHEAD, MEMORY, exact_rows, put_in_form, without
+from scripts.bench.plain import ENTRY, LOOK_AHEAD, MEMORY, exact_rows, without
 from scripts.bench.timing import busy_share, measure
-from util.device import autocast, choose_device, keep_freed_memory, peak_memory_mb
+from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 
 STREAMED = 8
 WHOLE_FRAMES = ("dropseg", "stm_cycle")
@@ -82,10 +83,9 @@ def measure_setting(args: argparse.Namespace, objects: int, setting: Setting) ->
     if MEMORY not in setting.off:
         keep_freed_memory(device)
     torch.manual_seed(0)
-    direct = setting.amp != "off" or device.type != "cpu" or setting.compile
 
     def form(network: MemoryNetwork) -> MemoryNetwork:
-        put_in_form(network, setting.off, winograd=not direct, bf16=setting.amp == "bf16")
+        for_inference(network, device, amp=AUTOCAST[setting.amp], compiled=setting.compile)
         if setting.compile:
             compile_network(network)
         return network
