@@ -78,10 +78,10 @@ class DropSeg(MemoryNetwork):
         """See `MemoryNetwork`; tokens (B,h*w,D)."""
         return (self.query_encoder.tokens(image),)
 
-    def encode_query(self, image: Tensor, prior: Tensor, features: tuple[Tensor, ...] | None = None) -> QueryTokens:
+    def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryTokens:
         """See `MemoryNetwork`."""
-        grid = tuple(side // PATCH for side in image.shape[-2:])
-        (tokens,) = features or self.encode_image(image)
+        (tokens,) = features
+        grid = tuple(side // PATCH for side in prior.shape[-2:])
         return QueryTokens(tokens + self.query_encoder.query_role + self._position_tokens(grid), grid)
 
     def encode_memory(

@@ -77,6 +77,10 @@ class MemoryNetwork(nn.Module):
             prior: (B,1,H,W) in [0, 1]: where any object was on the previous frame.
             features: what `encode_image` made of the image, where it has run.
         """
+        return self.project_query(features or self.encode_image(image), prior)
+
+    def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
+        """Second half of `encode_query`: from what `encode_image` made to what reads the memory and is decoded."""
         raise NotImplementedError
 
     def encode_memory(

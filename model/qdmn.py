@@ -44,9 +44,9 @@ class QDMN(TwoEncoderNetwork):
         self.decoder = MaskDecoder(f16, f8, f4, f16 // 2)
         self.quality_scorer = QualityScorer(f16, activation=score_activation)
 
-    def encode_query(self, image: Tensor, prior: Tensor, features: tuple[Tensor, ...] | None = None) -> QueryFeatures:
+    def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
         """See `MemoryNetwork`. The frame is enhanced where objects were last seen."""
-        f4, f8, f16 = features or self.encode_image(image)
+        f4, f8, f16 = features
         key, value = self.query_projection(self.prior_gate(f16, prior))
         return QueryFeatures(key, value, f16, f8, f4)
 

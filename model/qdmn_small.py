@@ -61,9 +61,9 @@ class SmallQDMN(MemoryNetwork):
         self.aspp = ASPP(2 * value_dim, width // 2, width)
         self.decoder = MaskDecoder(width, f8, f4, width)
 
-    def encode_query(self, image: Tensor, prior: Tensor, features: tuple[Tensor, ...] | None = None) -> QueryFeatures:
+    def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
         """See `MemoryNetwork`. The prior enhances the value, not the key."""
-        f4, f8, f16 = features or self.encode_image(image)
+        f4, f8, f16 = features
         return QueryFeatures(self.key(f16), self.query_value(self.prior_gate(f16, prior)), f16, f8, f4)
 
     def encode_memory(

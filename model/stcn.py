@@ -61,9 +61,9 @@ class STCN(MemoryNetwork):
         self.decoder = MaskDecoder(2 * value_dim, f8, f4, f16 // 2, deep_skip=False)
         self.quality_scorer = QualityScorer(value_dim, activation=score_activation) if quality_head else None
 
-    def encode_query(self, image: Tensor, prior: Tensor, features: tuple[Tensor, ...] | None = None) -> QueryFeatures:
+    def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
         """See `MemoryNetwork`."""
-        f4, f8, f16 = features or self.encode_image(image)
+        f4, f8, f16 = features
         return QueryFeatures(self.key(f16), self.query_value(f16), f16, f8, f4)
 
     def encode_memory(

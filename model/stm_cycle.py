@@ -55,10 +55,10 @@ class STMCycle(TwoEncoderNetwork):
         if quality_head:
             self.quality_scorer = QualityScorer(f16, activation=score_activation)
 
-    def encode_query(self, image: Tensor, prior: Tensor, features: tuple[Tensor, ...] | None = None) -> QueryFeatures:
+    def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
         """See `MemoryNetwork`."""
-        f4, f8, f16 = features or self.encode_image(image)
-        return QueryFeatures(*self.query_projection(f16), f16, f8, f4, tuple(image.shape[-2:]))
+        f4, f8, f16 = features
+        return QueryFeatures(*self.query_projection(f16), f16, f8, f4, tuple(prior.shape[-2:]))
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
         """See `MemoryNetwork`. The softmax over background and object is the sigmoid of their difference."""
