@@ -9,10 +9,11 @@
 
 inference: seconds for each frame (query, read, decode, memorise). Frames are noise held in memory: reading and writing
 files is not part of the figures. Every configuration runs in a process of its own, so that its peak memory is its own.
-The unit is one torchvision ResNet-50 forward pass (1x3xHxW, float32) timed in the same process; figures in this unit
-carry over from machine to machine.
+The unit is one torchvision ResNet-50 forward pass (1x3xHxW, float32) timed in the same run; figures in this unit carry
+over from machine to machine.
 
-speed: every optimisation switched off by itself, and all of them, which is the published way of computing.
+speed: every optimisation switched off by itself, and all of them, which is the published way of computing. The unit,
+all on and one of the others take turns, frame by frame; "of all on" is the median of the ratio of neighbouring turns.
 
 stream: peak memory and time per frame over made videos of several lengths.
 

@@ -99,3 +99,24 @@ def test_scores_are_those_of_full_frames():
     output = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(output.stdout.splitlines()) == 3
     assert float(output.stdout.split("differ by ")[1].split()[0]) < 1e-9
+
+
+SPEED = ["speed", "--backbone", "resnet18", "--size", "32", "48", "--memory_frames", "2", "--device", "cpu"]
+
+
+def test_speed_compares_settings(tmp_path):
+    command = [sys.executable, str(SCRIPT), *SPEED, "--arch", "qdmn_small", "--objects", "2", "--repeats", "2"]
+    output = subprocess.run([*command, "--only", "plain", "bf16 and"], capture_output=True, text=True, check=True)
+    rows = {line[:28].strip(): line[28:].split() for line in output.stdout.splitlines() if line.endswith("%")}
+    assert list(rows) == ["all on", "plain", "bf16 and window"]
+    assert float(rows["all on"][2]) == 1 and all(float(cell) > 0 for row in rows.values() for cell in row[:-1])
+    assert [float(row[-1][:-1]) for row in rows.values()] == pytest.approx([0, 0, 0], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"), [(["--only", "nothing"], "nothing"), (["--only", "plain", "--model", "none.pth"], "none.pth")]
+)
+def test_speed_says_what_is_wrong(options, named):
+    output = subprocess.run([sys.executable, str(SCRIPT), *SPEED, *options], capture_output=True, text=True)
+    assert output.returncode == 2
+    assert named in output.stderr and len(output.stderr.splitlines()) == 1

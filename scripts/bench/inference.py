@@ -4,10 +4,12 @@ import argparse
 import multiprocessing
 import statistics
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 import torchvision
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from inference_core import InferenceCore
@@ -99,13 +101,19 @@ def fill_memory(core: InferenceCore, frames: int) -> None:
         bank.remember(frame, MemoryEntry(torch.randn_like(key), torch.randn_like(value), None))
 
 
-@torch.inference_mode()
-def unit_seconds(args: argparse.Namespace, device: torch.device) -> float:
-    """Median seconds of one ResNet-50 forward pass at the padded frame size, in a process of its own."""
+def unit_work(args: argparse.Namespace, device: torch.device) -> Callable[[], Tensor]:
+    """One ResNet-50 forward pass at the padded frame size."""
     height, width = (side + -side % 16 for side in args.size)
     image = torch.randn(1, 3, height, width, device=device)
-    network = torchvision.models.resnet50().to(device).eval()
-    seconds = [measure(lambda: network(image), device)[0] for _ in range(args.warmup + args.repeats)]
+    return partial(torchvision.models.resnet50().to(device).eval(), image)
+
+
+@torch.inference_mode()
+def unit_seconds(args: argparse.Namespace) -> float:
+    """Median seconds of the unit, in a process of its own."""
+    device = choose_device(args.device)
+    work = unit_work(args, device)
+    seconds = [measure(work, device)[0] for _ in range(args.warmup + args.repeats)]
     return statistics.median(seconds[args.warmup :])
 
 
@@ -130,7 +138,7 @@ def run(args: argparse.Namespace) -> None:
     spawn = multiprocessing.get_context("spawn")
     figures = {}
     with spawn.Pool(1) as pool:
-        unit = pool.apply(unit_seconds, (args, choose_device(args.device)))
+        unit = pool.apply(unit_seconds, (args,))
     for objects in args.objects:
         with spawn.Pool(1) as pool:
             figures[objects] = pool.apply(inference_figures, (args, objects))

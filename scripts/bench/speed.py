@@ -2,11 +2,9 @@
 
 import argparse
 import math
-import multiprocessing
 import statistics
 from collections import deque
-from collections.abc import Collection
-from functools import partial
+from collections.abc import Callable, Collection, Generator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -23,13 +21,16 @@ from model.checkpoint import load_network
 from model.decode_window import choose_window
 from model.inference_form import for_inference
 from model.memory_network import MemoryNetwork
-from scripts.bench.inference import fill_memory, unit_seconds
+from scripts.bench.inference import fill_memory, unit_work
 from scripts.bench.made_clip import SHIPPED, disagreement, segment_clip
 from scripts.bench.plain import ENTRY, LOOK_AHEAD, MEMORY, exact_rows, without
 from scripts.bench.timing import busy_share, measure
+from scripts.bench.turns import Turns
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
+from util.errors import InputError
 
 STREAMED = 8
+ALL_ON = "all on"
 WHOLE_FRAMES = ("dropseg", "stm_cycle")
 ON_TOP = {
     "four frames at once": "--frame_batch 4",
@@ -41,14 +42,21 @@ ON_TOP = {
 }
 
 
-class Row(NamedTuple):
-    """Seconds per frame, and of all warm-up frames; share of them that a CUDA device computes; peak MB; ids (T,H,W)."""
+class Seen(NamedTuple):
+    """Share of the time in which a CUDA device computes, nan on others; peak MB; ids (T,H,W) of a made clip."""
 
-    seconds: float
-    warmup: float
     busy: float
     peak_mb: float
     ids: np.ndarray
+
+
+class Row(NamedTuple):
+    """Seconds per frame, beside those of all on in the same turns; of all warm-up frames; what else was seen."""
+
+    seconds: float
+    ratio: float
+    warmup: float
+    seen: Seen
 
 
 class Setting(NamedTuple):
@@ -73,12 +81,24 @@ def settings(arch: str, device: torch.device) -> list[Setting]:
     if arch not in WHOLE_FRAMES:
         on_top += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
     left_out = [Setting(f"without {name}", (name,)) for name in exact]
-    return [Setting("all on"), Setting("plain", tuple(exact)), *left_out, *on_top, Setting("compiled", compile=True)]
+    return [Setting(ALL_ON), Setting("plain", tuple(exact)), *left_out, *on_top, Setting("compiled", compile=True)]
 
 
-@torch.inference_mode()
-def measure_setting(args: argparse.Namespace, objects: int, setting: Setting) -> Row:
-    """Time frames with a full memory, and segment a made clip."""
+def timed_unit(args: argparse.Namespace) -> Generator[float, bool, None]:
+    """Seconds of the unit, in turns, see `scripts.bench.turns`; before the first turn, those of the warm-up."""
+    device = choose_device(args.device)
+    with torch.inference_mode():
+        work = unit_work(args, device)
+        yield sum(measure(work, device)[0] for _ in range(args.warmup))
+        while True:
+            yield measure(work, device)[0]
+
+
+def timed_setting(args: argparse.Namespace, objects: int, setting: Setting) -> Generator[float | Seen, bool, None]:
+    """Seconds per frame with a full memory, in turns, see `scripts.bench.turns`.
+
+    Before the first turn it yields the seconds of the warm-up, in the end what else there was to be seen.
+    """
     device = choose_device(args.device)
     if MEMORY not in setting.off:
         keep_freed_memory(device)
@@ -91,21 +111,23 @@ def measure_setting(args: argparse.Namespace, objects: int, setting: Setting) ->
         return network
 
     options = {"score_all": "scorer where used" in setting.off, "decode_roi": setting.window}
-    with without(setting.off), autocast(device, setting.amp):
+    with torch.inference_mode(), without(setting.off), autocast(device, setting.amp):
         network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone}))
         form(network.to(device).eval())
-        timed, busy, frames = time_frames(args, objects, network, options, setting)
+        work, frames = frame_work(args, objects, network, options, setting)
+        again = yield sum(measure(work, device)[0] for _ in range(args.warmup))
+        while again:
+            again = yield measure(work, device)[0] / frames
+        busy = busy_share(work, device) if device.type == "cuda" else math.nan
         peak = peak_memory_mb(device)
         shown = network if args.arch == "dropseg" else form(load_network(args.model, device))
-        ids = segment_clip(shown, objects, device, options)
-    kept = statistics.median(timed[args.warmup :]) / frames
-    return Row(kept, sum(timed[: args.warmup]), busy, peak, ids)
+        yield Seen(busy, peak, segment_clip(shown, objects, device, options))
 
 
-def time_frames(
+def frame_work(
     args: argparse.Namespace, objects: int, network: torch.nn.Module, options: dict, setting: Setting
-) -> tuple[list[float], float, int]:
-    """Seconds that some frames of noise take, warm-up included; the busy share of a CUDA device, nan on others; frames.
+) -> tuple[Callable[[], None], int]:
+    """Segmenting some frames of noise with a full memory, and how many.
 
     What is worth decoding is where the given masks are. A CUDA device is given several frames before it is waited for.
     """
@@ -124,13 +146,15 @@ def time_frames(
 
     on_cuda = device.type == "cuda"
     images = image.repeat(max(setting.frames, STREAMED if on_cuda else 1), 1, 1, 1)
-    if setting.frames > 1:
-        work = partial(step_together, core, images, setting.frames)
-    else:
-        work = partial(step_each, core, list(images), ahead=on_cuda and LOOK_AHEAD not in setting.off)
-    with patch("model.object_steps.choose_window", where_given):
-        timed = [measure(work, device)[0] for _ in range(args.warmup + args.repeats)]
-        return timed, busy_share(work, device) if on_cuda else math.nan, len(images)
+
+    def work() -> None:
+        with patch("model.object_steps.choose_window", where_given):
+            if setting.frames > 1:
+                step_together(core, images, setting.frames)
+            else:
+                step_each(core, list(images), ahead=on_cuda and LOOK_AHEAD not in setting.off)
+
+    return work, len(images)
 
 
 def step_together(core: InferenceCore, images: Tensor, frames: int) -> None:
@@ -158,52 +182,52 @@ def ordinary_masks(objects: int, size: tuple[int, int], device: torch.device) ->
     return masks
 
 
-def median_row(rows: list[Row]) -> Row:
-    """The median of each figure over rounds."""
-    *figures, ids = zip(*rows, strict=True)
-    return Row(*map(statistics.median, figures), ids[-1])
-
-
 def print_table(args: argparse.Namespace, objects: int, rows: dict[str, Row], unit: float) -> None:
     """One line for each setting, beside all on."""
-    best = rows["all on"]
     size = f"{args.size[0]}x{args.size[1]}"
     print(f"\n{args.arch} {args.backbone}, {objects} objects, {size}, {args.memory_frames} frames; unit {unit:.3f} s")
     print(f"{'':28}{'s/frame':>9}{'units':>8}{'of all on':>11}{'warm-up s':>11}{'busy':>7}{'peak MB':>9}{'pixels':>10}")
     for name, row in rows.items():
-        apart = 100 * disagreement(row.ids, best.ids)
-        ratio = row.seconds / best.seconds
-        units = row.seconds / unit
-        busy = "" if math.isnan(row.busy) else f"{row.busy:.0%}"
-        times = f"{row.seconds:9.4f}{units:8.2f}{ratio:11.2f}{row.warmup:11.2f}{busy:>7}"
-        print(f"{name:28}{times}{row.peak_mb:9.0f}{apart:9.3f}%", flush=True)
+        busy, peak, ids = row.seen
+        apart = 100 * disagreement(ids, rows[ALL_ON].seen.ids)
+        times = f"{row.seconds:9.4f}{row.seconds / unit:8.2f}{row.ratio:11.2f}{row.warmup:11.2f}"
+        print(f"{name:28}{times}{'' if math.isnan(busy) else f'{busy:.0%}':>7}{peak:9.0f}{apart:9.3f}%", flush=True)
 
 
-def run_round(args: argparse.Namespace, objects: int, chosen: Collection[Setting]) -> tuple[float, dict[str, Row]]:
-    """Seconds of the unit, and a row for every setting; each in a process of its own."""
-    spawn = multiprocessing.get_context("spawn")
-    with spawn.Pool(1) as pool:
-        unit = pool.apply(unit_seconds, (args, choose_device(args.device)))
-    rows = {}
-    for setting in chosen:
-        with spawn.Pool(1) as pool:
-            rows[setting.name] = pool.apply(measure_setting, (args, objects, setting))
-    return unit, rows
+def measure_table(args: argparse.Namespace, objects: int, chosen: Sequence[Setting]) -> tuple[float, dict[str, Row]]:
+    """Seconds of the unit, and a row for every setting, the first of which is all on.
+
+    The unit, all on and one more setting at a time work in turns.
+    """
+    units, bests, rows = [], [], {}
+    with Turns(timed_unit, args) as unit, Turns(timed_setting, args, objects, chosen[0]) as best:
+        for setting in chosen[1:]:
+            with Turns(timed_setting, args, objects, setting) as other:
+                turns = [(unit.next(), best.next(), other.next()) for _ in range(args.repeats)]
+                seconds = statistics.median(theirs for _, _, theirs in turns)
+                ratio = statistics.median(theirs / ours for _, ours, theirs in turns)
+                rows[setting.name] = Row(seconds, ratio, other.first, other.last())
+            units += [turn[0] for turn in turns]
+            bests += [turn[1] for turn in turns]
+        first = Row(statistics.median(bests), 1.0, best.first, best.last())
+    return statistics.median(units), {ALL_ON: first, **rows}
 
 
 def run(args: argparse.Namespace) -> None:
     """A table for each number of objects."""
     device = choose_device(args.device)
     chosen = [s for s in settings(args.arch, device) if _wanted(s, args.only)]
+    if len(chosen) == 1:
+        raise InputError(f"--only {' '.join(args.only)}: no setting is named so; leave it out to see them all")
+    if args.arch != "dropseg":
+        load_network(args.model, torch.device("cpu"))
     for name, published in exact_rows(args.arch, device).items():
         print(f"{name}: instead of {published}")
     for name, option in ON_TOP.items():
         if name in {setting.name for setting in chosen}:
             print(f"{name}: on top {option}")
     for objects in args.objects:
-        rounds = [run_round(args, objects, chosen) for _ in range(args.rounds)]
-        unit = statistics.median(unit for unit, _ in rounds)
-        rows = {setting.name: median_row([rows[setting.name] for _, rows in rounds]) for setting in chosen}
+        unit, rows = measure_table(args, objects, chosen)
         print_table(args, objects, rows, unit)
 
 
@@ -211,7 +235,7 @@ def _wanted(setting: Setting, only: Collection[str]) -> bool:
     """Compiling takes minutes, so it must be named."""
     if not only:
         return not setting.compile
-    return setting.name == "all on" or any(name in setting.name for name in only)
+    return setting.name == ALL_ON or any(name in setting.name for name in only)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -224,5 +248,4 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--objects", type=int, nargs="+", default=[1, 3])
     command.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=[480, 854])
     command.add_argument("--memory_frames", type=int, default=20)
-    command.add_argument("--rounds", type=int, default=1, help="how often every setting has its turn (%(default)s)")
     command.add_argument("--only", nargs="+", default=[], metavar="NAME", help="settings whose name holds one of these")

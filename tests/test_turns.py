@@ -1,0 +1,60 @@
+"""Subjects of the benchmark in processes of their own."""
+
+import os
+
+import pytest
+
+from scripts.bench.turns import Turns
+from util.errors import InputError
+
+
+def counting(start):
+    """Counts its turns; in the end it says in which process."""
+    again = yield start
+    while again:
+        start += 1
+        again = yield start
+    yield os.getpid()
+
+
+def failing(error):
+    """Fails in its first turn."""
+    yield
+    raise error
+
+
+def dying():
+    """Ends the process in its first turn."""
+    yield
+    os._exit(3)
+
+
+def test_subjects_take_turns():
+    with Turns(counting, 10) as one, Turns(counting, 20) as other:
+        assert (one.first, other.first) == (10, 20)
+        assert [(one.next(), other.next()) for _ in range(3)] == [(11, 21), (12, 22), (13, 23)]
+        assert len({one.last(), other.last(), os.getpid()}) == 3
+
+
+def test_a_subject_may_be_left_in_the_middle():
+    with Turns(counting, 0) as subject:
+        subject.next()
+        process = subject._process
+    assert process.exitcode == 0
+
+
+@pytest.mark.parametrize("error", [InputError("no such file"), ZeroDivisionError("by nought")])
+def test_its_errors_are_raised_here(error):
+    with Turns(failing, error) as subject, pytest.raises(type(error), match=str(error)) as raised:
+        subject.next()
+    assert "in failing" in str(raised.value.__cause__)
+
+
+def test_errors_before_the_first_turn_are_raised_too():
+    with pytest.raises(TypeError, match="'str'"):
+        Turns(sum, "ab")
+
+
+def test_a_process_that_dies_is_told():
+    with Turns(dying) as subject, pytest.raises(RuntimeError, match="exit code 3"):
+        subject.next()
