@@ -51,9 +51,10 @@ class Seen(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Seconds per frame, beside those of all on in the same turns; of all warm-up frames; what else was seen."""
+    """Seconds per frame; beside those of the unit and of all on in the same turns; of the warm-up; what else was seen."""
 
     seconds: float
+    units: float
     ratio: float
     warmup: float
     seen: Seen
@@ -91,7 +92,7 @@ def timed_unit(args: argparse.Namespace) -> Generator[float, bool, None]:
         work = unit_work(args, device)
         yield sum(measure(work, device)[0] for _ in range(args.warmup))
         while True:
-            yield measure(work, device)[0]
+            yield measure_again(work, device)
 
 
 def timed_setting(args: argparse.Namespace, objects: int, setting: Setting) -> Generator[float | Seen, bool, None]:
@@ -117,11 +118,17 @@ def timed_setting(args: argparse.Namespace, objects: int, setting: Setting) -> G
         work, frames = frame_work(args, objects, network, options, setting)
         again = yield sum(measure(work, device)[0] for _ in range(args.warmup))
         while again:
-            again = yield measure(work, device)[0] / frames
+            again = yield measure_again(work, device) / frames
         busy = busy_share(work, device) if device.type == "cuda" else math.nan
         peak = peak_memory_mb(device)
         shown = network if args.arch == "dropseg" else form(load_network(args.model, device))
         yield Seen(busy, peak, segment_clip(shown, objects, device, options))
+
+
+def measure_again(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of some work done twice, the second time: by then caches and threads have come back from others."""
+    work()
+    return measure(work, device)[0]
 
 
 def frame_work(
@@ -190,7 +197,7 @@ def print_table(args: argparse.Namespace, objects: int, rows: dict[str, Row], un
     for name, row in rows.items():
         busy, peak, ids = row.seen
         apart = 100 * disagreement(ids, rows[ALL_ON].seen.ids)
-        times = f"{row.seconds:9.4f}{row.seconds / unit:8.2f}{row.ratio:11.2f}{row.warmup:11.2f}"
+        times = f"{row.seconds:9.4f}{row.units:8.2f}{row.ratio:11.2f}{row.warmup:11.2f}"
         print(f"{name:28}{times}{'' if math.isnan(busy) else f'{busy:.0%}':>7}{peak:9.0f}{apart:9.3f}%", flush=True)
 
 
@@ -199,18 +206,23 @@ def measure_table(args: argparse.Namespace, objects: int, chosen: Sequence[Setti
 
     The unit, all on and one more setting at a time work in turns.
     """
-    units, bests, rows = [], [], {}
+    seen, rows = [], {}
     with Turns(timed_unit, args) as unit, Turns(timed_setting, args, objects, chosen[0]) as best:
         for setting in chosen[1:]:
             with Turns(timed_setting, args, objects, setting) as other:
                 turns = [(unit.next(), best.next(), other.next()) for _ in range(args.repeats)]
-                seconds = statistics.median(theirs for _, _, theirs in turns)
-                ratio = statistics.median(theirs / ours for _, ours, theirs in turns)
-                rows[setting.name] = Row(seconds, ratio, other.first, other.last())
-            units += [turn[0] for turn in turns]
-            bests += [turn[1] for turn in turns]
-        first = Row(statistics.median(bests), 1.0, best.first, best.last())
-    return statistics.median(units), {ALL_ON: first, **rows}
+                rows[setting.name] = make_row(other, [(theirs, once, ours) for once, ours, theirs in turns])
+            seen += turns
+        first = make_row(best, [(ours, once, ours) for once, ours, _ in seen])
+    return statistics.median(once for once, _, _ in seen), {ALL_ON: first, **rows}
+
+
+def make_row(setting: Turns, turns: Sequence[tuple[float, float, float]]) -> Row:
+    """The medians of turns (seconds of the setting, of the unit, of all on), and what the setting says in the end."""
+    seconds = statistics.median(theirs for theirs, _, _ in turns)
+    units = statistics.median(theirs / once for theirs, once, _ in turns)
+    ratio = statistics.median(theirs / ours for theirs, _, ours in turns)
+    return Row(seconds, units, ratio, setting.first, setting.last())
 
 
 def run(args: argparse.Namespace) -> None:
