@@ -10,7 +10,7 @@ from model.memory_bank import MemoryBank
 from model.memory_read import Memory, MemoryReader, stack_entries
 from scripts.bench.made_clip import disagreement
 from scripts.bench.plain import EXACT, EXACT_CUDA, EXACT_DROPSEG, ONLY_CPU, plain_read, without
-from scripts.bench.speed import settings
+from scripts.bench.settings import settings
 from scripts.bench.timing import covered
 from tests.weight_files import small_network
 

@@ -4,7 +4,7 @@ import argparse
 import math
 import statistics
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -23,23 +23,14 @@ from model.inference_form import for_inference
 from model.memory_network import MemoryNetwork
 from scripts.bench.inference import fill_memory, unit_work
 from scripts.bench.made_clip import SHIPPED, disagreement, segment_clip
-from scripts.bench.plain import ENTRY, LOOK_AHEAD, MEMORY, exact_rows, without
+from scripts.bench.plain import LOOK_AHEAD, MEMORY, exact_rows, without
+from scripts.bench.settings import ALL_ON, ON_TOP, Setting, settings, wanted
 from scripts.bench.timing import busy_share, measure
 from scripts.bench.turns import Turns
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.errors import InputError
 
 STREAMED = 8
-ALL_ON = "all on"
-WHOLE_FRAMES = ("dropseg", "stm_cycle")
-ON_TOP = {
-    "four frames at once": "--frame_batch 4",
-    "bf16": "--amp bf16, the first layers of the encoders in float32",
-    "bf16 throughout": "the same, the first layers in bf16 too",
-    "window": "--decode_roi, around an object of a tenth of the frame",
-    "bf16 and window": "both",
-    "compiled": "--compile",
-}
 
 
 class Seen(NamedTuple):
@@ -51,38 +42,13 @@ class Seen(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Seconds per frame; beside those of the unit and of all on in the same turns; of the warm-up; what else was seen."""
+    """Seconds per frame, in units and of all on in the same turns; seconds of the warm-up; what else was seen."""
 
     seconds: float
     units: float
     ratio: float
     warmup: float
     seen: Seen
-
-
-class Setting(NamedTuple):
-    """Which exact optimisations are off, and which inexact ones are on."""
-
-    name: str
-    off: tuple[str, ...] = ()
-    amp: str = "off"
-    window: bool = False
-    frames: int = 1
-    compile: bool = False
-
-
-def settings(arch: str, device: torch.device) -> list[Setting]:
-    """All on, all off, each one off; then those that somebody has to ask for on top of all."""
-    exact = exact_rows(arch, device)
-    on_top = [Setting("bf16", amp="bf16")]
-    if arch == "dropseg":
-        on_top.insert(0, Setting("four frames at once", frames=4))
-    else:
-        on_top.append(Setting("bf16 throughout", (ENTRY,), amp="bf16"))
-    if arch not in WHOLE_FRAMES:
-        on_top += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
-    left_out = [Setting(f"without {name}", (name,)) for name in exact]
-    return [Setting(ALL_ON), Setting("plain", tuple(exact)), *left_out, *on_top, Setting("compiled", compile=True)]
 
 
 def timed_unit(args: argparse.Namespace) -> Generator[float, bool, None]:
@@ -228,7 +194,7 @@ def make_row(setting: Turns, turns: Sequence[tuple[float, float, float]]) -> Row
 def run(args: argparse.Namespace) -> None:
     """A table for each number of objects."""
     device = choose_device(args.device)
-    chosen = [s for s in settings(args.arch, device) if _wanted(s, args.only)]
+    chosen = [s for s in settings(args.arch, device) if wanted(s, args.only)]
     if len(chosen) == 1:
         raise InputError(f"--only {' '.join(args.only)}: no setting is named so; leave it out to see them all")
     if args.arch != "dropseg":
@@ -241,13 +207,6 @@ def run(args: argparse.Namespace) -> None:
     for objects in args.objects:
         unit, rows = measure_table(args, objects, chosen)
         print_table(args, objects, rows, unit)
-
-
-def _wanted(setting: Setting, only: Collection[str]) -> bool:
-    """Compiling takes minutes, so it must be named."""
-    if not only:
-        return not setting.compile
-    return setting.name == ALL_ON or any(name in setting.name for name in only)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
