@@ -13,8 +13,8 @@ The unit is one torchvision ResNet-50 forward pass (1x3xHxW, float32) timed in t
 over from machine to machine.
 
 speed: every optimisation switched off by itself, and all of them, which is the published way of computing. The unit,
-all on and one of the others take turns of two frames, of which the second is timed; "units" and "of all on" are
-medians of the ratios of neighbouring turns.
+all on and one of the others take turns of two frames, of which the second is timed; "of all on" is the median ratio of
+neighbouring turns, and "units" is that times the units of all on.
 
 stream: peak memory and time per frame over made videos of several lengths.
 

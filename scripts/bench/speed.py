@@ -42,10 +42,9 @@ class Seen(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Seconds per frame, in units and of all on in the same turns; seconds of the warm-up; what else was seen."""
+    """Seconds per frame; beside those of all on in the same turns; of the warm-up; what else was seen."""
 
     seconds: float
-    units: float
     ratio: float
     warmup: float
     seen: Seen
@@ -155,40 +154,41 @@ def ordinary_masks(objects: int, size: tuple[int, int], device: torch.device) ->
     return masks
 
 
-def print_table(args: argparse.Namespace, objects: int, rows: dict[str, Row], unit: float) -> None:
+class Table(NamedTuple):
+    """Seconds of the unit, units that all on takes, and a row for every setting."""
+
+    unit: float
+    units: float
+    rows: dict[str, Row]
+
+
+def print_table(args: argparse.Namespace, objects: int, table: Table) -> None:
     """One line for each setting, beside all on."""
-    size = f"{args.size[0]}x{args.size[1]}"
-    print(f"\n{args.arch} {args.backbone}, {objects} objects, {size}, {args.memory_frames} frames; unit {unit:.3f} s")
+    size = f"{args.size[0]}x{args.size[1]}, {args.memory_frames} frames; unit {table.unit:.3f} s"
+    print(f"\n{args.arch} {args.backbone}, {objects} objects, {size}")
     print(f"{'':28}{'s/frame':>9}{'units':>8}{'of all on':>11}{'warm-up s':>11}{'busy':>7}{'peak MB':>9}{'pixels':>10}")
-    for name, row in rows.items():
+    for name, row in table.rows.items():
         busy, peak, ids = row.seen
-        apart = 100 * disagreement(ids, rows[ALL_ON].seen.ids)
-        times = f"{row.seconds:9.4f}{row.units:8.2f}{row.ratio:11.2f}{row.warmup:11.2f}"
+        apart = 100 * disagreement(ids, table.rows[ALL_ON].seen.ids)
+        times = f"{row.seconds:9.4f}{row.ratio * table.units:8.2f}{row.ratio:11.2f}{row.warmup:11.2f}"
         print(f"{name:28}{times}{'' if math.isnan(busy) else f'{busy:.0%}':>7}{peak:9.0f}{apart:9.3f}%", flush=True)
 
 
-def measure_table(args: argparse.Namespace, objects: int, chosen: Sequence[Setting]) -> tuple[float, dict[str, Row]]:
-    """Seconds of the unit, and a row for every setting, the first of which is all on.
-
-    The unit, all on and one more setting at a time work in turns.
-    """
-    seen, rows = [], {}
+def measure_table(args: argparse.Namespace, objects: int, chosen: Sequence[Setting]) -> Table:
+    """The unit, all on (the first setting) and one more setting at a time work in turns."""
+    units, bests, rows = [], [], {}
     with Turns(timed_unit, args) as unit, Turns(timed_setting, args, objects, chosen[0]) as best:
         for setting in chosen[1:]:
             with Turns(timed_setting, args, objects, setting) as other:
                 turns = [(unit.next(), best.next(), other.next()) for _ in range(args.repeats)]
-                rows[setting.name] = make_row(other, [(theirs, once, ours) for once, ours, theirs in turns])
-            seen += turns
-        first = make_row(best, [(ours, once, ours) for once, ours, _ in seen])
-    return statistics.median(once for once, _, _ in seen), {ALL_ON: first, **rows}
-
-
-def make_row(setting: Turns, turns: Sequence[tuple[float, float, float]]) -> Row:
-    """The medians of turns (seconds of the setting, of the unit, of all on), and what the setting says in the end."""
-    seconds = statistics.median(theirs for theirs, _, _ in turns)
-    units = statistics.median(theirs / once for theirs, once, _ in turns)
-    ratio = statistics.median(theirs / ours for theirs, _, ours in turns)
-    return Row(seconds, units, ratio, setting.first, setting.last())
+                seconds = statistics.median(theirs for *_, theirs in turns)
+                ratio = statistics.median(theirs / ours for _, ours, theirs in turns)
+                rows[setting.name] = Row(seconds, ratio, other.first, other.last())
+            units += [once for once, *_ in turns]
+            bests += [ours for _, ours, _ in turns]
+        first = Row(statistics.median(bests), 1.0, best.first, best.last())
+    taken = statistics.median(ours / once for ours, once in zip(bests, units, strict=True))
+    return Table(statistics.median(units), taken, {ALL_ON: first, **rows})
 
 
 def run(args: argparse.Namespace) -> None:
@@ -205,8 +205,7 @@ def run(args: argparse.Namespace) -> None:
         if name in {setting.name for setting in chosen}:
             print(f"{name}: on top {option}")
     for objects in args.objects:
-        unit, rows = measure_table(args, objects, chosen)
-        print_table(args, objects, rows, unit)
+        print_table(args, objects, measure_table(args, objects, chosen))
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
