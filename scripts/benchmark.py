@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.bench import data, files, inference, score, speed, stream, training
 from util.errors import run
+from util.eval_arguments import positive
 
 COMMANDS = {
     "inference": (inference, 5),
@@ -59,7 +60,7 @@ def main() -> None:
             command.add_argument("--device", default="auto")
         if repeats is not None:
             command.add_argument("--warmup", type=int, default=1)
-            command.add_argument("--repeats", type=int, default=repeats)
+            command.add_argument("--repeats", type=positive, default=repeats)
         command.set_defaults(run=module.run)
     args = parser.parse_args()
     args.run(args)
