@@ -198,6 +198,7 @@ def run(args: argparse.Namespace) -> None:
     if len(chosen) == 1:
         raise InputError(f"--only {' '.join(args.only)}: no setting is named so; leave it out to see them all")
     if args.arch != "dropseg":
+        # Only to find a wrong file now; it is needed after minutes of timing.
         load_network(args.model, torch.device("cpu"))
     for name, published in exact_rows(args.arch, device).items():
         print(f"{name}: instead of {published}")
