@@ -1,0 +1,308 @@
+"""The door for other people's code: frames and id masks in, id masks out.
+
+predictor = VideoPredictor.load("saves/qdmn_small.pth")
+predictor.start(frame, mask)
+ids = predictor.step(frame)
+for frame, ids in predictor.segment("clip.mp4", {0: mask, 40: more}): ...
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from datasets.frame_sources import FrameFolder, FrameSource
+from datasets.movie_sources import FrameFile
+from datasets.sizing import Size, choose_sizing
+from inference_core_yv import InferenceCoreYV
+from model.checkpoint import load_network
+from model.inference_form import for_inference
+from model.memory_network import MemoryNetwork
+from util.device import AUTOCAST, autocast, choose_device
+from util.tensors import most_likely, one_hot
+
+Frame = np.ndarray | Tensor | Image.Image
+Mask = np.ndarray | Tensor | Image.Image
+Masks = Mapping[int, Mask]
+MAX_ID = 65535
+ASPECT_TOLERANCE = 0.02
+PILLOW_ID_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
+
+
+@dataclass(frozen=True)
+class _MaskForm:
+    """The form in which a caller gives masks and gets ids: its size, its largest id, and the way back to it."""
+
+    size: Size
+    largest: int
+    wrap: Callable[[np.ndarray], Any]
+
+
+class VideoPredictor:
+    """Segments videos frame by frame; objects may come, be corrected and go at any time.
+
+    A frame is RGB (H,W,3), grey (H,W) or RGBA (H,W,4), uint8 (transparency is ignored), or any PIL picture. A mask is
+    (H,W) whole numbers, 0 for the background and each other number an object, or bool for one object. Both may be
+    NumPy arrays, torch tensors on any device, or PIL pictures. Masks may have another size than the frames, if the
+    sides are in the same proportion; results have the size and the type of the first mask.
+
+    Args:
+        network: in evaluation mode and, for speed, in the form of `for_inference`; several predictors may share it.
+        amp: automatic mixed precision, `off`, `bf16` or `fp16`.
+        size: most pixels of the shorter side that the network sees; None for all.
+        options: of the memory, see `InferenceCoreYV`: policy, capacity, mem_every, quality_threshold, gate, ...
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+
+    def __init__(self, network: MemoryNetwork, *, amp: str = "off", size: int | None = None, **options: Any) -> None:
+        if amp not in AUTOCAST:
+            raise ValueError(f"amp is {amp!r}; choose one of {', '.join(AUTOCAST)}")
+        if size is not None and size < 1:
+            raise ValueError(f"size is {size}; give the pixels of the shorter side, or None for all")
+        self.network = network
+        self.device = next(network.parameters()).device
+        self._amp = amp
+        self._size = size
+        self._options = options
+        self._sizing = choose_sizing(None if size is None else [size])
+        self.reset()
+
+    @classmethod
+    def load(
+        cls,
+        weights: str | Path,
+        *,
+        device: str | torch.device = "auto",
+        amp: str = "off",
+        size: int | None = None,
+        **options: Any,
+    ) -> "VideoPredictor":
+        """A predictor with the network of a checkpoint.
+
+        Args:
+            weights: a checkpoint of this project, or published weights.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+            amp, size, options: see the class.
+
+        Raises:
+            InputError: the file holds no network that can be used, or there is no such device.
+            ValueError: an option is out of range.
+        """
+        place = choose_device(str(device))
+        network = load_network(Path(weights), place)
+        return cls(for_inference(network, place, amp=AUTOCAST.get(amp)), amp=amp, size=size, **options)
+
+    def another(self) -> "VideoPredictor":
+        """A predictor for another video beside this one, with the same network and options."""
+        return VideoPredictor(self.network, amp=self._amp, size=self._size, **self._options)
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Ids of the known objects, in the order of the rows of `probabilities` behind the background."""
+        return self._core.objects
+
+    @property
+    def quality(self) -> dict[int, float]:
+        """The predicted quality (IoU, in [0, 1]) of each object's mask on the latest frame; empty without scorer."""
+        report = self._core.report
+        return dict(zip(report.objects, report.quality, strict=True)) if report is not None and report.quality else {}
+
+    def reset(self) -> None:
+        """Forget the video; `start` begins another."""
+        self._core = InferenceCoreYV(self.network, **self._options)
+        self._form: _MaskForm | None = None
+        self._frame_size: Size | None = None
+        self.probabilities: Tensor | None = None
+
+    def start(self, frame: Frame, mask: Mask) -> Any:
+        """Begin a video with the objects of its first frame.
+
+        Returns:
+            The ids of the frame, in the type and size of the mask.
+
+        Raises:
+            ValueError: frame or mask is in no form that is known, or the mask has no object.
+        """
+        ids, form = _read_mask(mask)
+        if not ids.any():
+            raise ValueError("the mask has no object; 0 is background, each object has a number above 0")
+        pixels = _read_frame(frame)
+        self._check_proportion(ids, pixels)
+        self.reset()
+        self._form = form
+        return self._step(pixels, ids)
+
+    def step(self, frame: Frame, mask: Mask | None = None) -> Any:
+        """Segment the next frame.
+
+        Args:
+            frame: of the size of the first.
+            mask: of some objects: those that are new are added, those that are known are corrected. Other objects are
+                segmented as ever; where both claim a pixel, the mask has it.
+
+        Returns:
+            The ids of the frame, in the type and size of the mask of `start`.
+
+        Raises:
+            ValueError: `start` has not been called, or frame or mask do not fit.
+        """
+        if self._form is None:
+            raise ValueError("nothing is known of the video yet; call start(frame, mask) first")
+        return self._step(_read_frame(frame), None if mask is None else _read_mask(mask)[0])
+
+    def remove(self, objects: Sequence[int]) -> None:
+        """Forget objects: their pixels fall to the background from the next frame on.
+
+        Raises:
+            ValueError: an object is not known.
+        """
+        self._core.remove(objects)
+
+    def segment(self, video: str | Path | Iterable[Frame], masks: Masks) -> Iterator[tuple[np.ndarray, Any]]:
+        """Segment a whole video.
+
+        Args:
+            video: a video file, a folder of pictures, or the frames.
+            masks: by the position of their frames, from 0.
+
+        Yields:
+            Each frame, RGB (H,W,3) uint8, with its ids; before the first mask all is background.
+
+        Raises:
+            InputError: the video cannot be read.
+            ValueError: there is no mask, a mask does not fit, or belongs to no frame.
+        """
+        if not masks or min(masks) < 0:
+            raise ValueError("give the masks by the position of their frames, from 0: {0: mask}")
+        forms = [_read_mask(masks[position])[1] for position in sorted(masks)]
+        self.reset()
+        self._form = forms[0]
+        last = -1
+        for last, frame in enumerate(_frames(video)):
+            pixels = _read_frame(frame)
+            yield pixels, self._step(pixels, _read_mask(masks[last])[0] if last in masks else None)
+        if max(masks) > last:
+            raise ValueError(f"there is a mask for frame {max(masks)}, but the video ends with frame {last}")
+
+    def _step(self, pixels: np.ndarray, ids: np.ndarray | None) -> Any:
+        size: Size = (pixels.shape[0], pixels.shape[1])
+        if self._frame_size not in (None, size):
+            known = self._frame_size
+            raise ValueError(f"the frame is {size[1]}x{size[0]}, the first one was {known[1]}x{known[0]}")
+        objects, planes = (), None
+        if ids is not None and ids.any():
+            self._check_proportion(ids, pixels)
+            objects, planes = self._planes(ids, size)
+        image = self._sizing.image(pixels).to(self.device)
+        with torch.inference_mode():
+            with autocast(self.device, self._amp):
+                found = self._core.step(image, planes, objects or None).float()
+            found = self._sizing.restore(found, size, self._form.size)
+            if not bool(found.sum().isfinite()):
+                raise ValueError("the probabilities are not finite; look at the weights, or choose amp='off'")
+            labels = most_likely(found).cpu().numpy()
+        self._frame_size = size
+        self.probabilities = found
+        return self._form.wrap(np.array((0, *self.objects))[labels])
+
+    def _planes(self, ids: np.ndarray, size: Size) -> tuple[tuple[int, ...], Tensor]:
+        """The objects of a mask and their planes (J,h,w) in the size that the network sees."""
+        objects = tuple(np.unique(ids[ids > 0]).tolist())
+        if objects[-1] > self._form.largest:
+            raise ValueError(f"object {objects[-1]} does not fit the type of the first mask; use a wider one there")
+        resized = one_hot(ids, list(objects))
+        if ids.shape != size:
+            resized = torch.nn.functional.interpolate(resized[None], size, mode="nearest")[0]
+        planes = self._sizing.mask(resized, size)
+        lost = [k for k, plane in zip(objects, planes, strict=True) if not plane.any()]
+        if lost:
+            raise ValueError(f"object {lost[0]} is too small to be seen in the size that the network sees; raise size")
+        return objects, planes.to(self.device)
+
+    def _check_proportion(self, ids: np.ndarray, pixels: np.ndarray) -> None:
+        (height, width), (frame_height, frame_width) = ids.shape, pixels.shape[:2]
+        if self._form is not None and ids.shape != self._form.size:
+            raise ValueError(
+                f"the mask is {width}x{height}, the first one was {self._form.size[1]}x{self._form.size[0]}"
+            )
+        if abs(width * frame_height / (height * frame_width) - 1) > ASPECT_TOLERANCE:
+            raise ValueError(
+                f"the mask is {width}x{height} but its frame {frame_width}x{frame_height}, in another proportion"
+            )
+
+
+def _frames(video: str | Path | Iterable[Frame]) -> Iterator[Frame]:
+    if not isinstance(video, str | Path):
+        yield from video
+        return
+    path = Path(video)
+    source: FrameSource = FrameFolder(path) if path.is_dir() else FrameFile(path)
+    for item in source.items(0, len(source.names)):
+        yield source.load(item)
+
+
+def _read_frame(frame: Frame) -> np.ndarray:
+    """A frame as RGB (H,W,3), uint8."""
+    if isinstance(frame, Image.Image):
+        return np.array(frame.convert("RGB"))
+    pixels = frame.detach().cpu().numpy() if isinstance(frame, Tensor) else np.asarray(frame)
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"the frame holds {pixels.dtype}; give RGB values 0..255 as uint8")
+    if pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or 0 in pixels.shape:
+        raise ValueError(f"the frame has shape {pixels.shape}; give (height, width, 3), or (height, width) for grey")
+    return np.ascontiguousarray(pixels[..., :3])
+
+
+def _read_mask(mask: Mask) -> tuple[np.ndarray, _MaskForm]:
+    """A mask as ids (H,W), int64, and the form in which it came."""
+    if isinstance(mask, Image.Image):
+        return _read_picture(mask)
+    given = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    if given.ndim != 2 or 0 in given.shape:
+        raise ValueError(f"the mask has shape {given.shape}; give one number for each pixel, (height, width)")
+    if given.dtype != np.bool_ and not np.issubdtype(given.dtype, np.integer):
+        raise ValueError(f"the mask holds {given.dtype}; give object ids as whole numbers, or bool for one object")
+    largest = 1 if given.dtype == np.bool_ else min(MAX_ID, int(np.iinfo(given.dtype).max))
+    if isinstance(mask, Tensor):
+        dtype, device = mask.dtype, mask.device
+
+        def to_tensor(ids: np.ndarray) -> Tensor:
+            return torch.from_numpy(ids).to(device=device, dtype=dtype)
+
+        return _checked(given), _MaskForm(given.shape, largest, to_tensor)
+    dtype = given.dtype
+    return _checked(given), _MaskForm(given.shape, largest, lambda ids: ids.astype(dtype))
+
+
+def _read_picture(mask: Image.Image) -> tuple[np.ndarray, _MaskForm]:
+    if mask.mode not in PILLOW_ID_MODES:
+        raise ValueError(f"the mask is a picture of mode {mask.mode}; give one of object ids: P, L, I or 1")
+    mode, palette = mask.mode, mask.getpalette("RGB") if mask.mode == "P" else None
+    largest = {"1": 1, "L": 255, "P": 255}.get(mode, MAX_ID)
+
+    def to_picture(ids: np.ndarray) -> Image.Image:
+        if largest == MAX_ID:
+            return Image.fromarray(ids.astype(np.int32 if mode == "I" else np.uint16))
+        picture = Image.fromarray(ids.astype(np.bool_ if mode == "1" else np.uint8))
+        if palette is not None:
+            picture.putpalette(palette)
+        return picture
+
+    given = np.array(mask)
+    return _checked(given), _MaskForm(given.shape, largest, to_picture)
+
+
+def _checked(ids: np.ndarray) -> np.ndarray:
+    wide = ids.astype(np.int64)
+    if wide.min() < 0 or wide.max() > MAX_ID:
+        raise ValueError(f"the mask holds ids from {wide.min()} to {wide.max()}; they must lie in 0..{MAX_ID}")
+    return wide
