@@ -11,19 +11,18 @@ import argparse
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util.errors import InputError, run
-from util.files import atomic_path
+from util.plots import figure
 from util.quality_table import PERMANENT, read_quality_table
 from util.result_folder import beside
 from util.run_report import QUALITY
 from util.scoring import score_results
 
-SIDE, MARGIN = 400, 40
+SIDE = 480  # of the picture, in pixels
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -68,16 +67,11 @@ def collect(results: Path, annotations: Path) -> dict[str, tuple[np.ndarray, np.
 
 def draw(path: Path, predicted: np.ndarray, true: np.ndarray) -> None:
     """A scatter plot with the predicted quality to the right and the true IoU upwards, both from 0 to 1."""
-    plot = np.full((SIDE + 2 * MARGIN, SIDE + 2 * MARGIN, 3), 255, np.uint8)
-    low, high = MARGIN, MARGIN + SIDE
-    cv2.rectangle(plot, (low, low), (high, high), (0, 0, 0), 1)
-    cv2.line(plot, (low, high), (high, low), (200, 200, 200), 1)
-    for x, y in zip(predicted.clip(0, 1), true, strict=True):
-        cv2.circle(plot, (round(low + SIDE * x), round(high - SIDE * y)), 2, (200, 90, 30), -1, cv2.LINE_AA)
-    for text, place in (("predicted quality", (low + 130, high + 28)), ("true IoU", (low, low - 12))):
-        cv2.putText(plot, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(cv2.imencode(".png", plot)[1].tobytes())
+    with figure(path, SIDE, SIDE) as drawn:
+        axes = drawn.subplots()
+        axes.axline((0, 0), slope=1, color="#c8c8c8", lw=1)
+        axes.scatter(predicted.clip(0, 1), true, s=8, color="#c85a1e", clip_on=False)
+        axes.set(xlabel="predicted quality", ylabel="true IoU", xlim=(0, 1), ylim=(0, 1), aspect="equal")
 
 
 def main() -> None:

@@ -4,9 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from PIL import Image
-
-from util.box_chart import draw_curves
+from util.box_chart import write_curves
 from util.box_scores import BoxScores
 from util.files import atomic_path, make_output_folder
 
@@ -31,8 +29,7 @@ def report_scores(scores: Sequence[BoxScores], folder: Path, name: str) -> None:
     paths = [folder / f"boxes-{name}{ending}" for ending in (".csv", "-videos.csv", ".png")]
     _write_rows(paths[0], tracker_rows(scores))
     _write_rows(paths[1], video_rows(scores))
-    with atomic_path(paths[2]) as temporary:
-        Image.fromarray(draw_curves(scores)).save(temporary, format="PNG")
+    write_curves(paths[2], scores)
     print("saved " + ", ".join(map(str, paths)))
 
 

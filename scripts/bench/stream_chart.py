@@ -3,17 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from util.chart import LEGEND_ROW, LegendItem, draw_legend, wrap_legend
-from util.files import atomic_path
-from util.line_panel import AXIS_HEIGHT, LinePanel, line_sample
-from util.palette import voc_palette
-from util.pen import Pen, readable
-
-PANEL_WIDTH, PANEL_HEIGHT, MARGIN, GUTTER = 420, 260, 14, 64
-LEVELS = 4
+from util.plots import figure, object_colour
 
 Curve = Sequence[tuple[float, float]]
 
@@ -27,18 +17,16 @@ def draw_stream(path: Path, times: Mapping[str, Curve], peaks: Mapping[str, Curv
         peaks: (frames of the video, MB) for each number of objects; a name of both is one colour.
     """
     names = list(dict.fromkeys((*times, *peaks)))
-    colours = {name: readable(voc_palette()[1 + k]) for k, name in enumerate(names)}
-    width = MARGIN + 2 * (GUTTER + PANEL_WIDTH)
-    legend = wrap_legend([LegendItem(line_sample, colours[name], name) for name in names], width - GUTTER - MARGIN)
-    top = MARGIN + (len(legend) + 1) * LEGEND_ROW
-    pen = Pen(width, top + PANEL_HEIGHT + AXIS_HEIGHT + MARGIN)
-    draw_legend(pen, legend, GUTTER, MARGIN)
     panels = (("milliseconds per frame", "frame", times), ("peak memory, MB", "frames of the video", peaks))
-    for place, (title, unit, curves) in enumerate(panels):
-        points = np.array([point for curve in curves.values() for point in curve])
-        highest = 1.2 * points[:, 1].max()
-        shown = [(curve, colours[name]) for name, curve in curves.items()]
-        panel = LinePanel(title, unit, shown, round(points[:, 0].max()), highest, np.linspace(0, highest, LEVELS + 1))
-        panel.draw(pen, GUTTER + place * (GUTTER + PANEL_WIDTH), top, PANEL_WIDTH, PANEL_HEIGHT)
-    with atomic_path(path) as temporary:
-        Image.fromarray(pen.picture()).save(temporary, format="PNG")
+    with figure(path, 980, 380) as drawn:
+        for axes, (title, unit, curves) in zip(drawn.subplots(1, 2), panels, strict=True):
+            for name, curve in curves.items():
+                axes.plot(*zip(*curve, strict=True), color=object_colour(1 + names.index(name)), label=name)
+            axes.set(title=title, xlabel=unit, xlim=0, ylim=0)
+            axes.set_ylim(0, 1.2 * axes.dataLim.ymax)
+        shown = {
+            label: handle
+            for axes in drawn.axes
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        drawn.legend(shown.values(), shown, loc="outside upper left", ncols=4)
