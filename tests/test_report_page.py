@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from PIL import Image
 
 from util.quality_table import QualityRow
@@ -196,7 +197,7 @@ def test_both_colour_schemes_and_small_screens_are_served(report):
 def test_a_failed_report_leaves_the_old_page(report, tmp_path):
     report()
     before = (tmp_path / "page.html").read_bytes()
-    with pytest.raises(AttributeError):
+    with pytest.raises(UndefinedError):
         report(videos=[None])
     assert (tmp_path / "page.html").read_bytes() == before
     assert not list(tmp_path.glob(".*"))
