@@ -1,7 +1,7 @@
-"""The main job from end to end on made data: segment held-out videos, score them, and say where to look.
+"""The main job from end to end: segment a video from its first mask, score the masks, and say where to look.
 
-    python scripts/demo.py            with the network that comes with the project
-    python scripts/demo.py --train    with a network trained from nothing before, in a few minutes
+    python scripts/demo.py            a real clip, with the network that comes with the project
+    python scripts/demo.py --train    made videos, with a network trained from nothing before, in a few minutes
 
 Everything is written to the folder demo/. Each step is a command of this project and is printed before it runs.
 """
@@ -21,7 +21,8 @@ from util.images import list_images
 from util.scoring import score_results
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ROOT / "saves/qdmn_small.pth"
+CLIP = "libby"
+REAL = ROOT / "examples/real"
 
 
 def call(folder: Path, *command: str) -> None:
@@ -32,12 +33,13 @@ def call(folder: Path, *command: str) -> None:
         raise InputError(f"the demo stopped: {command[0]} ended with code {finished.returncode}; see its message above")
 
 
-def make_videos(folder: Path, size: int, videos: int, *options: str) -> None:
-    """Training and four held-out videos in DAVIS layout."""
+def make_videos(folder: Path) -> None:
+    """60 training and four held-out videos in DAVIS layout."""
     call(
         folder,
         *("scripts/make_synthetic.py", "--output", "data/DAVIS", "--layout", "davis", "--overwrite"),
-        *("--videos", str(videos), "--val", "4", "--size", str(size), str(size), *options),
+        *("--videos", "60", "--val", "4", "--size", "128", "128"),
+        *("--frames", "24", "--objects", "1", "--clutter", "0"),
     )
 
 
@@ -66,43 +68,58 @@ def train_stage(folder: Path, stage: int, iterations: int, *options: str) -> Pat
     return weights[-1].relative_to(folder)
 
 
-def report(folder: Path) -> None:
-    """Print the score beside that of copying the first mask, and where the results are."""
+def segment_clip(folder: Path) -> None:
+    """Segment the real clip from its first mask, and say where the results are."""
+    masks = REAL / "masks"
+    call(
+        folder,
+        *("eval_generic.py", "--input", str(REAL / f"{CLIP}.mp4"), "--masks", str(masks / CLIP / "00000.png")),
+        *("--truth", str(masks), "--output", "clip", "--score", "--overlay", "mp4", "--report", "--overwrite"),
+    )
+    compare(folder, folder / "clip", masks, [CLIP])
+    print(f"masks: {folder / 'clip' / CLIP}")
+    print(f"video with the masks drawn in: {folder / 'clip-overlay' / CLIP}.mp4")
+    print(f"page about the run: {folder / 'clip-report.html'}")
+
+
+def train_and_segment(folder: Path, iterations: list[int]) -> None:
+    """Train a network from nothing, segment made videos that it has not seen, and say where the results are."""
+    make_videos(folder)
+    model = train(folder, iterations)
+    call(
+        folder,
+        *("eval_davis.py", "--model", str(model), "--davis", "data/DAVIS/2017", "--output", "results"),
+        *("--score", "--contact_sheet", "--quality_csv", "--overwrite"),
+    )
     tree = folder / "data/DAVIS/2017/trainval"
     names = (tree / "ImageSets/2017/val.txt").read_text().split()
-    annotations = tree / "Annotations/480p"
+    compare(folder, folder / "results", tree / "Annotations/480p", names)
+    print(f"masks: {folder / 'results'}\npictures: {', '.join(map(str, list_images(folder / 'results-sheets')))}")
+    print(f"curves: {sys.executable} -m tensorboard.main --logdir {folder / 'log'}")
+
+
+def compare(folder: Path, results: Path, annotations: Path, names: list[str]) -> None:
+    """Print the score beside that of copying the first mask."""
     copy_first_masks(annotations, folder / "baseline", names)
-    ours = score_results(folder / "results", annotations, names).jf_mean
+    ours = score_results(results, annotations, names).jf_mean
     copied = score_results(folder / "baseline", annotations, names).jf_mean
-    sheets = list_images(folder / "results-sheets")
     print(f"\nJ&F {100 * ours:.1f}; first mask copied to every frame: {100 * copied:.1f}")
-    print(f"masks: {folder / 'results'}\npictures: {', '.join(map(str, sheets))}")
 
 
 def main() -> None:
-    """Make data, train if wanted, segment, score, and say where to look."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for everything (%(default)s)")
-    parser.add_argument("--train", action="store_true", help="train a network from nothing first")
+    parser.add_argument("--train", action="store_true", help="train a network from nothing on made data")
     parser.add_argument(
         "--iterations", type=int, nargs=2, default=[300, 300], help="of stages 0 and 2 (%(default)s)", metavar="N"
     )
     args = parser.parse_args()
     folder = make_output_folder(args.output).resolve()
     if args.train:
-        make_videos(folder, 128, 60, "--frames", "24", "--objects", "1", "--clutter", "0")
-        model = train(folder, args.iterations)
+        train_and_segment(folder, args.iterations)
     else:
-        make_videos(folder, 320, 0, "--frames", "40", "--objects", "1", "3")
-        model = SHIPPED
-    call(
-        folder,
-        *("eval_davis.py", "--model", str(model), "--davis", "data/DAVIS/2017", "--output", "results"),
-        *("--score", "--contact_sheet", "--quality_csv", "--overwrite"),
-    )
-    report(folder)
-    if args.train:
-        print(f"curves: {sys.executable} -m tensorboard.main --logdir {folder / 'log'}")
+        segment_clip(folder)
 
 
 if __name__ == "__main__":
