@@ -1,5 +1,6 @@
 """Where the frames of a video come from."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -7,7 +8,10 @@ from typing import Protocol
 import numpy as np
 
 from util.errors import InputError
-from util.images import list_images, read_frame
+from util.images import is_deep, list_images, read_frame, white_level
+
+
+logger = logging.getLogger(__name__)
 
 
 class FrameSource(Protocol):
@@ -31,6 +35,7 @@ class FrameFolder:
     Attributes:
         names: stems of the files.
         size: height and width of the first frame; all must have it.
+        white: the value of 16-bit frames that is shown as 255; None where frames have 8 bits.
 
     Raises:
         InputError: there are no pictures, two share a stem, or the first cannot be read.
@@ -41,7 +46,13 @@ class FrameFolder:
         self.names = [path.stem for path in self.paths]
         if len(set(self.names)) < len(self.names):
             raise InputError(f"folder {folder} holds two frames with one name; remove the duplicates")
-        self.size = read_frame(self.paths[0]).shape[:2]
+        last = len(self.paths) - 1
+        self.white = (
+            white_level(self.paths[i] for i in sorted({0, last // 2, last})) if is_deep(self.paths[0]) else None
+        )
+        self.size = read_frame(self.paths[0], self.white).shape[:2]
+        if self.white is not None:
+            logger.warning("%s: frames of 16 bits, of which 0..%d become 0..255", folder, self.white)
 
     def items(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[Path]:
         """See `FrameSource`."""
@@ -49,7 +60,7 @@ class FrameFolder:
 
     def load(self, item: Path) -> np.ndarray:
         """See `FrameSource`; raises InputError when the frame cannot be read or has another size."""
-        pixels = read_frame(item)
+        pixels = read_frame(item, self.white)
         if pixels.shape[:2] != self.size:
             sizes = [f"{width}x{height}" for height, width in (pixels.shape[:2], self.size)]
             raise InputError(f"frame {item} is {sizes[0]} but the video's first frame {sizes[1]}; export it again")
