@@ -10,6 +10,7 @@ Masks may be palette, grey or 16-bit PNGs of ids, colour-coded pictures, or one 
 have masks; objects may appear in any of them. Results have the ids, the colours and the size of the masks.
 """
 
+import argparse
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,19 @@ from datasets.sizing import choose_sizing
 from inference_core_yv import InferenceCoreYV
 from util.errors import run
 from util.eval_arguments import add_arrival_arguments, evaluation_parser, positive
+
+MIN_RATE, MAX_RATE = Fraction(1, 100), Fraction(1000)
+
+
+def frame_rate(text: str) -> Fraction:
+    """Frames per second, such as 25, 29.97 or 30000/1001."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise argparse.ArgumentTypeError(f"{text} is not a rate from {MIN_RATE} to {MAX_RATE} frames per second")
+    return rate
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     videos.add_argument("--direction", choices=DIRECTIONS, default="forward", help="from the masks (%(default)s)")
     videos.add_argument("--truth", type=Path, help="folder of true masks, one folder for each video, for --score")
-    videos.add_argument("--fps", type=Fraction, default=Fraction(24), help="of pictures shown as video (%(default)s)")
+    videos.add_argument("--fps", type=frame_rate, default=Fraction(24), help="of pictures shown as video (%(default)s)")
     videos.add_argument("--max_frames", type=positive, help="end of live video; Ctrl-C ends it too")
     add_arrival_arguments(parser)
     args = parser.parse_args(argv)

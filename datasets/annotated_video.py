@@ -1,6 +1,6 @@
 """A video to be segmented: frames, masks of some of them, and what is wanted of it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -38,6 +38,7 @@ class AnnotatedVideo:
             first given to the beginning; or `both`.
         palette: colours of the ids in the results, uint8 (256, 3); None for the usual ones.
         rate: frames per second when the video is shown.
+        times: seconds from the first frame to each, where they are not steady; else None.
     """
 
     name: str
@@ -53,6 +54,7 @@ class AnnotatedVideo:
     direction: str = "forward"
     palette: np.ndarray | None = None
     rate: Fraction = SHOWN_RATE
+    times: Sequence[Fraction] | None = None
     size: tuple[int, int] = field(init=False)
 
     has_end: ClassVar[bool] = True

@@ -10,7 +10,6 @@ import numpy as np
 from util.errors import InputError
 from util.images import is_deep, list_images, read_frame, white_level
 
-
 logger = logging.getLogger(__name__)
 
 

@@ -96,6 +96,7 @@ class GenericDataset:
             direction=wishes.direction,
             sizing=wishes.sizing,
             rate=source.rate if isinstance(source, FrameFile) else wishes.rate,
+            times=source.times if isinstance(source, FrameFile) else None,
             has_truth=wishes.truth is not None and (wishes.truth / _name(place)).is_dir(),
         )
 

@@ -15,7 +15,7 @@ from datasets.pairs import MAX_SIZE_DIFFERENCE, VOID
 from datasets.static_dataset import static_datasets
 from datasets.vos_dataset import Pair, VOSDataset
 from util.errors import InputError
-from util.images import list_images, open_picture, read_frame, read_ids
+from util.images import list_images, open_picture, picture_size, read_frame, read_ids
 
 PICTURES_AT_ONCE = 32
 ID_MODES = ("1", "L", "P")
@@ -207,29 +207,17 @@ def _kind_of_fault(path: Path) -> Kind:
     return Kind.WIDE_ID if mode.startswith("I") else Kind.COLOUR
 
 
-def _read_header(path: Path) -> tuple[Size, str]:
-    """Size and mode of a picture whose pixels stay unread.
-
-    Raises:
-        InputError: the file is missing or not a picture.
-    """
-    try:
-        with Image.open(path) as picture:
-            return (picture.height, picture.width), picture.mode
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a picture ({error}); fetch or export it again") from error
-
-
 def _read_frame_size(path: Path, fast: bool) -> Size:
-    return _read_header(path)[0] if fast else read_frame(path).shape[:2]
+    return picture_size(path) if fast else read_frame(path).shape[:2]
 
 
 def _read_video_mask(path: Path, fast: bool) -> MaskContent:
     """Size and ids of a mask as `VOSDataset` reads it; without the ids where the header shows that there are some."""
     if fast:
-        size, mode = _read_header(path)
-        if mode in ID_MODES:
-            return size, None
+        size = picture_size(path)
+        with Image.open(path) as picture:
+            if picture.mode in ID_MODES:
+                return size, None
     ids = read_ids(path)
     histogram = cv2.calcHist([ids], [0], None, [256], [0, 256])
     return ids.shape, frozenset(np.flatnonzero(histogram).tolist()) - {0}
@@ -238,6 +226,6 @@ def _read_video_mask(path: Path, fast: bool) -> MaskContent:
 def _read_picture_mask(path: Path, fast: bool) -> MaskContent:
     """Size of a mask as `StaticDataset` reads it, and 1 as the id of its object if it shows one."""
     if fast:
-        return _read_header(path)[0], None
+        return picture_size(path), None
     mask = np.array(Image.fromarray(read_frame(path)).convert("L"))
     return mask.shape, frozenset({1} if (mask > 127).any() else ())

@@ -40,6 +40,7 @@ class FrameFile:
         self.names = Numbers(len(self._video))
         self.size = self._video.size
         self.rate: Fraction = self._video.rate
+        self.times = self._video.times
 
     def items(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[np.ndarray]:
         """See `FrameSource`."""

@@ -188,7 +188,7 @@ def _recorders(dataset: Dataset, video: Video, options: RunOptions, folder: Path
     if options.quality_csv or options.report:
         recorders.append(QualityRecorder(path(QUALITY, ".csv")))
     if options.overlay:
-        recorders.append(OverlayRecorder(path(OVERLAY, f".{options.overlay}"), video.rate, video.palette))
+        recorders.append(OverlayRecorder(path(OVERLAY, f".{options.overlay}"), video.rate, video.palette, video.times))
     if options.boxes:
         recorders.append(BoxRecorder(path(BOXES, ".csv"), video.objects))
     if options.soft:

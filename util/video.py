@@ -69,6 +69,7 @@ class Video(Protocol):
     has_end: bool
     palette: np.ndarray | None
     rate: Fraction
+    times: Sequence[Fraction] | None
 
     def __len__(self) -> int: ...
 
