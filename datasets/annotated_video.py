@@ -1,5 +1,6 @@
 """A video to be segmented: frames, masks of some of them, and what is wanted of it."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -12,6 +13,7 @@ from datasets.frame_sources import FrameSource
 from datasets.pairs import match_size
 from datasets.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
+from util.files import content_hash
 from util.read_ahead import read_ahead
 from util.tensors import one_hot
 from util.video import Frame, Pass
@@ -110,6 +112,20 @@ class AnnotatedVideo:
         """All frames that have results, in their order."""
         passes = self.passes
         return Pass(min(p.start for p in passes), max(p.stop for p in passes))
+
+    @property
+    def origin(self) -> object:
+        """Where the frames are from, for messages."""
+        return self.source.origin
+
+    def fingerprint(self) -> dict[str, str]:
+        """What tells this video and its masks from others: hashes of the frames' names and sizes, and of the masks."""
+        masks = hashlib.sha256()
+        for index in sorted(self.masks):
+            given = self.masks[index]
+            for path in given if isinstance(given, tuple) else (given,):
+                masks.update(f"{index} {path.name} {content_hash(path)}\n".encode("utf-8", "surrogateescape"))
+        return {"frames": self.source.fingerprint(), "masks": masks.hexdigest(), "--direction": self.direction}
 
     def wants(self, name: str) -> bool:
         """Whether the result of the frame of this name is wanted."""

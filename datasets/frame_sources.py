@@ -1,5 +1,6 @@
 """Where the frames of a video come from."""
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,11 @@ class FrameSource(Protocol):
 
     names: Sequence[str]
     size: tuple[int, int]
+    origin: object
+
+    def fingerprint(self) -> str:
+        """What tells these frames from others."""
+        ...
 
     def items(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[object]:
         """What `load` needs for the frames start..stop-1, in order or in reverse order."""
@@ -41,6 +47,7 @@ class FrameFolder:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.origin = folder
         self.paths = list_images(folder)
         self.names = [path.stem for path in self.paths]
         if len(set(self.names)) < len(self.names):
@@ -52,6 +59,11 @@ class FrameFolder:
         self.size = read_frame(self.paths[0], self.white).shape[:2]
         if self.white is not None:
             logger.warning("%s: frames of 16 bits, of which 0..%d become 0..255", folder, self.white)
+
+    def fingerprint(self) -> str:
+        """A hash of the files' names and sizes."""
+        lines = (f"{path.name} {path.stat().st_size}\n" for path in self.paths)
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def items(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[Path]:
         """See `FrameSource`."""

@@ -76,11 +76,11 @@ class GenericDataset:
             if not path.exists():
                 raise InputError(f"mask {path} does not exist; check --masks")
         self.truth = wishes.truth or root
-        self.inputs = [path if path.is_dir() else path.parent for path in masks]
+        self.inputs = [*masks, *([] if wishes.truth is None else [wishes.truth])]
         if is_live(source):
             self.videos: list[AnnotatedVideo] = [self._open_live(source, masks)]
             return
-        self.inputs.append(root if root.is_dir() else root.parent)
+        self.inputs.append(root)
         places = find_videos(root)
         several = places != [root]
         self.videos = [self._open(place, _masks_of(_name(place), masks) if several else masks) for place in places]

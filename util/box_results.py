@@ -12,11 +12,10 @@ import numpy as np
 
 from util.boxes import Box, box_of_mask, format_rows, read_boxes, read_numbers, write_text
 from util.errors import InputError
-from util.files import make_output_folder
+from util.files import atomic_folder, make_output_folder
 from util.images import write_binary
 from util.png_writer import PngWriter
 from util.recorders import Recorder, Result
-from util.result_folder import atomic_folder
 
 BOX_FORM, TIME_FORM = "%.3f", "%.8f"
 

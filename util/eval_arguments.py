@@ -6,7 +6,15 @@ from pathlib import Path
 from util.device import AUTOCAST
 from util.errors import InputError
 from util.evaluation import RunOptions
+from util.files import content_hash
 from util.video_writer import FORMATS
+
+# Options that change results.
+CHANGING = (
+    *("use_km", "no_top", "top_k", "memory", "keep_previous", "mem_every", "mem_capacity", "mem_frames"),
+    *("mem_annotated", "quality_threshold", "gate", "compat", "prior", "size", "flip", "scales"),
+    *("correct_rate", "correct_steps", "write_corrected", "amp", "decode_roi", "first_mask", "frames"),
+)
 
 
 def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
@@ -160,7 +168,15 @@ def run_options(args: argparse.Namespace, set_name: str) -> RunOptions:
         boxes=args.boxes,
         soft=args.soft,
         overlay=args.overlay,
+        settings=settings(args),
+        given=[args.model, *filter(None, [getattr(args, "list", None)])],
     )
+
+
+def settings(args: argparse.Namespace) -> dict[str, str]:
+    """What of a command line results depend on, beside the videos and their masks."""
+    found = {f"--{name}": str(getattr(args, name)) for name in CHANGING if getattr(args, name, None) is not None}
+    return {**found, "--model": content_hash(args.model)} if args.model.is_file() else found
 
 
 def describe(args: argparse.Namespace) -> dict[str, str]:

@@ -8,9 +8,8 @@ from pathlib import Path, PurePosixPath
 from util.archive_members import Kind, Member, damages_reported, location, members
 from util.disk import require_space
 from util.errors import InputError
-from util.files import make_output_folder
+from util.files import atomic_folder, make_output_folder
 from util.progress import Progress
-from util.result_folder import atomic_folder
 
 CHUNK = 1 << 20
 JUNK = "__MACOSX"

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from util.boxes import box_of_mask
 from util.contact_sheet import contact_sheet, draw_objects, write_contact_sheet
-from util.files import atomic_path
+from util.files import atomic_folder, atomic_path
 from util.quality_table import HEADER, QualityRow, format_row
-from util.result_folder import atomic_folder
 from util.video_writer import VideoWriter
 
 

@@ -70,6 +70,9 @@ class Video(Protocol):
     palette: np.ndarray | None
     rate: Fraction
     times: Sequence[Fraction] | None
+    origin: object
+
+    def fingerprint(self) -> dict[str, str]: ...
 
     def __len__(self) -> int: ...
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scripts import analyse_boxes
-from tests.box_runs import SIZE, evaluate, files_below
+from tests.box_runs import SIZE, evaluate
 from tests.failures import failure_line
+from tests.result_files import files_below
 from util.images import write_binary
 
 
