@@ -14,7 +14,7 @@ COLOUR_TOLERANCE = 12.0
 LEAST_MIXED = 0.6
 LEAST_EDGE, WHOLE_EDGE = 0.1, 0.25
 SEVERAL = 3
-FEW_SOLIDS, MOST_SOLIDS = 8, 40
+FEW_SOLIDS, MOST_SOLIDS, MOSAIC = 8, 40, 6
 
 _SQUARE = np.ones((3, 3), np.uint8)
 
@@ -86,7 +86,7 @@ def find_smooth_edges(labels: np.ndarray, colours: np.ndarray | None = None) -> 
     hits = np.bincount(labels[where], weights=is_mixed, minlength=count)
     mixed = thin[hits[thin] >= LEAST_MIXED * sizes[thin]]
     if sizes[mixed].sum() >= (LEAST_EDGE if len(mixed) >= SEVERAL else WHOLE_EDGE) * edge:
-        if len(solid) > FEW_SOLIDS and len(mixed) < 2 * len(solid):  # a mosaic of many small objects
+        if len(solid) > FEW_SOLIDS and len(mixed) < MOSAIC * len(solid):  # a mosaic of many small objects
             return None
         mixed = np.union1d(mixed, thin[can_mix[thin] & (inner[thin] == 0)])
         return SmoothEdges(np.isin(labels, mixed), mixed, solid, areas, table)
