@@ -109,7 +109,7 @@ class MaskReader:
     @property
     def has_colours(self) -> bool:
         """Whether masks tell objects by colours."""
-        return bool(self._ids) or self._is_swapped
+        return bool(self._ids) or (self._is_swapped and self._file_palette is not None)
 
     def remarks(self, path: Path) -> tuple[str, ...]:
         """What may surprise in a mask that has been read."""

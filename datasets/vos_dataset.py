@@ -100,7 +100,7 @@ class VOSDataset(Dataset):
         """A random clip of one video, the sample described at `pack_clip`.
 
         The objects are drawn from those that the first frame shows. The selector of the first object is always 1:
-        if five draws find no object, the clip teaches that an empty mask stays empty, unless no mask of the video shows one.
+        if five draws find no object, the clip teaches that an empty mask stays empty, unless all of the video is empty.
 
         Raises:
             InputError: a file cannot be read, a frame and its mask or two frames differ in size, or no mask of the

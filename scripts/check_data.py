@@ -6,7 +6,8 @@
 Finds and reads the samples as train.py does and prints one row per set, then the first files with something wrong.
 The exit code is 0 if training can run on the roots that are there, 1 after the table if there are errors (unreadable
 files, masks that do not fit their frames, colour masks, ids above 255, smoothed edges, no object in any mask, frames of
-different sizes in one video, a set without samples), and 2 if the command cannot be carried out. Everything else is a warning.
+different sizes in one video, a set without samples), and 2 if the command cannot be carried out. Everything else is a
+warning.
 """
 
 import argparse
@@ -40,10 +41,9 @@ COUNTED = {
     "mixed|sizes": (Kind.MIXED_SIZES,),
     "too|short": (Kind.TOO_SHORT,),
     "no|object": (Kind.EMPTY, Kind.NO_OBJECT),
-    "colour,|id > 255": (Kind.COLOUR, Kind.WIDE_ID),
-    "smoothed|edges": (Kind.SMOOTH,),
+    "colour, id|> 255, smooth": (Kind.COLOUR, Kind.WIDE_ID, Kind.SMOOTH),
 }
-NEEDS_PIXELS = ("no|object", "smoothed|edges")
+NEEDS_PIXELS = ("no|object",)
 HEADER = ("set", "samples", "frames", "masks", *COUNTED, "ids", "most|objects", "frame sizes")
 
 SetResult = tuple[SetPlan, Tally]
