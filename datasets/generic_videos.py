@@ -1,7 +1,6 @@
 """Any videos with any masks: folders of frames, video files and live video, and the masks of some of their frames."""
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -19,7 +18,7 @@ from datasets.mask_notes import note_lines, printable
 from datasets.movie_sources import FrameFile, LiveFrames
 from datasets.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
-from util.images import IMAGE_SUFFIXES, is_clutter, list_images, natural_key
+from util.images import IMAGE_SUFFIXES, is_clutter, list_images, natural_key, require_text
 from util.video import Video
 
 VIDEO_SUFFIXES = frozenset(
@@ -91,6 +90,8 @@ class GenericDataset:
             return
         self.inputs.append(root if root.is_dir() else root.parent)
         places = find_videos(root, masks)
+        for place in places:
+            require_text(place)
         several = places != [root]
         if several:
             self.videos = [self._open(place, _masks_of(_name(place), masks)) for place in places]
@@ -185,8 +186,8 @@ def find_videos(root: Path, masks: Sequence[Path] = ()) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise InputError(f"{root} does not exist; pass a folder of pictures, a video file or a folder of such")
-    given = {os.path.abspath(path) for path in masks}
-    things = [thing for thing in root.iterdir() if not is_clutter(thing.name) and os.path.abspath(thing) not in given]
+    given = {path.resolve() for path in masks}
+    things = [thing for thing in root.iterdir() if not is_clutter(thing.name) and thing.resolve() not in given]
     pictures = sorted((path for path in things if path.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
     videos = [thing for thing in things if thing.is_dir() or thing.suffix.lower() in VIDEO_SUFFIXES]
     if not pictures and not videos:
@@ -315,7 +316,9 @@ def _list_masks(folder: Path) -> dict[str, Masks]:
 
 def _name(place: Path) -> str:
     """The name of a video; that of a link where one was passed."""
-    return Path(os.path.abspath(place)).name if place.is_dir() else place.stem
+    if not place.is_dir():
+        return place.stem
+    return place.name if place.name not in ("", "..") else place.resolve().name
 
 
 def _masks_of(name: str, masks: Sequence[Path]) -> list[Path]:

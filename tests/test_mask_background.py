@@ -59,7 +59,7 @@ def test_a_background_that_cannot_be_told_is_asked_for(tmp_path):
     pixels = two_objects(BLUE, RED, GREEN)
     pixels[:, 30:] = WHITE
     path = save(tmp_path / "m.png", pixels)
-    with pytest.raises(InputError, match="no black, .*--background COLOUR"):
+    with pytest.raises(InputError, match=r"no black, .*--background COLOUR"):
         MaskReader().read(path)
     assert areas(MaskReader(MaskRules(background=WHITE)).read(path))[0] == 1200
     assert 0 not in areas(MaskReader(MaskRules(background=0)).read(path))

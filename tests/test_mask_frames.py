@@ -44,7 +44,7 @@ def test_a_number_that_no_frame_has_is_refused(names):
 
 @pytest.mark.parametrize(("names", "mask"), [(PLAIN, "mask_2"), (SHOTS, "m10"), (MOVIE, "m2")])
 def test_a_number_in_another_name_is_ambiguous(names, mask):
-    with pytest.raises(InputError, match="may belong to the first frame, .* or to frame .*--start"):
+    with pytest.raises(InputError, match=r"may belong to the first frame, .* or to frame .*--start"):
         names.of_single(mask, Path(f"{mask}.png"))
 
 

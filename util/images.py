@@ -33,11 +33,24 @@ def is_clutter(name: str) -> bool:
     return name.startswith(".") or name.lower() in CLUTTER
 
 
+def require_text(path: Path) -> None:
+    """Refuse a file or folder whose own name is no text, since it can be neither printed nor packed.
+
+    Raises:
+        InputError: the name is not UTF-8.
+    """
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise InputError(f"the name of {shown} is not UTF-8; rename it") from error
+
+
 def list_images(folder: Path) -> list[Path]:
     """Pictures of a folder in natural order; hidden files are ignored.
 
     Raises:
-        InputError: the folder is missing or holds no picture.
+        InputError: the folder is missing or holds no picture, or a name is not UTF-8.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -45,6 +58,8 @@ def list_images(folder: Path) -> list[Path]:
     paths = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not is_clutter(p.name)]
     if not paths:
         raise InputError(f"folder {folder} holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    for path in paths:
+        require_text(path)
     return sorted(paths, key=natural_key)
 
 

@@ -1,5 +1,7 @@
 """Masks, frames and videos that could be read in more than one way."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -114,3 +116,8 @@ def test_a_background_is_named_by_its_id(frames, tmp_path, output):
     write_ids(tmp_path / "inverted.png", np.where(MASK == 0, 7, 0).astype(np.uint8))
     evaluate(frames, output, "--masks", tmp_path / "inverted.png", "--background", "7")
     assert np.array_equal(read_ids(output / "clip/shot13.png") > 0, MASK > 0)
+
+
+def test_names_that_are_no_text_are_refused(frames, mask, output, capsys):
+    (frames / "shot8.jpg").rename(os.fsdecode(os.fsencode(frames) + b"/shot8\xff.jpg"))
+    assert "is not UTF-8" in failure_line(capsys, lambda: evaluate(frames, output, "--masks", mask))

@@ -46,7 +46,7 @@ def test_a_mask_without_object_is_refused(static_root):
 def test_a_set_whose_masks_are_all_empty_is_refused(static_root):
     for path in (static_root / "flat").glob("*.png"):
         Image.fromarray(np.zeros((60, 80), np.uint8)).save(path)
-    with pytest.raises(InputError, match="no mask of .*flat shows an object"):
+    with pytest.raises(InputError, match=r"no mask of .*flat shows an object"):
         StaticDataset(static_root / "flat")
 
 

@@ -49,10 +49,10 @@ def test_a_clip_without_objects_has_empty_masks(tmp_path):
 
 def test_videos_without_any_object_are_refused(tmp_path):
     write_video(tmp_path, "none", [boxes()] * 3)
-    with pytest.raises(InputError, match="no mask in .* shows an object"):
+    with pytest.raises(InputError, match=r"no mask in .* shows an object"):
         video_dataset(tmp_path)
     write_video(tmp_path, "some", [boxes(1)] * 3)
-    with pytest.raises(InputError, match="no mask in .*none shows an object"):
+    with pytest.raises(InputError, match=r"no mask in .*none shows an object"):
         video_dataset(tmp_path)[0]
 
 
