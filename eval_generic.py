@@ -17,6 +17,7 @@ from pathlib import Path
 
 from core_factory import run_evaluation
 from datasets.generic_videos import DIRECTIONS, GenericDataset, Wishes
+from datasets.mask_files import MaskRules, Value, parse_value
 from datasets.sizing import choose_sizing
 from inference_core_yv import InferenceCoreYV
 from util.errors import run
@@ -36,6 +37,14 @@ def frame_rate(text: str) -> Fraction:
     return rate
 
 
+def mask_value(text: str) -> Value:
+    """An id or a colour; see `parse_value`."""
+    try:
+        return parse_value(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is neither an id nor a colour such as #ff0000 or 255,0,0") from error
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and run."""
     parser = evaluation_parser(__doc__)
@@ -48,6 +57,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     videos.add_argument(
         "--start", metavar="FRAME", help="name or position of the mask's frame, if its name does not tell"
+    )
+    videos.add_argument(
+        "--background",
+        type=mask_value,
+        metavar="VALUE",
+        help="id or colour (#rrggbb) that is no object in the masks (0)",
+    )
+    videos.add_argument(
+        "--void", type=mask_value, metavar="VALUE", help="another id or colour that is no object (none)"
+    )
+    videos.add_argument(
+        "--snap",
+        action=argparse.BooleanOptionalAction,
+        help="give smoothed edges of masks to the objects around them; --no-snap: every value is an object (refused)",
     )
     videos.add_argument("--direction", choices=DIRECTIONS, default="forward", help="from the masks (%(default)s)")
     videos.add_argument("--truth", type=Path, help="folder of true masks, one folder for each video, for --score")
@@ -62,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rate=args.fps,
         max_frames=args.max_frames,
         truth=args.truth,
+        rules=MaskRules(args.background, args.void, args.snap),
     )
     run_evaluation(args, GenericDataset(args.input, args.masks, wishes), InferenceCoreYV, "generic")
 

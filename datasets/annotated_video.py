@@ -1,7 +1,7 @@
 """A video to be segmented: frames, masks of some of them, and what is wanted of it."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from datasets.frame_sources import FrameSource
+from datasets.mask_notes import MaskNote
 from datasets.pairs import match_size
 from datasets.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
@@ -41,6 +42,7 @@ class AnnotatedVideo:
         palette: colours of the ids in the results, uint8 (256, 3); None for the usual ones.
         rate: frames per second when the video is shown.
         times: seconds from the first frame to each, where they are not steady; else None.
+        notes: what its masks hold and what may surprise in them.
     """
 
     name: str
@@ -57,6 +59,7 @@ class AnnotatedVideo:
     palette: np.ndarray | None = None
     rate: Fraction = SHOWN_RATE
     times: Sequence[Fraction] | None = None
+    notes: tuple[MaskNote, ...] = ()
     size: tuple[int, int] = field(init=False)
 
     has_end: ClassVar[bool] = True
@@ -71,9 +74,16 @@ class AnnotatedVideo:
         source: FrameSource,
         masks: Mapping[int, Any],
         read_mask: Callable[[Any], np.ndarray],
+        *,
+        remarks: Callable[[Any], Iterable[str]] | None = None,
         **wishes: Any,
     ) -> "AnnotatedVideo":
         """A video whose masks are read once, to learn about its objects.
+
+        Args:
+            name, source, masks, read_mask: see the attributes.
+            remarks: what is to be said of a mask that has been read.
+            wishes: the other attributes.
 
         Raises:
             InputError: a mask cannot be used, its size differs from the frames' by more than a pixel or two, or there
@@ -81,16 +91,22 @@ class AnnotatedVideo:
         """
         first_seen: dict[int, int] = {}
         output_size = None
+        notes = []
         for index in sorted(masks):
             ids = read_mask(masks[index])
             output_size = output_size or ids.shape
             match_size(ids, source.size, masks[index])
             for k in np.unique(ids[ids > 0]).tolist():
                 first_seen.setdefault(k, index)
+            said = [] if remarks is None else list(remarks(masks[index]))
+            if ids.shape != tuple(source.size):
+                said.append(f"{ids.shape[1]}x{ids.shape[0]} is resized to the frame's size")
+            notes.append(MaskNote.of(name, source.names[index], ids, said))
         if not first_seen:
             named = next(iter(masks.values()), f"of {name}")
             raise InputError(f"mask {named} holds no object (0 is background); annotate one or leave the video out")
-        return cls(name, source, masks, read_mask, tuple(sorted(first_seen)), first_seen, output_size, **wishes)
+        objects = tuple(sorted(first_seen))
+        return cls(name, source, masks, read_mask, objects, first_seen, output_size, notes=tuple(notes), **wishes)
 
     def __len__(self) -> int:
         """Frames that are segmented, those of several passes counted each time."""

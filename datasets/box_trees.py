@@ -141,9 +141,12 @@ def open_tree(kind: str, root: Path, list_file: Path | None = None, only: Sequen
     else:
         own = root / part / "list.txt"
     path = list_file or own
-    if not path.is_file():
+    if path.is_file():
+        names = choose_videos(read_video_list(path), only, path)
+    elif only and list_file is None:
+        names = list(dict.fromkeys(only))
+    else:
         raise InputError(f"list of videos {path} does not exist; check --root, or pass --list FILE")
-    names = choose_videos(read_video_list(path), only, path)
     tree: BoxTree = LaSOT(root, names) if kind == "lasot" else GOT10k(root, names, part)
     for name in names:
         if not (tree.folder(name) / TRUTH).is_file():

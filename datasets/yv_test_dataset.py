@@ -14,11 +14,14 @@ from pathlib import Path
 
 from datasets.annotated_video import AnnotatedVideo
 from datasets.frame_sources import FrameFolder
-from datasets.mask_files import MaskReader
+from datasets.mask_files import MaskReader, MaskRules
+from datasets.mask_frames import FrameNames
+from datasets.mask_notes import note_lines
 from datasets.sizing import Limit, Sizing
 from datasets.video_list import choose_videos, read_video_list
 from util.errors import InputError
-from util.images import list_images
+from util.images import is_clutter, list_images
+from util.video import Video
 
 SPLITS = ("valid", "test")
 FRAMES = ("auto", "all", "fifth")
@@ -66,7 +69,11 @@ class YouTubeTestDataset:
                 raise InputError(f"YouTube-VOS folder {folder} does not exist; see youtube-vos.org, or pass --yv PATH")
         self.inputs = (self.frames_folder, masks)
         self.truth = every / "Annotations"
-        names = sorted(path.name for path in masks.iterdir() if path.is_dir()) if list_file is None else None
+        names = (
+            sorted(path.name for path in masks.iterdir() if path.is_dir() and not is_clutter(path.name))
+            if list_file is None
+            else None
+        )
         names = choose_videos(read_video_list(list_file) if names is None else names, only, list_file or masks)
         scored = {} if output_all else read_scored_frames(root / split / "meta.json")
         self.videos = [
@@ -76,22 +83,31 @@ class YouTubeTestDataset:
 
     def _open(self, name: str, masks: Path, sizing: Sizing, wanted: Collection[str] | None) -> AnnotatedVideo:
         source = FrameFolder(self.frames_folder / name)
-        positions = {stem: index for index, stem in enumerate(source.names)}
+        names = FrameNames(source.names)
         files = {path.stem: path for path in list_images(masks / name)}
-        strays = [path for stem, path in files.items() if stem not in positions]
+        strays = [path for stem, path in files.items() if not names.find(stem).positions]
         if strays:
             raise InputError(f"mask {strays[0]} has no frame in {self.frames_folder / name}; use --frames all")
-        found = {positions[stem]: path for stem, path in files.items()}
+        places = names.of_masks(files)
+        found = {position: files[stem] for stem, (position, _) in places.items()}
+        said = {files[stem]: remark for stem, (_, remark) in places.items()}
+        reader = MaskReader(MaskRules(void_beside_ids=True, can_be_asked=False))
         truth = self.truth / name
         return AnnotatedVideo.open(
             name,
             source,
             found,
-            MaskReader().read,
+            reader.read,
+            remarks=lambda path: [*filter(None, [said[path]]), *reader.remarks(path)],
             sizing=sizing,
             wanted=None if wanted is None else frozenset(wanted),
             has_truth=truth.is_dir() and len(list_images(truth)) > 1,
         )
+
+    def lines_on_masks(self, videos: Sequence[Video]) -> list[str]:
+        """See `NotedMasks`."""
+        names = {video.name for video in videos}
+        return note_lines([note for video in self.videos if video.name in names for note in video.notes])
 
     def __len__(self) -> int:
         return len(self.videos)

@@ -5,8 +5,9 @@
 
 Finds and reads the samples as train.py does and prints one row per set, then the first files with something wrong.
 The exit code is 0 if training can run on the roots that are there, 1 after the table if there are errors (unreadable
-files, masks that do not fit their frames, colour masks, ids above 255, frames of different sizes in one video, a set
-without samples), and 2 if the command cannot be carried out. Everything else is a warning.
+files, masks that do not fit their frames, colour masks, ids above 255, smoothed edges, no object in any mask, frames of
+different sizes in one video, a set without samples), and 2 if the command cannot be carried out. Everything else is a
+warning.
 """
 
 import argparse
@@ -39,8 +40,8 @@ COUNTED = {
     "off by|1-2 px": (Kind.NEAR_MISMATCH,),
     "mixed|sizes": (Kind.MIXED_SIZES,),
     "too|short": (Kind.TOO_SHORT,),
-    "no|object": (Kind.EMPTY,),
-    "colour,|id > 255": (Kind.COLOUR, Kind.WIDE_ID),
+    "no|object": (Kind.EMPTY, Kind.NO_OBJECT),
+    "colour, id|> 255, smooth": (Kind.COLOUR, Kind.WIDE_ID, Kind.SMOOTH),
 }
 NEEDS_PIXELS = ("no|object",)
 HEADER = ("set", "samples", "frames", "masks", *COUNTED, "ids", "most|objects", "frame sizes")

@@ -11,7 +11,7 @@ from util.device import peak_memory_mb
 from util.distributed import Process, gather
 from util.engine import Engine
 from util.errors import InputError
-from util.evaluation_set import Dataset, OwnResults
+from util.evaluation_set import Dataset, NotedMasks, OwnResults
 from util.files import (
     held,
     ignores_case_of_letters,
@@ -132,6 +132,8 @@ def _evaluate(
     pending = [video for video in dataset.videos if video.name in missing]
     if len(pending) < len(dataset.videos) and process.leads:
         print(f"{len(dataset.videos) - len(pending)} finished videos skipped; --overwrite segments them again")
+    if process.leads and isinstance(dataset, NotedMasks):
+        print("".join(f"{line}\n" for line in dataset.lines_on_masks(pending)), end="", flush=True)
     lines = facts
     if pending:
         mine = share(pending, process.rank, process.world)
