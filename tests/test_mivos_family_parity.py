@@ -154,6 +154,14 @@ def test_runs_of_the_davis_core(name, expected, network, clip):
         assert_run(run_davis(clip, frames, options), network, published(expected, case, range(frames)))
 
 
+@pytest.mark.parametrize(("wrong", "frames"), [({"top_k": -1}, 2), ({"mem_every": -1}, 3)])
+def test_a_number_that_is_off_by_one_is_told_apart(name, expected, network, clip, wrong, frames):
+    right = {"top_k": network.top_k, **DAVIS_RUNS[name]["davis"][1]}
+    options = right | {option: right[option] + change for option, change in wrong.items()}
+    with pytest.raises(AssertionError):
+        assert_run(run_davis(clip, frames, options), network, published(expected, "davis", range(frames)))
+
+
 YOUTUBE_RUNS = {
     "maskprop": {"yv": (4, list(range(12)))},
     "stcn": {"yv": (2, list(range(12))), "yv_req": (3, [0, 4, 5, 9])},
