@@ -45,7 +45,7 @@ def as_asked(network: nn.Module) -> nn.Module:
 
 def assert_close(ours: object, reference: np.ndarray, share: float = ROUNDING) -> None:
     """Every value lies within a share of the largest one, 1 at least, of the reference."""
-    limit = share * max(1.0, float(np.abs(reference).max()))
+    limit = share * max(1.0, float(np.abs(np.asarray(reference)).max()))
     np.testing.assert_allclose(np.asarray(ours), reference, atol=limit, rtol=0)
 
 
