@@ -154,7 +154,7 @@ def test_runs_of_the_davis_core(name, expected, network, clip):
         assert_run(run_davis(clip, frames, options), network, published(expected, case, range(frames)))
 
 
-@pytest.mark.parametrize(("wrong", "frames"), [({"top_k": -1}, 2), ({"mem_every": -1}, 3)])
+@pytest.mark.parametrize(("wrong", "frames"), [({"top_k": -1}, 2), ({"mem_every": -1}, 4)])
 def test_a_number_that_is_off_by_one_is_told_apart(name, expected, network, clip, wrong, frames):
     right = {"top_k": network.top_k, **DAVIS_RUNS[name]["davis"][1]}
     options = right | {option: right[option] + change for option, change in wrong.items()}
