@@ -58,15 +58,16 @@ class Checkpoint:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None = None) -> None:
+def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None = None, known: bool = False) -> None:
     """Write a checkpoint in our format, atomically.
 
     Args:
         path: where to.
         checkpoint: what.
         previous: keeps the file that was at `path` before.
+        known: see `atomic_path`.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, known=known) as temporary:
         content = {item.name: getattr(checkpoint, item.name) for item in fields(Checkpoint)}
         _save({"format": FORMAT, "version": VERSION, **content}, temporary, path)
         if previous is not None and path.exists():
@@ -129,7 +130,7 @@ def load_network(path: Path, device: torch.device, *, pretraining: bool = False)
     if checkpoint.arch in PRETRAINING and not pretraining:
         raise InputError(f"{path} holds {checkpoint.arch}, which segments nothing; train a DropSeg that starts from it")
     network = build_from(checkpoint, path)
-    _fill(network, checkpoint, path)
+    fill_network(network, checkpoint, path)
     return network.to(device).eval()
 
 
@@ -155,7 +156,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Raises:
         InputError: the file cannot be read or holds another network.
     """
-    _fill(network, read_weights(path), path)
+    fill_network(network, read_weights(path), path)
 
 
 def read_weights(path: Path) -> Checkpoint:
@@ -280,7 +281,12 @@ def _describe(content: Mapping[str, Any]) -> str:
     return f"a state dict of {name}" if name else "a file of an unknown network"
 
 
-def _fill(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+def fill_network(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    """Give a network the weights of a checkpoint of the same kind, see `load_weights`.
+
+    Raises:
+        InputError: the checkpoint holds another network.
+    """
     found, expected = _name(checkpoint.arch, checkpoint.options), _name(network.arch, network.options)
     may_differ = {"multi_object"}
     if checkpoint.options.get("quality_head") is False:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from util.errors import InputError
+from util.run_folder import name_fault
 
 COUNTS = ("batch_size", "grad_accum", "samples_per_video", "max_unreadable", "max_not_finite")
 COUNTS += ("save_interval", "checkpoint_interval", "log_interval", "picture_interval")
@@ -58,7 +59,7 @@ def fault(args: argparse.Namespace, counts: Iterable[str], faults: Mapping[str, 
             return f"--{name} must be at least 1"
     found = {
         "--num_workers must not be negative": args.num_workers < 0,
-        "--id is a name, not a path": "/" in args.id or "\\" in args.id,
+        name_fault(args.id): True,
         "--resume needs the --id of the run": args.resume is not None and args.id == "NULL",
         "--resume auto finds the checkpoint itself; leave out --load_model": bool(args.resume and args.load_model),
         "--load_network starts a run and --load_model resumes one; give one of them": bool(
@@ -66,7 +67,7 @@ def fault(args: argparse.Namespace, counts: Iterable[str], faults: Mapping[str, 
         ),
         **faults,
     }
-    return next((message for message, wrong in found.items() if wrong), "")
+    return next((message for message, wrong in found.items() if message and wrong), "")
 
 
 def share_batch(args: argparse.Namespace, world: int) -> None:
