@@ -20,7 +20,6 @@ from tests.corpus.inputs import (
     numbered,
     photo,
     png_chunk,
-    write_frames,
     write_mask,
     write_movie,
 )
@@ -253,7 +252,7 @@ def changing_rate(scene: Scene) -> Case:
     """An overlay lasts as long as its source."""
     times = np.cumsum(scene.rng.integers(1, 12, 6)).tolist()
     times = [moment - times[0] for moment in times]
-    clip, path = movie(scene, scene.pick((".mkv", ".mp4")), 6, times)
+    clip, _ = movie(scene, scene.pick((".mkv", ".mp4")), 6, times)
     case = on_clip(scene, clip, KEPT, tolerance=12)
 
     def right(seen: list[np.ndarray]) -> str:

@@ -151,7 +151,15 @@ def picture_beside_videos(scene: Scene) -> Case:
 
 def digits_of_other_scripts(scene: Scene) -> Case:
     """Names with superscripts, circled and Arabic digits."""
-    names = scene.pick((["0²", "1²", "2²"], ["①", "②", "③"], ["a٠", "a١", "a٢"], ["x½", "y½", "z½"], ["၀", "၁", "၂"]))
+    names = scene.pick(
+        (
+            ["0²", "1²", "2²"],
+            ["①", "②", "③"],
+            ["a\u0660", "a\u0661", "a\u0662"],
+            ["x½", "y½", "z½"],
+            ["\u1040", "\u1041", "\u1042"],
+        )
+    )
     frames = write_frames(scene, scene.inputs / "clip", (32, 48), names)
     ids = draw_objects(scene.rng, frames[0].shape[:2], (1, 2))
     mask = write_mask(scene.inputs / f"masks/{names[0]}.png", ids)

@@ -19,7 +19,7 @@ SIZES = ((32, 48), (48, 64), (49, 61), (64, 96))
 
 
 def draw_objects(rng: np.random.Generator, size: tuple[int, int], ids: Sequence[int]) -> np.ndarray:
-    """Ids (H, W), uint16, with one solid rectangle, disc or triangle for each id, apart from each other and the border."""
+    """Ids (H, W), uint16: a rectangle, disc or triangle for each id, apart from each other and from the border."""
     height, width = size
     canvas = np.zeros(size, np.uint16)
     columns = len(ids)
