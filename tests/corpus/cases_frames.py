@@ -28,7 +28,7 @@ from tests.corpus.runner import ANY, REFUSED, RIGHT, SAID, Case, Scene
 KEPT = frozenset({RIGHT, SAID})
 TOLD = frozenset({SAID, REFUSED})
 ONLY_REFUSED = frozenset({REFUSED})
-TRANSPOSED = {
+STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -115,12 +115,11 @@ def turned_frames(scene: Scene) -> Case:
     """Frames with an orientation are seen upright, as in any viewer."""
     suffix = scene.pick((".jpg", ".jpg", ".png", ".webp", ".tif"))
     clip = make_clip(scene, suffix=suffix)
-    number = scene.pick(tuple(TRANSPOSED))
-    undone = {6: TRANSPOSED[6], 8: TRANSPOSED[8]}.get(number, TRANSPOSED[number])
+    number = scene.pick(tuple(STORED))
     for frame, path in zip(clip.frames, sorted(clip.folder.iterdir()), strict=True):
         exif = Image.Exif()
         exif[ORIENTATION] = number
-        stored = Image.fromarray(frame).transpose(undone)
+        stored = Image.fromarray(frame).transpose(STORED[number])
         stored.save(path, exif=exif, **({"quality": 95} if suffix == ".jpg" else {}))
     return on_clip(scene, clip, KEPT)
 

@@ -200,5 +200,5 @@ class Seen:
                 return f"frame {number} was seen as {got.shape}, not {wanted.shape}"
             difference = np.abs(got.astype(float) - wanted).mean()
             if difference > self.tolerance:
-                return f"frame {number} was seen with mean {got.mean():.0f}, not {wanted.mean():.0f}"
+                return f"frame {number} was seen {difference:.0f} grey levels off, with mean {got.mean():.0f}"
         return self.then(seen)

@@ -7,12 +7,20 @@ pytest tests/corpus --corpus 5000 -k smooth_grey-217] one of them again
 
 import pytest
 
-from tests.corpus import cases_frames, cases_masks, cases_names, cases_options, cases_outputs
+from tests.corpus import (
+    cases_archives,
+    cases_frames,
+    cases_masks,
+    cases_names,
+    cases_options,
+    cases_outputs,
+    cases_training,
+)
 from tests.corpus.runner import judge
 
-MODULES = (cases_masks, cases_names, cases_frames, cases_outputs, cases_options)
+MODULES = (cases_masks, cases_names, cases_frames, cases_outputs, cases_options, cases_archives, cases_training)
 FAMILIES = {family.__name__: family for module in MODULES for family in module.FAMILIES}
-COUNT = 300
+COUNT = 3 * len(FAMILIES)
 
 
 def pytest_generate_tests(metafunc):
