@@ -121,7 +121,7 @@ def names_of_members(scene: Scene) -> Case:
         "C:\\x",
         "a\\b",
         "x" * 300,
-        "a/" * 600 + "b",
+        "a/" * 60 + "b" + "b",
     )
     odd = scene.pick(names)
     pack(path, files | {odd: b"x"})
