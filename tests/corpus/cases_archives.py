@@ -18,6 +18,7 @@ from datasets.synthetic_boxes import write_box_tree
 from scripts import score as score_script
 from tests.box_runs import square_video
 from tests.corpus.cases_frames import damage
+from tests.corpus.cases_masks import smoothed
 from tests.corpus.inputs import Results, draw_objects, numbered, write_frames, write_mask
 from tests.corpus.runner import ANY, REFUSED, RIGHT, SAID, Case, Scene
 from util.extract import extract
@@ -263,8 +264,7 @@ def scores_of_other_masks(scene: Scene) -> Case:
     elif way == "text":
         path.write_text("mask")
     elif way == "soft":
-        soft = np.clip(ids[:, :, None].astype(np.uint8) * np.arange(0, 200, 40, np.uint8), 0, 255)
-        write_mask(path, soft[..., 4] + np.roll(soft[..., 3], 1, 1))
+        write_mask(path, smoothed(scene, (ids * 100).astype(np.uint8)))
     elif way == "damaged":
         path.write_bytes(path.read_bytes()[:60])
     elif way == "extra":

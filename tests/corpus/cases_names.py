@@ -31,7 +31,14 @@ def equal_number(scene: Scene) -> Case:
     write_mask(mask, clip.ids)
     masks = mask.parent if scene.rng.random() < 0.5 else mask
     results = Results(scene.output / "clip", clip.names[position:], {clip.names[position]: clip.ids})
-    return Case(eval_generic, generic(scene, clip.folder, masks), TOLD, results, (mask.name, mask.stem), (mask.name,))
+    return Case(
+        eval_generic,
+        generic(scene, clip.folder, masks),
+        TOLD,
+        results,
+        (mask.name, mask.stem),
+        (mask.name, f"frame {clip.names[position]}"),
+    )
 
 
 def exact_name(scene: Scene) -> Case:
