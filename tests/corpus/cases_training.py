@@ -78,9 +78,8 @@ def empty_pictures(scene: Scene) -> Case:
 
 
 def empty_videos(scene: Scene) -> Case:
-    """Videos whose masks are all empty, or all void, cannot train."""
+    """Videos whose masks are all empty cannot train."""
     trainval = scene.inputs / "DAVIS/2017/trainval"
-    value = scene.pick((0, 255))
     for number in range(4):
         for kind, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
             path = trainval / f"{kind}/480p/ball/{number:05d}.{suffix}"
@@ -88,7 +87,7 @@ def empty_videos(scene: Scene) -> Case:
             if suffix == "jpg":
                 Image.fromarray(photo(scene.rng, (32, 48))).save(path)
             else:
-                write_mask(path, np.full((32, 48), value))
+                write_mask(path, np.zeros((32, 48)))
     (trainval / "ImageSets/2017").mkdir(parents=True)
     (trainval / "ImageSets/2017/train.txt").write_text("ball\n")
     arguments = check("davis_root", scene.inputs / "DAVIS")
