@@ -21,7 +21,8 @@ from datasets.mask_files import MaskRules, Value, parse_value
 from datasets.sizing import choose_sizing
 from inference_core_yv import InferenceCoreYV
 from util.errors import run
-from util.eval_arguments import add_arrival_arguments, evaluation_parser, positive
+from util.eval_arguments import add_arrival_arguments, evaluation_parser
+from util.numbers import positive
 
 MIN_RATE, MAX_RATE = Fraction(1, 100), Fraction(1000)
 

@@ -84,11 +84,10 @@ class GenericDataset:
             if not path.exists():
                 raise InputError(f"mask {path} does not exist; check --masks")
         self.truth = wishes.truth or root
-        self.inputs = [*masks, *([] if wishes.truth is None else [wishes.truth])]
+        self.inputs = [*([] if is_live(source) else [root]), *masks, *filter(None, [wishes.truth])]
         if is_live(source):
             self.videos: list[AnnotatedVideo] = [self._open_live(source, masks)]
             return
-        self.inputs.append(root)
         places = find_videos(root, masks)
         for place in places:
             require_text(place)

@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.bench import data, files, inference, score, speed, stream, training
 from util.errors import run
-from util.eval_arguments import positive
+from util.numbers import positive, whole
 
 COMMANDS = {
     "inference": (inference, 5),
@@ -59,7 +59,7 @@ def main() -> None:
         if module not in (data, score):
             command.add_argument("--device", default="auto")
         if repeats is not None:
-            command.add_argument("--warmup", type=int, default=1)
+            command.add_argument("--warmup", type=whole(), default=1)
             command.add_argument("--repeats", type=positive, default=repeats)
         command.set_defaults(run=module.run)
     args = parser.parse_args()

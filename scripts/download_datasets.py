@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from util.download_parts import Options, add_download_arguments, is_finished, obtain_missing
 from util.download_table import GROUPS, PAGES, YOUTUBE_TRAIN, Download
 from util.errors import InputError, run
+from util.numbers import whole
 from util.resize_tree import resize_youtube
 
 HELP = {
@@ -39,7 +40,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--no_resize", action="store_true", help="do not make YouTube/train_480p, which stage 2 reads")
     parser.add_argument(
         "--workers",
-        type=int,
+        type=whole(),
         default=os.cpu_count() or 1,
         help="pictures resized at the same time (default: all cores)",
     )

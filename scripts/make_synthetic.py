@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from datasets.synthetic_trees import LAYOUTS_WITH_VALIDATION, WRITERS, VideoPlan, write_lists, write_video
 from util.errors import InputError, run
 from util.files import make_output_folder
+from util.numbers import number, share, whole
 from util.progress import Progress
 
 SEEDS_PER_TREE = 1_000_000
@@ -57,16 +58,21 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--output", type=Path, required=True, help="root of the tree, e.g. data/DAVIS")
     add("--layout", choices=sorted(WRITERS), required=True)
-    add("--videos", type=int, default=8, help="training videos; pictures with --layout static (default 8)")
-    add("--val", type=int, help="validation videos of davis and youtube (default 2)")
-    add("--frames", type=int, default=40, help="frames a video; youtube trains on each fifth (default 40)")
-    add("--size", type=int, nargs=2, default=(240, 432), metavar=("H", "W"), help="of a frame (default 240 432)")
-    add("--objects", type=int, nargs="+", metavar="K", help="objects a video, or least and most (default 1 3)")
-    add("--seed", type=int, default=0)
-    add("--speed", type=float, default=1.0, help="factor on all motion (default 1)")
-    add("--clutter", type=int, default=3, help="unlabelled bodies a video (default 3)")
-    add("--late", type=float, default=0.4, help="share of youtube objects that appear later (default 0.4)")
-    add("--workers", type=int, default=os.cpu_count() or 1, help="videos written at the same time (default: all cores)")
+    add("--videos", type=whole(), default=8, help="training videos; pictures with --layout static (default 8)")
+    add("--val", type=whole(), help="validation videos of davis and youtube (default 2)")
+    add("--frames", type=whole(), default=40, help="frames a video; youtube trains on each fifth (default 40)")
+    add("--size", type=whole(), nargs=2, default=(240, 432), metavar=("H", "W"), help="of a frame (default 240 432)")
+    add("--objects", type=whole(), nargs="+", metavar="K", help="objects a video, or least and most (default 1 3)")
+    add("--seed", type=whole(), default=0)
+    add("--speed", type=number(), default=1.0, help="factor on all motion (default 1)")
+    add("--clutter", type=whole(), default=3, help="unlabelled bodies a video (default 3)")
+    add("--late", type=share, default=0.4, help="share of youtube objects that appear later (default 0.4)")
+    add(
+        "--workers",
+        type=whole(),
+        default=os.cpu_count() or 1,
+        help="videos written at the same time (default: all cores)",
+    )
     add("--overwrite", action="store_true", help="write into a folder that holds files; replaces videos by name")
     return parser.parse_args()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util.errors import InputError, run
+from util.numbers import whole
 from util.progress import Progress
 from util.score_tables import format_table, score_folder, write_csv
 from util.scoring import annotated_sequences, score_results
@@ -26,7 +27,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--list", type=Path, help="text file with one sequence per line (default: all annotated ones)")
     parser.add_argument("--set", help="name of the set in the names of the tables (default: that of the list, or val)")
     parser.add_argument("--binary", action="store_true", help="take all labels above 0 as one object (DAVIS 2016)")
-    parser.add_argument("--workers", type=int, help="sequences scored at the same time (default: one per processor)")
+    parser.add_argument(
+        "--workers", type=whole(), help="sequences scored at the same time (default: one per processor)"
+    )
     parser.add_argument("--csv", type=Path, help="folder of the tables (default: <results>-scores)")
     return parser.parse_args()
 

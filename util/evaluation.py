@@ -16,9 +16,9 @@ from util.files import (
     held,
     ignores_case_of_letters,
     make_output_folder,
-    meets,
     remove_unfinished,
     request_of,
+    require_apart,
     require_ours,
     require_replaceable,
 )
@@ -181,12 +181,7 @@ def _check(dataset: Dataset, options: RunOptions) -> None:
         )
     _refuse_namesakes(dataset, options.output)
     places = [options.output, score_folder(options.output), *_places_beside(options).values()]
-    for place in places:
-        for given in (*dataset.inputs, *options.given):
-            if meets(place, given):
-                raise InputError(
-                    f"output {place} would meet {given}, which is read; choose an output folder apart from all inputs"
-                )
+    require_apart(places, [*dataset.inputs, *options.given])
     for path, wanted in ((beside(options.output, ".zip"), options.zip), (beside(options.output, PAGE), options.report)):
         if wanted:
             require_ours(path)

@@ -289,6 +289,21 @@ def meets(output: Path, given: Path) -> bool:
     return _same(one, other) or any(_same(one, p) for p in other.parents) or any(_same(other, p) for p in one.parents)
 
 
+def require_apart(outputs: Iterable[Path], given: Iterable[Path]) -> None:
+    """Make sure that nothing is written where something is read.
+
+    Raises:
+        InputError: an output equals, lies in, or holds something that is given.
+    """
+    given = list(given)
+    for output in outputs:
+        for path in given:
+            if meets(output, path):
+                raise InputError(
+                    f"output {output} would meet {path}, which is read; choose an output apart from inputs"
+                )
+
+
 def ignores_case_of_letters(folder: Path) -> bool:
     """Whether the file system takes names that differ in the case of letters for one, as far as a path exists."""
     for place in (Path(os.path.realpath(folder)), *Path(os.path.realpath(folder)).parents):

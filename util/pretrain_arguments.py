@@ -8,6 +8,7 @@ from typing import Any
 
 from util.device import AUTOCAST
 from util.errors import InputError
+from util.numbers import number, share, whole
 from util.run_arguments import add_batch, add_reports, add_run, check_same, fault, share_batch
 
 # As published (DropMAE, CVPR 2023): 64 samples on each of 64 GPUs, 1600 epochs of Kinetics-400
@@ -38,19 +39,19 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         "--videos", type=Path, nargs="+", required=True, metavar="DIR", help="every folder of frames below is a video"
     )
     group.add_argument("--video_list", type=Path, help="file with the names of the videos to use; all by default")
-    group.add_argument("--samples_per_video", type=int, default=1, help="pairs of each video in an epoch")
-    group.add_argument("--image_size", type=int, default=224, metavar="PIXELS", help="side of the frames")
-    group.add_argument("--frame_gap", type=int, default=50, help="the frames of a pair lie less than this apart")
+    group.add_argument("--samples_per_video", type=whole(), default=1, help="pairs of each video in an epoch")
+    group.add_argument("--image_size", type=whole(), default=224, metavar="PIXELS", help="side of the frames")
+    group.add_argument("--frame_gap", type=whole(), default=50, help="the frames of a pair lie less than this apart")
 
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--backbone", choices=("vit_b16", "vit_s16", "vit_ti16"), default="vit_b16")
-    group.add_argument("--decoder_width", type=int, default=512)
-    group.add_argument("--decoder_depth", type=int, default=8)
-    group.add_argument("--decoder_heads", type=int, default=16)
-    group.add_argument("--mask_ratio", type=float, default=0.75, help="share of the patches that is hidden")
+    group.add_argument("--decoder_width", type=whole(), default=512)
+    group.add_argument("--decoder_depth", type=whole(), default=8)
+    group.add_argument("--decoder_heads", type=whole(), default=16)
+    group.add_argument("--mask_ratio", type=share, default=0.75, help="share of the patches that is hidden")
     group.add_argument(
-        "--attention_dropout", type=float, default=0.1, help="share of looks within a frame that the decoder loses"
+        "--attention_dropout", type=share, default=0.1, help="share of looks within a frame that the decoder loses"
     )
     group.add_argument(
         "--checkpoint_activations", action="store_true", help="less memory, more time: compute blocks twice"
@@ -60,16 +61,16 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 def _add_optimisation(group: argparse._ArgumentGroup) -> None:
     add_batch(group, size=BATCH, size_help="for each process and part")
     length = group.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=int, default=EPOCHS)
-    length.add_argument("-i", "--iterations", type=int, help="replaces --epochs")
+    length.add_argument("--epochs", type=whole(), default=EPOCHS)
+    length.add_argument("-i", "--iterations", type=whole(), help="replaces --epochs")
     group.add_argument(
         "--warmup",
-        type=float,
+        type=number(),
         metavar="EPOCHS",
         help=f"the rate rises for so long; by default {WARMUP_EPOCHS:g}, at most a tenth of the run",
     )
-    group.add_argument("--lr", type=float, help=f"highest rate; by default {RATE:g} x total batch / {RATE_BATCH}")
-    group.add_argument("--weight_decay", type=float, default=0.05, help="none on biases and norms")
+    group.add_argument("--lr", type=number(0), help=f"highest rate; by default {RATE:g} x total batch / {RATE_BATCH}")
+    group.add_argument("--weight_decay", type=number(0), default=0.05, help="none on biases and norms")
     group.add_argument("--amp", choices=AUTOCAST, default="off", help="mixed precision")
 
 

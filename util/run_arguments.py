@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from util.errors import InputError
+from util.numbers import whole
 from util.run_folder import name_fault
 
 COUNTS = ("batch_size", "grad_accum", "samples_per_video", "max_unreadable", "max_not_finite")
@@ -20,30 +21,36 @@ def add_run(group: argparse._ArgumentGroup, *, first_weights: str) -> None:
     group.add_argument("--load_model", type=Path, help="resume from this training checkpoint")
     group.add_argument("--resume", choices=("auto",), help="go on with the newest run of this --id, if there is one")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    group.add_argument("--num_workers", type=int, default=min(8, os.cpu_count() or 1), help="loaders of each process")
-    group.add_argument("--seed", type=int, default=14159265)
-    group.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by torch.distributed.launch")
+    group.add_argument(
+        "--num_workers", type=whole(), default=min(8, os.cpu_count() or 1), help="loaders of each process"
+    )
+    group.add_argument("--seed", type=whole(), default=14159265)
+    group.add_argument("--local_rank", "--local-rank", type=whole(), default=0, help="set by torch.distributed.launch")
 
 
 def add_reports(group: argparse._ArgumentGroup, *, picture_interval: int) -> None:
     """Options of what is written during a run."""
-    group.add_argument("--save_interval", type=int, default=50_000, help="iterations between saved weights")
-    group.add_argument("--checkpoint_interval", type=int, default=1000, help="iterations between training checkpoints")
-    group.add_argument("--log_interval", type=int, default=100, help="iterations between logged scalars")
+    group.add_argument("--save_interval", type=whole(), default=50_000, help="iterations between saved weights")
     group.add_argument(
-        "--picture_interval", type=int, default=picture_interval, help="iterations between logged pictures"
+        "--checkpoint_interval", type=whole(), default=1000, help="iterations between training checkpoints"
     )
-    group.add_argument("--max_unreadable", type=int, default=100, help="unreadable samples after which the run ends")
+    group.add_argument("--log_interval", type=whole(), default=100, help="iterations between logged scalars")
     group.add_argument(
-        "--max_not_finite", type=int, default=20, help="skipped iterations in a row after which the run ends"
+        "--picture_interval", type=whole(), default=picture_interval, help="iterations between logged pictures"
+    )
+    group.add_argument(
+        "--max_unreadable", type=whole(), default=100, help="unreadable samples after which the run ends"
+    )
+    group.add_argument(
+        "--max_not_finite", type=whole(), default=20, help="skipped iterations in a row after which the run ends"
     )
 
 
 def add_batch(group: argparse._ArgumentGroup, *, size: int | None, size_help: str) -> None:
     """Options of the batch."""
-    group.add_argument("-b", "--batch_size", type=int, default=size, help=size_help)
-    group.add_argument("--total_batch", type=int, help="over all processes and parts; replaces --batch_size")
-    group.add_argument("--grad_accum", type=int, default=1, help="parts in which a process takes its batch")
+    group.add_argument("-b", "--batch_size", type=whole(), default=size, help=size_help)
+    group.add_argument("--total_batch", type=whole(), help="over all processes and parts; replaces --batch_size")
+    group.add_argument("--grad_accum", type=whole(), default=1, help="parts in which a process takes its batch")
 
 
 def fault(args: argparse.Namespace, counts: Iterable[str], faults: Mapping[str, bool]) -> str:

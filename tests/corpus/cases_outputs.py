@@ -27,7 +27,6 @@ from tests.corpus.inputs import (
 )
 from tests.corpus.runner import ANY, REFUSED, RIGHT, SAID, Case, Scene, walk
 from tests.pictures import write_set
-from util.images import write_ids
 
 ONLY_REFUSED = frozenset({REFUSED})
 KEPT = frozenset({RIGHT, SAID})
@@ -120,7 +119,7 @@ def edited_result(scene: Scene) -> Case:
     arguments = generic(scene, clip.folder, write_mask(scene.inputs / "masks/00000.png", clip.ids))
     finished_before(scene, eval_generic, arguments)
     edited = scene.output / "clip/00001.png"
-    write_ids(edited, np.full(clip.ids.shape, 1, np.uint8))
+    Image.fromarray(np.full(clip.ids.shape, 1, np.uint8)).save(edited)
     scene.ours.discard(edited)
     flags = scene.pick(((), ("--overwrite",)))
     return Case(eval_generic, [*arguments, *flags], ANY, nothing_wrong, ("clip", "00001"))

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from tests.corpus.runner import Scene
-from util.images import write_ids
+from util.palette import voc_palette
 
 SIZES = ((32, 48), (48, 64), (49, 61), (64, 96))
 
@@ -123,7 +123,9 @@ def make_clip(scene: Scene, ids: Sequence[int] = (1, 2), form: str = "{:05d}", s
 def write_mask(path: Path, ids: np.ndarray) -> Path:
     """A palette PNG of ids."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_ids(path, ids.astype(np.uint8))
+    picture = Image.fromarray(ids.astype(np.uint8))
+    picture.putpalette(voc_palette().tobytes())
+    picture.save(path)  # not by our own writer, which would record it as ours
     return path
 
 

@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import eval_davis
 import eval_davis_2016
@@ -13,7 +14,7 @@ from tests.davis_runs import evaluate
 from tests.davis_trees import make_davis_2016, make_mask
 from tests.result_files import files_below
 from util.errors import InputError
-from util.images import read_ids, write_ids
+from util.images import read_ids
 
 # Running again
 
@@ -41,7 +42,7 @@ def test_overwrite_segments_finished_videos_again_and_leaves_what_others_put_the
 
 def test_a_result_that_was_edited_is_never_replaced(davis, output):
     evaluate(eval_davis, davis, output)
-    write_ids(output / "bike/00001.png", np.zeros((37, 53), np.uint8))
+    Image.new("P", (53, 37)).save(output / "bike/00001.png")
     with pytest.raises(InputError, match=r"bike/00001\.png exists .* or was changed since"):
         evaluate(eval_davis, davis, output, "--overwrite")
     assert not read_ids(output / "bike/00001.png").any()
