@@ -28,6 +28,7 @@ from util.contact_sheet import MARGIN, contact_sheet, write_contact_sheet
 from util.correspondence_window import choose_point, require_display
 from util.device import choose_device
 from util.errors import InputError, run
+from util.eval_arguments import SHIPPED
 from util.files import make_output_folder, require_apart, require_ours
 from util.heat_map import STRIDE, Point, cells_of_points, mark_points, overlay_heat, strongest_point, to_pixels
 from util.images import read_frame, read_ids, write_ids
@@ -193,7 +194,7 @@ def parse_point(text: str) -> Point:
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("saves/qdmn_small.pth"), help="checkpoint (%(default)s)")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="checkpoint (the one that ships)")
     parser.add_argument("--source", type=Path, required=True, help="frame with the points or the mask")
     parser.add_argument("--target", type=Path, required=True, help="frame in which they are looked for")
     what = parser.add_mutually_exclusive_group()

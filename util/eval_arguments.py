@@ -10,6 +10,7 @@ from util.files import content_hash
 from util.numbers import above_zero, number, pixels, positive, whole
 from util.video_writer import FORMATS
 
+SHIPPED = Path(__file__).resolve().parents[1] / "saves/qdmn_small.pth"
 MOST_FRAMES = 1_000_000  # of memory
 # Options that change results.
 CHANGING = (
@@ -27,7 +28,7 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
         description: what the script does.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("saves/qdmn_small.pth"), help="checkpoint (%(default)s)")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="checkpoint (the one that ships)")
     parser.add_argument("--output", type=Path, help="folder for the results (output/<set>)")
     _add_memory_arguments(parser)
     _add_averaging_arguments(parser)

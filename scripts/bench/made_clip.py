@@ -9,8 +9,8 @@ from datasets.synthetic import make_clip
 from inference_core import InferenceCore
 from util.tensors import normalise, one_hot
 
+SHIPPED = Path(__file__).resolve().parents[2] / "saves/qdmn_small.pth"
 CLIP_SIZE, CLIP_FRAMES = (240, 432), 16
-SHIPPED = Path("saves/qdmn_small.pth")
 
 
 def segment_clip(network: torch.nn.Module, objects: int, device: torch.device, options: dict) -> np.ndarray:

@@ -17,6 +17,7 @@ from inference_core_yv import InferenceCoreYV
 from model.checkpoint import load_network
 from model.inference_form import for_inference
 from model.object_memory import GATES
+from scripts.bench.made_clip import SHIPPED
 from scripts.bench.stream_chart import draw_stream
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb, synchronise
 from util.numbers import positive, whole
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py stream`."""
     add = command.add_argument
-    add("--model", type=Path, default=Path("saves/qdmn_small.pth"))
+    add("--model", type=Path, default=SHIPPED)
     add("--frames", type=positive, nargs="+", default=[300, 3000], help="lengths of the videos (%(default)s)")
     add("--objects", type=positive, nargs="+", default=[2], help="objects on the first frame (%(default)s)")
     add("--plot", type=Path, metavar="PNG", help="draw it")
