@@ -26,7 +26,7 @@ LOCK = ".vos-lock"
 UNFINISHED = ".vos-unfinished"
 RECORD_DEPTH = 4  # folders above a file in whose records it may stand
 BLOCK = 1 << 20
-LONGEST_NAME = 120  # characters of a name that fit into that of an unfinished file
+LONGEST_NAME = 120  # bytes of a name that fit into that of an unfinished file
 
 
 def content_hash(path: Path) -> str:
@@ -77,7 +77,8 @@ class Record:
 def add_to_record(folder: Path, entry: dict[str, Any]) -> None:
     """Add a line to a folder's record; several processes may do so at a time."""
     with (folder / RECORD).open("ab") as file:
-        file.write((json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape"))
+        # A line break comes first, too: a crash may have cut the line before.
+        file.write(("\n" + json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape"))
 
 
 def is_ours(path: Path) -> bool:
@@ -104,6 +105,7 @@ def require_ours(path: Path) -> None:
 
 def request_of(folder: Path) -> dict[str, Any] | None:
     """What a folder of results was made of; None where that is not known."""
+    folder = folder.resolve() if folder.is_symlink() else folder
     return Record.of(folder.parent).requests.get(folder.name)
 
 
@@ -156,6 +158,8 @@ def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterat
         InputError: a file that is not ours is in the way of one that was made.
     """
     folder = folder.resolve() if folder.is_symlink() else folder
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(f"{folder} exists and is no folder; move it away, or choose another output")
     partial = _unfinished(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -175,7 +179,9 @@ def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterat
 
 def _unfinished(path: Path) -> Path:
     """Where a file or folder is made: a name that tells which process is at work."""
-    name = path.name if len(path.name) <= LONGEST_NAME else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    name = (
+        path.name if len(os.fsencode(path.name)) <= LONGEST_NAME else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    )
     return path.with_name(f".{name}.{socket.gethostname()}.{os.getpid()}{UNFINISHED}")
 
 
@@ -214,7 +220,7 @@ def _put_in_place(folder: Path, new: Path, made: Collection[str]) -> None:
         return
     ours, others = _sort_files(folder)
     for name in made:
-        if name in others:
+        if name in others or (folder / name).is_dir():
             require_ours(folder / name)
     if not others:
         old = _unfinished(folder.with_name(folder.name + ".old"))
@@ -235,9 +241,15 @@ def _put_in_place(folder: Path, new: Path, made: Collection[str]) -> None:
 
 
 def _sort_files(folder: Path) -> tuple[set[str], set[str]]:
-    """The files below a folder that are ours, and those that are not, from there."""
+    """The files below a folder that are ours, and all else (empty folders and links to folders, too), from there."""
     hashes = Record.of(folder.parent).hashes
-    ours, others = set(), set()
+    ours: set[str] = set()
+    others = {
+        (Path(place) / name).relative_to(folder).as_posix()
+        for place, folders, _ in os.walk(folder)
+        for name in folders
+        if (Path(place) / name).is_symlink() or not any((Path(place) / name).iterdir())
+    }
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()
         known = hashes.get(f"{folder.name}/{name}", ())
@@ -254,6 +266,7 @@ def require_replaceable(folder: Path, names: Iterable[str]) -> None:
     if not folder.is_dir():
         require_ours(folder)
         return
+    folder = folder.resolve() if folder.is_symlink() else folder
     hashes = Record.of(folder.parent).hashes
     for name in names:
         path = folder / name
