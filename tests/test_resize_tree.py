@@ -44,7 +44,7 @@ def videos(tmp_path):
 
 
 def files(root):
-    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("[!.]*") if path.is_file()}
 
 
 def test_videos_get_480_rows_and_keep_ids_and_palette(videos, tmp_path, monkeypatch, capsys):

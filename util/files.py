@@ -173,6 +173,39 @@ def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterat
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextmanager
+def name_errors(path: Path) -> Iterator[None]:
+    """Errors of the operating system that do not say which file they are about get the name of this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside `folder` that becomes it on success, and is removed on failure; nothing is recorded.
+
+    Raises:
+        InputError: `folder` exists and is not empty.
+    """
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder} exists already and is not empty; move it away and run the same command again")
+    partial = _unfinished(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        with name_errors(folder):
+            yield partial
+        if folder.is_dir():
+            folder.rmdir()
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def _unfinished(path: Path) -> Path:
     """Where a file or folder is made: a name that tells which process is at work."""
     name = path.name if len(path.name) <= LONGEST_NAME else hashlib.sha256(os.fsencode(path.name)).hexdigest()

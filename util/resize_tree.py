@@ -110,7 +110,7 @@ def resize_picture(job: Job) -> None:
     width, height = picture.size
     short = min(width, height)
     size = (width * job.short_side // short, height * job.short_side // short)
-    with atomic_path(job.output) as temporary:
+    with atomic_path(job.output, known=True) as temporary:  # only what is missing is made
         if short > job.short_side:
             _save(_resized(picture, size, job.filter), temporary, job.output.suffix)
         elif job.source.suffix == job.output.suffix:
