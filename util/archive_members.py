@@ -23,7 +23,6 @@ ENTRY_COUNTS = 1 << 16  # the number of entries that a zip archive states is tak
 DAMAGES = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, BadGzipFile, EOFError, struct.error),
     *(ValueError, LookupError, OverflowError, RuntimeError),  # of the readers themselves, for nonsense in a header
-    *(FileExistsError, NotADirectoryError, IsADirectoryError),
 )
 
 
@@ -72,9 +71,18 @@ def members(archive: Path) -> Iterator[Member]:
 
 @contextmanager
 def damages_reported(archive: Path) -> Iterator[None]:
-    """Raises InputError for whatever the reading of a damaged archive raises."""
+    """Raises InputError for whatever the unpacking of a damaged archive raises."""
     try:
         yield
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise InputError(
+            f"archive {archive} holds {Path(error.filename).name} more than once, or as a file and as a folder, so "
+            "nothing was unpacked; unpack it by hand"
+        ) from error
+    except NotImplementedError as error:
+        raise InputError(
+            f"archive {archive} cannot be unpacked here ({error}), so nothing was unpacked; unpack it by hand"
+        ) from error
     except DAMAGES as error:
         raise _damaged(archive, error) from error
     except OSError as error:

@@ -17,7 +17,7 @@ from gdown.exceptions import FileURLRetrievalError
 from util.disk import require_space
 from util.errors import InputError
 from util.files import add_to_record, make_output_folder, name_errors
-from util.http_transfer import BrokenTransfer, PageInsteadOfFile, discard, transfer
+from util.http_transfer import BrokenTransfer, PageInsteadOfFile, begin, discard, require_begun, transfer
 from util.progress import Progress
 
 ATTEMPTS = 5
@@ -72,6 +72,7 @@ def fetch(remote: RemoteFile, target: Path, *, unpacks: bool = False) -> Path:
         raise InputError(f"{target} exists and is no file; move it away and run the same command again")
     make_output_folder(target.parent)
     part = target.with_name(f"{target.name}.part")
+    require_begun(part)
     try:
         _bring(remote, target, part, unpacks)
         if _is_page(part):
@@ -150,6 +151,7 @@ def _transfer_from_drive(drive_id: str, target: Path, part: Path) -> None:
         raise BrokenTransfer(str(error)) from error
     if saved is None:
         raise BrokenTransfer("gdown brought no file")
+    begin(part)
     os.replace(complete, part)
 
 

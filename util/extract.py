@@ -1,5 +1,6 @@
 """Unpacking archives so that nothing lands outside their folder and a folder that exists is complete."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -177,5 +178,5 @@ def _write_links(archive: Path, root: Path, folder: str) -> None:
             if not source.is_file():
                 raise EOFError(f"{member.name} links to {member.target}, which is missing")
             if (root / path).exists():
-                raise FileExistsError(f"{member.name} is there twice")
+                raise FileExistsError(errno.EEXIST, "File exists", str(root / path))
             shutil.copyfile(source, root / path)

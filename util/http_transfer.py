@@ -59,7 +59,7 @@ def transfer(url: str, part: Path, prepare: Callable[[int | None, int], None]) -
         received = _kept_bytes(response, part)
         total = _total_size(response, received)
         prepare(total, received)
-        _tag_file(part).write_text(_version(response.headers), encoding="utf-8")
+        begin(part, _version(response.headers))
         with part.open("ab" if received else "wb") as file, Progress(total or 0, in_bytes=True) as progress:
             progress.advance(part.stem, received)
             received += _copy(response, file, lambda count: progress.advance(part.stem, count))
@@ -67,6 +67,21 @@ def transfer(url: str, part: Path, prepare: Callable[[int | None, int], None]) -
             os.fsync(file.fileno())
     if total is not None and received < total:
         raise BrokenTransfer(f"{received} of {total} bytes came")
+
+
+def begin(part: Path, version: str = "") -> None:
+    """Mark a partial file as ours, before it is written."""
+    _tag_file(part).write_text(version, encoding="utf-8")
+
+
+def require_begun(part: Path) -> None:
+    """Make sure that a partial file, if there is one, is ours: browsers use the same suffix.
+
+    Raises:
+        InputError: it is not.
+    """
+    if os.path.lexists(part) and not _tag_file(part).is_file():
+        raise InputError(f"{part} is not known as written by this project; move it away and run the same command again")
 
 
 def discard(part: Path) -> None:
@@ -120,12 +135,12 @@ def _kept_bytes(response: HTTPResponse, part: Path) -> int:
     """How many bytes of `part` the answer continues."""
     if response.status != PARTIAL:
         return 0
-    begin = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     is_same = _version(response.headers) in ("", _known_version(part))
-    if begin is None or not is_same or not part.is_file() or int(begin[1]) != part.stat().st_size:
+    if start is None or not is_same or not part.is_file() or int(start[1]) != part.stat().st_size:
         discard(part)
         raise BrokenTransfer("the server sent another range than the one asked for")
-    return int(begin[1])
+    return int(start[1])
 
 
 def _total_size(response: HTTPResponse, received: int) -> int | None:
