@@ -121,7 +121,7 @@ def atomic_path(path: Path, *, known: bool = False) -> Iterator[Path]:
         InputError: there is a file that is not ours.
     """
     path = Path(path)
-    path = path.resolve() if path.is_symlink() else path
+    path = real_path(path) if path.is_symlink() else path
     known = known or UNFINISHED in str(path.parent)
     if not known:
         require_ours(path)
@@ -155,7 +155,7 @@ def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterat
     Raises:
         InputError: a file that is not ours is in the way of one that was made.
     """
-    folder = folder.resolve() if folder.is_symlink() else folder
+    folder = real_path(folder) if folder.is_symlink() else folder
     partial = _unfinished(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -314,9 +314,14 @@ def held(folder: Path, purpose: str) -> Iterator[None]:
         lock.release()
 
 
+def real_path(path: Path) -> Path:
+    """The absolute path with all links resolved, as far as they can be: a link that leads to itself stays."""
+    return Path(os.path.realpath(path))
+
+
 def meets(output: Path, given: Path) -> bool:
     """Whether an output equals, lies in, or holds something that is given, links resolved."""
-    one, other = Path(os.path.realpath(output)), Path(os.path.realpath(given))
+    one, other = real_path(output), real_path(given)
     if one == other or one.is_relative_to(other) or other.is_relative_to(one):
         return True
     return _same(one, other) or any(_same(one, p) for p in other.parents) or any(_same(other, p) for p in one.parents)
@@ -324,7 +329,7 @@ def meets(output: Path, given: Path) -> bool:
 
 def ignores_case_of_letters(folder: Path) -> bool:
     """Whether the file system takes names that differ in the case of letters for one, as far as a path exists."""
-    for place in (Path(os.path.realpath(folder)), *Path(os.path.realpath(folder)).parents):
+    for place in (real_path(folder), *real_path(folder).parents):
         other = place.with_name(place.name.swapcase())
         if place.name != other.name and place.exists():
             return other.exists() and place.samefile(other)
