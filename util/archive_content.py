@@ -4,49 +4,36 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from util.errors import InputError
-
 FRAMES, MASKS = "JPEGImages", "Annotations"
 RESOLUTION = "480p"
 
 
-def require_declared(folder: Path) -> None:
-    """Make sure that nothing is missing which an unpacked data set says that it holds.
+def missing_content(folder: Path) -> str:
+    """What is missing from an unpacked data set although it says that it holds it; empty if nothing is.
 
     Known are the lists of DAVIS in `ImageSets/2017`, the `meta.json` of YouTube-VOS, and that videos of `Annotations`
     have frames. A list of which no video is there belongs to another archive.
 
     Args:
         folder: with JPEGImages and Annotations; others declare nothing.
-
-    Raises:
-        InputError: something is missing; the first of it is named.
     """
     missing = [*_missing_of_davis(folder), *_missing_of_youtube(folder)] or list(_masks_without_frames(folder))
-    if missing:
-        raise InputError(
-            f"the archive lacks {missing[0]}{f' and {len(missing) - 1} more' * (len(missing) > 1)}, so nothing was "
-            "unpacked; remove the archive and run the same command again"
-        )
+    return f"{missing[0]}{f' (and {len(missing) - 1} other things)' * (len(missing) > 1)}" if missing else ""
 
 
-def require_pairs(frames: Path, masks: Path) -> None:
-    """Make sure that two folders hold the same videos, and each of them as many frames as masks.
-
-    Raises:
-        InputError: they do not.
-    """
+def missing_pairs(frames: Path, masks: Path) -> str:
+    """What is missing where two folders do not hold the same videos, each with as many frames as masks; else empty."""
     counts = [
         {video.name: _count_visible(video) for video in folder.iterdir() if video.is_dir()}
         for folder in (frames, masks)
     ]
     differing = sorted(name for name in counts[0].keys() | counts[1] if counts[0].get(name) != counts[1].get(name))
-    if differing:
-        name = differing[0]
-        raise InputError(
-            f"the archive has {counts[0].get(name, 0)} frames and {counts[1].get(name, 0)} masks of video {name}, so "
-            "nothing was unpacked; remove the archive and run the same command again"
-        )
+    if not differing:
+        return ""
+    name = differing[0]
+    has_frames, has_masks = (count.get(name, 0) for count in counts)
+    kind = "frames" if has_frames < has_masks else "masks"
+    return f"{kind} of video {name}, of which it has {has_frames} frames and {has_masks} masks"
 
 
 def _missing_of_davis(folder: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from util.archive_content import FRAMES, MASKS, require_declared, require_pairs
+from util.archive_content import FRAMES, MASKS, missing_content, missing_pairs
 from util.download import fetch
 from util.download_table import Download
 from util.errors import InputError
@@ -120,7 +120,7 @@ def obtain(part: Download, options: Options) -> None:
         fetch(part.remote(options.mirror), archive, unpacks=True)
         print(f"{part.name}: unpacking {part.file_name}", flush=True)
         target = _unmerged(part, options.root) if part.merged else options.root / part.folder
-        extract(archive, target, part.member, _require_whole_videos if part.merged else require_declared)
+        extract(archive, target, part.member, _missing_of_videos if part.merged else missing_content)
     if part.merged:
         _merge(part, options.root)
     if not options.keep_archives and archive.is_file():
@@ -139,9 +139,10 @@ def _remove_ours(archive: Path, fetched: bool) -> None:
         archive.parent.rmdir()
 
 
-def _require_whole_videos(unpacked: Path) -> None:
-    for frames in _folders_named(FRAMES, unpacked):
-        require_pairs(frames, frames.with_name(MASKS))
+def _missing_of_videos(unpacked: Path) -> str:
+    pairs = [(frames, frames.with_name(MASKS)) for frames in _folders_named(FRAMES, unpacked)]
+    missing = [str(masks.relative_to(unpacked)) for _, masks in pairs if not masks.is_dir()]
+    return next(filter(None, missing or [missing_pairs(*pair) for pair in pairs]), "")
 
 
 def _mark(part: Download, root: Path) -> Path:

@@ -32,9 +32,7 @@ class Contents:
     links: dict[PurePosixPath, PurePosixPath] = field(default_factory=dict)
 
 
-def extract(
-    archive: Path, target: Path, folder: str = "", check: Callable[[Path], None] = lambda unpacked: None
-) -> None:
+def extract(archive: Path, target: Path, folder: str = "", lacks: Callable[[Path], str] = lambda unpacked: "") -> None:
     """Unpack a folder of a zip or tar archive as `target`, which appears when everything is in it.
 
     Links within it are kept; what macOS adds in `__MACOSX` and owners, times and permissions are left out.
@@ -43,11 +41,12 @@ def extract(
         archive: the archive.
         target: the folder to make; where there is one, it has to be empty.
         folder: of the archive, e.g. "DAVIS" or "DAVIS/Scribbles"; by default all of it. The rest is left out.
-        check: is given the unpacked folder before it becomes `target`, and raises if something is missing there.
+        lacks: says what is missing from the unpacked folder, before it becomes `target`; empty if nothing is.
 
     Raises:
         InputError: a member would land outside, or links there, or is a device (nothing is unpacked then), the
-            archive is damaged or has no such folder, `target` holds something, or the disk is too small.
+            archive is damaged, lacks something or has no such folder, `target` holds something, or the disk is too
+            small.
     """
     with damages_reported(archive):
         contents = _inspect(archive, folder)
@@ -59,7 +58,10 @@ def extract(
         with damages_reported(archive), Progress(contents.size, in_bytes=True) as progress:
             _write(archive, folder, partial, lambda count: progress.advance(archive.stem, count))
             _write_links(archive, partial, folder)
-        check(partial)
+        if missing := lacks(partial):
+            raise InputError(
+                f"archive {archive} lacks {missing}, so nothing was unpacked; remove it and run the same command again"
+            )
 
 
 def _inspect(archive: Path, folder: str) -> Contents:
@@ -87,7 +89,7 @@ def _chosen(archive: Path, folder: str) -> Iterator[tuple[Member, PurePosixPath]
         if path is None:
             raise _refusal(archive, member, "leads out of the folder or is no name")
         if member.kind is Kind.SPECIAL:
-            raise _refusal(archive, member, "is a device or another special file")
+            raise _refusal(archive, member, "is a device, a folder with content or another special thing")
         if member.kind is not Kind.FOLDER and path in (PurePosixPath(), PurePosixPath(folder)):
             raise _refusal(archive, member, "is a file where a folder should be")
         if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
