@@ -76,7 +76,7 @@ class Record:
 
 def add_to_record(folder: Path, entry: dict[str, Any]) -> None:
     """Add a line to a folder's record; several processes may do so at a time."""
-    with (folder / RECORD).open("ab") as file:
+    with name_errors(folder / RECORD), (folder / RECORD).open("ab") as file:
         file.write((json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape"))
 
 
