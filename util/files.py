@@ -76,7 +76,7 @@ class Record:
 
 def add_to_record(folder: Path, entry: dict[str, Any]) -> None:
     """Add a line to a folder's record; several processes may do so at a time."""
-    with (folder / RECORD).open("ab") as file:
+    with name_errors(folder / RECORD), (folder / RECORD).open("ab") as file:
         # A line break comes first, too: a crash may have cut the line before.
         file.write(("\n" + json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape"))
 
@@ -105,7 +105,7 @@ def require_ours(path: Path) -> None:
 
 def request_of(folder: Path) -> dict[str, Any] | None:
     """What a folder of results was made of; None where that is not known."""
-    folder = folder.resolve() if folder.is_symlink() else folder
+    folder = real_path(folder) if folder.is_symlink() else folder
     return Record.of(folder.parent).requests.get(folder.name)
 
 
@@ -123,7 +123,7 @@ def atomic_path(path: Path, *, known: bool = False) -> Iterator[Path]:
         InputError: there is a file that is not ours.
     """
     path = Path(path)
-    path = path.resolve() if path.is_symlink() else path
+    path = real_path(path) if path.is_symlink() else path
     known = known or UNFINISHED in str(path.parent)
     if not known:
         require_ours(path)
@@ -157,7 +157,7 @@ def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterat
     Raises:
         InputError: a file that is not ours is in the way of one that was made.
     """
-    folder = folder.resolve() if folder.is_symlink() else folder
+    folder = real_path(folder) if folder.is_symlink() else folder
     if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(f"{folder} exists and is no folder; move it away, or choose another output")
     partial = _unfinished(folder)
@@ -173,6 +173,39 @@ def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterat
         if error.filename is None:
             error.filename = str(folder)
         raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def name_errors(path: Path) -> Iterator[None]:
+    """Errors of the operating system that do not say which file they are about get the name of this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside `folder` that becomes it on success, and is removed on failure; nothing is recorded.
+
+    Raises:
+        InputError: `folder` exists and is not empty.
+    """
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder} exists already and is not empty; move it away and run the same command again")
+    partial = _unfinished(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        with name_errors(folder):
+            yield partial
+        if folder.is_dir():
+            folder.rmdir()
+        partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -266,7 +299,7 @@ def require_replaceable(folder: Path, names: Iterable[str]) -> None:
     if not folder.is_dir():
         require_ours(folder)
         return
-    folder = folder.resolve() if folder.is_symlink() else folder
+    folder = real_path(folder) if folder.is_symlink() else folder
     hashes = Record.of(folder.parent).hashes
     for name in names:
         path = folder / name
@@ -294,9 +327,14 @@ def held(folder: Path, purpose: str) -> Iterator[None]:
         lock.release()
 
 
+def real_path(path: Path) -> Path:
+    """The absolute path with all links resolved, as far as they can be: a link that leads to itself stays."""
+    return Path(os.path.realpath(path))
+
+
 def meets(output: Path, given: Path) -> bool:
     """Whether an output equals, lies in, or holds something that is given, links resolved."""
-    one, other = Path(os.path.realpath(output)), Path(os.path.realpath(given))
+    one, other = real_path(output), real_path(given)
     if one == other or one.is_relative_to(other) or other.is_relative_to(one):
         return True
     return _same(one, other) or any(_same(one, p) for p in other.parents) or any(_same(other, p) for p in one.parents)
@@ -319,7 +357,7 @@ def require_apart(outputs: Iterable[Path], given: Iterable[Path]) -> None:
 
 def ignores_case_of_letters(folder: Path) -> bool:
     """Whether the file system takes names that differ in the case of letters for one, as far as a path exists."""
-    for place in (Path(os.path.realpath(folder)), *Path(os.path.realpath(folder)).parents):
+    for place in (real_path(folder), *real_path(folder).parents):
         other = place.with_name(place.name.swapcase())
         if place.name != other.name and place.exists():
             return other.exists() and place.samefile(other)
