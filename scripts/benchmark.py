@@ -34,6 +34,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from scripts.bench import data, files, inference, score, speed, stream, training
 from util.errors import run
 from util.numbers import positive, whole

@@ -21,6 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from datasets.findings import Finding, Kind, Tally, show_size
 from datasets.inspection import SetPlan, plan_static, plan_videos
 from datasets.video_list import read_video_list

@@ -17,6 +17,8 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from model.checkpoint import Checkpoint, load_network, save_checkpoint, save_published
 from model.published import NAMES, to_published
 from util.errors import InputError, run

@@ -14,15 +14,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from util.baseline import copy_first_masks
 from util.errors import InputError, run
+from util.eval_arguments import SHIPPED
 from util.files import make_output_folder
 from util.images import list_images
 from util.numbers import whole
 from util.scoring import score_results
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ROOT / "saves/qdmn_small.pth"
 
 
 def call(folder: Path, *command: str) -> None:

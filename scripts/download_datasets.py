@@ -16,6 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from util.download_parts import Options, add_download_arguments, is_finished, obtain_missing
 from util.download_table import GROUPS, PAGES, YOUTUBE_TRAIN, Download
 from util.errors import InputError, run

@@ -18,6 +18,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from datasets.davis_test_dataset import DavisTestDataset
 from model.frame_report import FrameReport
 from model.pretrained import load_imagenet_encoders

@@ -13,6 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from datasets.synthetic import make_clip
 from datasets.synthetic_boxes import BoxVideo, write_box_tree
 from util.errors import InputError, run

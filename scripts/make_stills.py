@@ -14,6 +14,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from datasets.pairs import list_pairs
 from datasets.video_list import read_video_list
 from util.errors import InputError, run

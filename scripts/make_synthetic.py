@@ -22,6 +22,8 @@ import cv2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from datasets.synthetic_trees import LAYOUTS_WITH_VALIDATION, WRITERS, VideoPlan, write_lists, write_video
 from util.errors import InputError, run
 from util.files import make_output_folder

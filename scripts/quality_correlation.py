@@ -16,6 +16,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from util.errors import InputError, run
 from util.files import atomic_path
 from util.quality_table import PERMANENT, read_quality_table

@@ -20,10 +20,10 @@ from core_factory import build_engine
 from datasets.generic_videos import GenericDataset, Wishes
 from datasets.synthetic_trees import VideoPlan, write_video
 from inference_core_yv import InferenceCoreYV
-from scripts.bench.made_clip import SHIPPED, disagreement
+from scripts.bench.made_clip import disagreement
 from util.device import choose_device
 from util.engine import Engine
-from util.eval_arguments import add_arrival_arguments, evaluation_parser
+from util.eval_arguments import SHIPPED, add_arrival_arguments, evaluation_parser
 from util.files import atomic_path
 from util.images import read_ids, read_written_ids, write_ids
 from util.numbers import positive, whole

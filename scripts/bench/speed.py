@@ -22,13 +22,14 @@ from model.decode_window import choose_window
 from model.inference_form import for_inference
 from model.memory_network import MemoryNetwork
 from scripts.bench.inference import fill_memory, unit_work
-from scripts.bench.made_clip import SHIPPED, disagreement, segment_clip
+from scripts.bench.made_clip import disagreement, segment_clip
 from scripts.bench.plain import LOOK_AHEAD, MEMORY, exact_rows, without
 from scripts.bench.settings import ALL_ON, ON_TOP, Setting, settings, wanted
 from scripts.bench.timing import busy_share, measure
 from scripts.bench.turns import Turns
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.errors import InputError
+from util.eval_arguments import SHIPPED
 from util.numbers import whole
 
 STREAMED = 8

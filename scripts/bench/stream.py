@@ -17,9 +17,9 @@ from inference_core_yv import InferenceCoreYV
 from model.checkpoint import load_network
 from model.inference_form import for_inference
 from model.object_memory import GATES
-from scripts.bench.made_clip import SHIPPED
 from scripts.bench.stream_chart import draw_stream
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb, synchronise
+from util.eval_arguments import SHIPPED
 from util.numbers import positive, whole
 from util.tensors import normalise, one_hot
 
