@@ -26,7 +26,7 @@ from util.engine import Engine
 from util.eval_arguments import SHIPPED, add_arrival_arguments, evaluation_parser
 from util.files import atomic_path
 from util.images import read_ids, read_written_ids, write_ids
-from util.numbers import positive, whole
+from util.numbers import pixels, positive
 from util.progress import Progress
 from util.segmentation import segment_video
 from util.tensors import one_hot
@@ -169,6 +169,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py files`."""
     command.add_argument("--frames", type=positive, default=40, help="of the made video (%(default)s)")
     command.add_argument("--objects", type=positive, default=3)
-    command.add_argument("--size", type=whole(), nargs=2, metavar=("H", "W"), default=[480, 854])
+    command.add_argument("--size", type=pixels, nargs=2, metavar=("H", "W"), default=[480, 854])
     command.add_argument("--network", action="store_true", help="once more with a network at work")
     command.add_argument("--model", type=Path, default=SHIPPED, help="of --network (%(default)s)")

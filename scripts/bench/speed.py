@@ -30,7 +30,7 @@ from scripts.bench.turns import Turns
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.errors import InputError
 from util.eval_arguments import SHIPPED
-from util.numbers import whole
+from util.numbers import pixels, positive
 
 STREAMED = 8
 
@@ -218,7 +218,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--model", type=Path, default=SHIPPED, help="whose masks are compared (%(default)s); DropSeg's are its own"
     )
-    command.add_argument("--objects", type=whole(), nargs="+", default=[1, 3])
-    command.add_argument("--size", type=whole(), nargs=2, metavar=("H", "W"), default=[480, 854])
-    command.add_argument("--memory_frames", type=whole(), default=20)
+    command.add_argument("--objects", type=positive, nargs="+", default=[1, 3])
+    command.add_argument("--size", type=pixels, nargs=2, metavar=("H", "W"), default=[480, 854])
+    command.add_argument("--memory_frames", type=positive, default=20)
     command.add_argument("--only", nargs="+", default=[], metavar="NAME", help="settings whose name holds one of these")
