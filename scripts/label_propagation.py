@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from datasets.davis_test_dataset import DavisTestDataset
 from model.frame_report import FrameReport

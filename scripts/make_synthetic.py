@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-import cv2
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
+
+import cv2
 
 from datasets.synthetic_trees import LAYOUTS_WITH_VALIDATION, WRITERS, VideoPlan, write_lists, write_video
 from util.errors import InputError, run
@@ -60,12 +60,8 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--output", type=Path, required=True, help="root of the tree, e.g. data/DAVIS")
     add("--layout", choices=sorted(WRITERS), required=True)
-    add(
-        "--videos",
-        type=whole(0, SEEDS_PER_TREE),
-        default=8,
-        help="training videos; pictures with --layout static (default 8)",
-    )
+    videos = whole(0, SEEDS_PER_TREE)
+    add("--videos", type=videos, default=8, help="training videos; pictures with --layout static (default 8)")
     add("--val", type=videos, help="validation videos of davis and youtube (default 2)")
     add("--frames", type=positive, default=40, help="frames a video; youtube trains on each fifth (default 40)")
     add("--size", type=pixels, nargs=2, default=(240, 432), metavar=("H", "W"), help="of a frame (default 240 432)")

@@ -9,7 +9,6 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import TextIO
 
 # 128 + the number of SIGPIPE
 READER_GONE = 141
@@ -95,16 +94,21 @@ def _say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _is_lost(stream: TextIO) -> bool:
-    """Whether a stream cannot be written any more; from then on it leads nowhere."""
+def _close_output() -> None:
+    """Let standard output lead nowhere, so that what is still to be written raises nothing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _finish(main: Callable[[], None]) -> None:
+    """Call it, and write what it printed before it is believed to have succeeded."""
     try:
-        stream.flush()
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
-        return True
-    return False
+        main()
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
 
 
 def run(main: Callable[[], None]) -> None:
@@ -116,21 +120,25 @@ def run(main: Callable[[], None]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        main()
-        sys.stdout.flush()
+        _finish(main)
     except Stopped as stopped:
         print(f"stopped: {stopped}", flush=True)
         sys.exit(128 + stopped.number)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        _close_output()
+        _say("stopped: the program that reads the output has ended")
+        sys.exit(READER_GONE)
     except Exception as error:
-        if isinstance(error, OSError) and _is_lost(sys.stdout) and isinstance(error, BrokenPipeError):
-            _say("stopped: the program that reads the output has ended")
-            sys.exit(READER_GONE)
         message = describe(error)
         if message is None:
             raise
     else:
         return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _close_output()
     _say(f"error: {message}")
     sys.exit(2)
