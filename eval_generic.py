@@ -10,6 +10,8 @@ Masks may be palette, grey or 16-bit PNGs of ids, colour-coded pictures, or one 
 have masks; objects may appear in any of them. Results have the ids, the colours and the size of the masks.
 """
 
+import util.startup  # noqa: F401
+
 import argparse
 from collections.abc import Sequence
 from fractions import Fraction

@@ -8,6 +8,8 @@ Resume:           ... train.py --id s0 --stage 0 --resume auto
                   ... train.py --id s0 --stage 0 --load_model saves/<run>/<run>_checkpoint.pth
 """
 
+import util.startup  # noqa: F401
+
 import argparse
 from pathlib import Path
 

@@ -6,6 +6,8 @@ As published:     python -m torch.distributed.launch --nproc_per_node=8 train_dr
 Resume:           ... train_dropmae.py --id k400 --videos ... --resume auto
 """
 
+import util.startup  # noqa: F401
+
 import argparse
 from pathlib import Path
 

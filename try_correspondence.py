@@ -8,6 +8,8 @@ Without --point and --mask a window shows both frames: a click in the source, on
 network finds the same thing. Points are pixels X,Y of the source file. Any checkpoint will do, ours or published.
 """
 
+import util.startup  # noqa: F401
+
 import argparse
 import re
 from collections.abc import Sequence

@@ -34,6 +34,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from scripts.bench import data, files, inference, score, speed, stream, training
 from util.errors import run
 from util.numbers import positive, whole
@@ -59,7 +61,7 @@ def main() -> None:
         if module not in (data, score):
             command.add_argument("--device", default="auto")
         if repeats is not None:
-            command.add_argument("--warmup", type=whole(), default=1)
+            command.add_argument("--warmup", type=whole(0), default=1)
             command.add_argument("--repeats", type=positive, default=repeats)
         command.set_defaults(run=module.run)
     args = parser.parse_args()

@@ -12,10 +12,12 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import util.startup  # noqa: F401
+
 import torch
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model.checkpoint import Checkpoint, load_network, save_checkpoint, save_published
 from model.published import NAMES, to_published

@@ -10,9 +10,11 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import util.startup  # noqa: F401
+
+import numpy as np
 
 from datasets.pairs import list_pairs
 from datasets.video_list import read_video_list

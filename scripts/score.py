@@ -12,8 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from util.errors import InputError, run
-from util.numbers import whole
+from util.numbers import workers
 from util.progress import Progress
 from util.score_tables import format_table, score_folder, write_csv
 from util.scoring import annotated_sequences, score_results
@@ -28,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--set", help="name of the set in the names of the tables (default: that of the list, or val)")
     parser.add_argument("--binary", action="store_true", help="take all labels above 0 as one object (DAVIS 2016)")
     parser.add_argument(
-        "--workers", type=whole(), help="sequences scored at the same time (default: one per processor)"
+        "--workers", type=workers, help="sequences scored at the same time (default: one per processor)"
     )
     parser.add_argument("--csv", type=Path, help="folder of the tables (default: <results>-scores)")
     return parser.parse_args()

@@ -262,7 +262,6 @@ def test_without_a_terminal_the_licences_need_the_option(mirror, root, monkeypat
     "arguments, message",
     [
         ([], "say what to download: --static, --davis, --youtube, --youtube2018 or --all"),
-        (["--all", "--workers", "0"], "--workers 0"),
         (["--all", "--yes", "--mirror", "files.example.org"], "begins with http"),
     ],
 )

@@ -135,11 +135,9 @@ def test_an_interrupted_video_leaves_nothing_behind(monkeypatch, tmp_path):
     ("layout", "arguments", "complaint"),
     [
         ("bl30k", ("--val", 2), "no validation"),
-        ("davis", ("--videos", 0, "--val", 0), "not both 0"),
-        ("davis", ("--frames", 0), "--frames"),
+        ("davis", ("--videos", 0, "--val", 0), "both 0"),
         ("davis", ("--objects", 3, 1), "--objects"),
         ("davis", ("--objects", 300), "255 objects"),
-        ("youtube", ("--late", 2), "--late"),
     ],
 )
 def test_unusable_options_are_named(monkeypatch, tmp_path, layout, arguments, complaint):

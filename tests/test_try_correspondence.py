@@ -199,7 +199,7 @@ def test_bad_input_is_named_in_a_line_and_nothing_is_written(frames, same_place,
         (["--point", "1,2"], "need --output"),
         (["--mask", "m.png", "--point", "1,2", "--output", "p.png"], "not allowed with"),
         (["--point", "1,2", "--output", "p.png", "--mask_output", "m.png"], "needs --mask"),
-        (["--size", "0"], "0 is not a whole number"),
+        (["--size", "0"], "0 is not a whole number from 16 to"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(frames, capsys, options, message):

@@ -11,7 +11,6 @@ from util.numbers import above_zero, number, pixels, positive, whole
 from util.video_writer import FORMATS
 
 SHIPPED = Path(__file__).resolve().parents[1] / "saves/qdmn_small.pth"
-MOST_FRAMES = 1_000_000  # of memory
 # Options that change results.
 CHANGING = (
     *("use_km", "no_top", "top_k", "memory", "keep_previous", "mem_every", "mem_capacity", "mem_frames"),
@@ -53,7 +52,7 @@ def add_arrival_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:
-    memory = parser.add_argument_group("memory")
+    memory, memory_size = parser.add_argument_group("memory"), whole(1, 1_000_000)
     memory.add_argument("--use_km", action="store_true", help="kernelised memory read, sigma 5.6")
     memory.add_argument("--no_top", action="store_true", help="read from all memory positions")
     memory.add_argument("--top_k", type=positive, help="memory positions read (by network: 50, STCN 20)")
@@ -69,16 +68,14 @@ def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:
         help="whether the previous frame is always in memory (by network: not for STCN)",
     )
     memory.add_argument("--mem_every", type=positive, default=5, help="frames between stores (%(default)s)")
-    memory.add_argument(
-        "--mem_capacity", type=whole(1, MOST_FRAMES), default=20, help="predicted frames kept (%(default)s)"
-    )
+    memory.add_argument("--mem_capacity", type=memory_size, default=20, help="predicted frames kept (%(default)s)")
     memory.add_argument(
         "--mem_frames",
-        type=positive,
+        type=memory_size,
         metavar="N",
         help="the annotated frame and N - 1 others, in place of --mem_capacity and --mem_annotated",
     )
-    memory.add_argument("--mem_annotated", type=positive, default=10, help="annotated frames kept (%(default)s)")
+    memory.add_argument("--mem_annotated", type=memory_size, default=10, help="annotated frames kept (%(default)s)")
     memory.add_argument(
         "--quality_threshold",
         type=number(-10, 10),
@@ -107,17 +104,19 @@ def _add_correction_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--correct_rate", type=above_zero, metavar="X", help="refine masks against the annotated frame; e.g. 150"
     )
-    group.add_argument("--correct_steps", type=positive, default=10, help="steps of a correction (%(default)s)")
+    group.add_argument("--correct_steps", type=whole(1, 10_000), default=10, help="steps of a correction (%(default)s)")
     group.add_argument("--write_corrected", action="store_true", help="corrected masks are the results of their frames")
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("run")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
-    run.add_argument("--local_rank", "--local-rank", type=whole(), default=0, help=argparse.SUPPRESS)
+    run.add_argument("--local_rank", "--local-rank", type=whole(0), default=0, help=argparse.SUPPRESS)
     run.add_argument("--amp", choices=AUTOCAST, default="off", help="automatic mixed precision (%(default)s)")
     run.add_argument("--decode_roi", action="store_true", help="decode only where objects can be; faster, not exact")
-    run.add_argument("--frame_batch", type=positive, default=1, help="frames at a time, DropSeg only (%(default)s)")
+    run.add_argument(
+        "--frame_batch", type=whole(1, 1024), default=1, help="frames at a time, DropSeg only (%(default)s)"
+    )
     run.add_argument("--compile", action="store_true", help="let torch.compile fuse the network's operations")
     run.add_argument("--max_memory_gb", type=above_zero, metavar="GB", help="work in parts that fit into this")
     run.add_argument("--overwrite", action="store_true", help="segment finished videos again")

@@ -71,7 +71,7 @@ def write_report(
         _facts(facts),
         _video_table(videos, scores),
     ]
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.writelines(part + "\n" for part in parts)
         stream.writelines(_section(index, video, scores) for index, video in enumerate(videos))
         stream.write("</main>\n</body>\n</html>\n")

@@ -18,7 +18,7 @@ from PIL import Image
 from util.errors import InputError
 from util.files import atomic_path, make_output_folder, meets
 from util.images import IMAGE_SUFFIXES, list_images, open_picture
-from util.numbers import whole
+from util.numbers import workers
 from util.progress import Progress
 
 VIDEO_SHORT_SIDE = 480
@@ -59,7 +59,7 @@ def parse_arguments(description: str, source: str) -> argparse.Namespace:
     parser.add_argument("input", metavar="IN", type=Path, help=source)
     parser.add_argument("output", metavar="OUT", type=Path, help="folder of the small ones")
     parser.add_argument(
-        "--workers", type=whole(), default=os.cpu_count() or 1, help="pictures at the same time (default: all cores)"
+        "--workers", type=workers, default=os.cpu_count() or 1, help="pictures at the same time (default: all cores)"
     )
     return parser.parse_args()
 

@@ -1,7 +1,5 @@
 """A made clip, and how far the masks of two runs over it agree."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
@@ -9,7 +7,6 @@ from datasets.synthetic import make_clip
 from inference_core import InferenceCore
 from util.tensors import normalise, one_hot
 
-SHIPPED = Path(__file__).resolve().parents[2] / "saves/qdmn_small.pth"
 CLIP_SIZE, CLIP_FRAMES = (240, 432), 16
 
 

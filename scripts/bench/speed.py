@@ -22,14 +22,15 @@ from model.decode_window import choose_window
 from model.inference_form import for_inference
 from model.memory_network import MemoryNetwork
 from scripts.bench.inference import fill_memory, unit_work
-from scripts.bench.made_clip import SHIPPED, disagreement, segment_clip
+from scripts.bench.made_clip import disagreement, segment_clip
 from scripts.bench.plain import LOOK_AHEAD, MEMORY, exact_rows, without
 from scripts.bench.settings import ALL_ON, ON_TOP, Setting, settings, wanted
 from scripts.bench.timing import busy_share, measure
 from scripts.bench.turns import Turns
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.errors import InputError
-from util.numbers import whole
+from util.eval_arguments import SHIPPED
+from util.numbers import pixels, positive
 
 STREAMED = 8
 
@@ -217,7 +218,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--model", type=Path, default=SHIPPED, help="whose masks are compared (%(default)s); DropSeg's are its own"
     )
-    command.add_argument("--objects", type=whole(), nargs="+", default=[1, 3])
-    command.add_argument("--size", type=whole(), nargs=2, metavar=("H", "W"), default=[480, 854])
-    command.add_argument("--memory_frames", type=whole(), default=20)
+    command.add_argument("--objects", type=positive, nargs="+", default=[1, 3])
+    command.add_argument("--size", type=pixels, nargs=2, metavar=("H", "W"), default=[480, 854])
+    command.add_argument("--memory_frames", type=positive, default=20)
     command.add_argument("--only", nargs="+", default=[], metavar="NAME", help="settings whose name holds one of these")
