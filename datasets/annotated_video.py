@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -133,6 +134,11 @@ class AnnotatedVideo:
     def origin(self) -> object:
         """Where the frames are from, for messages."""
         return self.source.origin
+
+    def sources(self) -> list[Path]:
+        """Where its frames are read from; of links also what they lead to."""
+        linked = {path.resolve().parent for path in getattr(self.source, "paths", ()) if path.is_symlink()}
+        return [*([self.origin] if isinstance(self.origin, Path) else []), *sorted(linked)]
 
     def fingerprint(self) -> dict[str, str]:
         """What tells this video and its masks from others: hashes of the frames' names and sizes, and of the masks."""

@@ -9,8 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from util.errors import InputError
+from util.files import content_hash
 from util.images import is_deep, list_images, read_frame, white_level
 
+JUDGED_FRAMES = 64  # of a video of 16 bits, by which its range is known
+HASHED_BYTES, HASHED_FILES = 1 << 26, 16
 logger = logging.getLogger(__name__)
 
 
@@ -40,7 +43,7 @@ class FrameFolder:
     Attributes:
         names: stems of the files.
         size: height and width of the first frame; all must have it.
-        white: the value of 16-bit frames that is shown as 255; None where frames have 8 bits.
+        white: the value of 16-bit frames that is shown as 255; 0 where frames have 8 bits.
 
     Raises:
         InputError: there are no pictures, two share a stem, or the first cannot be read.
@@ -52,17 +55,18 @@ class FrameFolder:
         self.names = [path.stem for path in self.paths]
         if len(set(self.names)) < len(self.names):
             raise InputError(f"folder {folder} holds two frames with one name; remove the duplicates")
-        last = len(self.paths) - 1
-        self.white = (
-            white_level(self.paths[i] for i in sorted({0, last // 2, last})) if is_deep(self.paths[0]) else None
-        )
+        step = max(1, len(self.paths) // JUDGED_FRAMES)
+        self.white = (white_level(self.paths[::step]) or 0) if is_deep(self.paths[0]) else 0
         self.size = read_frame(self.paths[0], self.white).shape[:2]
-        if self.white is not None:
+        if self.white:
             logger.warning("%s: frames of 16 bits, of which 0..%d become 0..255", folder, self.white)
 
     def fingerprint(self) -> str:
-        """A hash of the files' names and sizes."""
-        lines = (f"{path.name} {path.stat().st_size}\n" for path in self.paths)
+        """A hash of the files' names and sizes, and of what is in them: in all, or in some of a large video."""
+        sizes = [path.stat().st_size for path in self.paths]
+        step = 1 if sum(sizes) <= HASHED_BYTES else max(1, len(sizes) // HASHED_FILES)
+        lines = [f"{path.name} {size}\n" for path, size in zip(self.paths, sizes, strict=True)]
+        lines += [content_hash(path) for path in self.paths[::step]]
         return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def items(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[Path]:

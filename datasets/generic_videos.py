@@ -18,6 +18,7 @@ from datasets.mask_notes import note_lines, printable
 from datasets.movie_sources import FrameFile, LiveFrames
 from datasets.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
+from util.files import real_path
 from util.images import IMAGE_SUFFIXES, is_clutter, list_images, natural_key, require_text
 from util.video import Video
 
@@ -186,8 +187,8 @@ def find_videos(root: Path, masks: Sequence[Path] = ()) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise InputError(f"{root} does not exist; pass a folder of pictures, a video file or a folder of such")
-    given = {path.resolve() for path in masks}
-    things = [thing for thing in root.iterdir() if not is_clutter(thing.name) and thing.resolve() not in given]
+    given = {real_path(path) for path in masks}
+    things = [thing for thing in root.iterdir() if not is_clutter(thing.name) and real_path(thing) not in given]
     pictures = sorted((path for path in things if path.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
     videos = [thing for thing in things if thing.is_dir() or thing.suffix.lower() in VIDEO_SUFFIXES]
     if not pictures and not videos:
@@ -318,7 +319,7 @@ def _name(place: Path) -> str:
     """The name of a video; that of a link where one was passed."""
     if not place.is_dir():
         return place.stem
-    return place.name if place.name not in ("", "..") else place.resolve().name
+    return place.name if place.name not in ("", "..") else real_path(place).name
 
 
 def _masks_of(name: str, masks: Sequence[Path]) -> list[Path]:

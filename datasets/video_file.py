@@ -43,7 +43,9 @@ class VideoFile:
             refuse_cut_file(self.path)
             self.rate = frame_rate(stream)
             tick = Fraction(stream.time_base or 0)
-            declared = (container.duration or 0) / av.time_base
+            alone = len(container.streams) == 1  # else the sound may be what lasts
+            declared = float((stream.duration or 0) * tick) or alone * (container.duration or 0) / av.time_base
+            declared -= alone * max(0.0, (container.start_time or 0) / av.time_base)
             index = scan(container, stream)
         with opened(self.path) as (container, stream):
             failed: list[int | None] = []

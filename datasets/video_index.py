@@ -20,6 +20,9 @@ from av.video.stream import VideoStream
 
 from util.errors import InputError
 
+TAIL = 1 << 22  # bytes in which the index of an AVI file begins
+SLACK = 8  # bytes by which old writers are off
+UNKNOWN = 0xFFFFFFFF
 HEAD = 4096  # bytes in which the header of a file stands
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 TRANSPORT_SUFFIXES = frozenset({".ts", ".mts", ".m2ts"})
@@ -164,7 +167,8 @@ def declared_size(path: Path) -> int | None:
     with path.open("rb") as file:
         head = file.read(HEAD)
     if head[:4] == b"RIFF":
-        return 8 + int.from_bytes(head[4:8], "little")
+        content = int.from_bytes(head[4:8], "little")
+        return None if content in (0, UNKNOWN) else 8 + content
     if head[:4] != EBML:
         return None
     start = head.find(SEGMENT)
@@ -176,6 +180,15 @@ def declared_size(path: Path) -> int | None:
     return start + 4 + length + content if is_known else None
 
 
+def _has_index_of_avi(path: Path) -> bool:
+    """Whether an AVI file ends with its index, so that it is whole whatever size its header tells."""
+    with path.open("rb") as file:
+        if file.read(4) != b"RIFF":
+            return False
+        file.seek(max(0, path.stat().st_size - TAIL))
+        return b"idx1" in file.read()
+
+
 def refuse_cut_file(path: Path) -> None:
     """Raise for a file that ends before it says; its last frames would be missing.
 
@@ -183,7 +196,7 @@ def refuse_cut_file(path: Path) -> None:
         InputError: it does.
     """
     size, declared = path.stat().st_size, declared_size(path)
-    if declared is not None and size < declared:
+    if declared is not None and size + SLACK < declared and not _has_index_of_avi(path):
         raise InputError(
             f"video {path} is cut off: it has {size} of {declared} bytes; fetch it again, or export what is left of it"
         )

@@ -19,7 +19,7 @@ from datasets.render import render_mask
 from datasets.skip_schedule import YOUTUBE_STEP
 from datasets.video_list import read_video_list
 from util.errors import InputError
-from util.images import is_clutter, read_frame, read_ids
+from util.images import is_clutter, read_frames, read_ids
 
 ATTEMPTS = 5
 
@@ -148,7 +148,7 @@ class VOSDataset(Dataset):
         """Frames as they are, the views to make of them, and the ids (T, H', W') uint8 of the views."""
         max_skip = max(1, self.max_skip // self.annotation_step)
         positions = self.draw_positions(len(pairs), self.clip_length, max_skip)
-        frames = [read_frame(pairs[i][0]) for i in positions]
+        frames = read_frames([pairs[i][0] for i in positions])
         if len({frame.shape for frame in frames}) > 1:
             raise InputError(f"{self.frames_root / video} holds frames of different sizes; resize them to one size")
         size = frames[0].shape[:2]

@@ -23,6 +23,7 @@ from util.errors import InputError
 from util.images import is_clutter, list_images
 from util.video import Video
 
+MOST_DIGITS = 10  # of a frame's number
 SPLITS = ("valid", "test")
 FRAMES = ("auto", "all", "fifth")
 SHORT_SIDE = 480
@@ -75,13 +76,24 @@ class YouTubeTestDataset:
             else None
         )
         names = choose_videos(read_video_list(list_file) if names is None else names, only, list_file or masks)
-        scored = {} if output_all else read_scored_frames(root / split / "meta.json")
-        self.videos = [
-            self._open(name, masks, sizing, None if output_all else scored.get(name) or _stems(fifth / name))
-            for name in names
-        ]
+        self._meta = root / split / "meta.json"
+        self._scored = {} if output_all else read_scored_frames(self._meta)
+        self._fifth = None if output_all else fifth
+        self.videos = [self._open(name, masks, sizing) for name in names]
 
-    def _open(self, name: str, masks: Path, sizing: Sizing, wanted: Collection[str] | None) -> AnnotatedVideo:
+    def _wanted(self, name: str, names: Sequence[str]) -> frozenset[str] | None:
+        """The frames of a video whose results are wanted; None for all of these names."""
+        if self._fifth is None:
+            return None
+        if self._scored.get(name):
+            return scored_names(self._scored[name], names, name, self._meta)
+        folder = self._fifth / name
+        wanted = frozenset(path.stem for path in list_images(folder)) if folder.is_dir() else None
+        if wanted is not None and not wanted & set(names):
+            raise InputError(f"no frame of {folder} is in {self.frames_folder / name}; check their names")
+        return wanted
+
+    def _open(self, name: str, masks: Path, sizing: Sizing) -> AnnotatedVideo:
         source = FrameFolder(self.frames_folder / name)
         names = FrameNames(source.names)
         files = {path.stem: path for path in list_images(masks / name)}
@@ -100,7 +112,7 @@ class YouTubeTestDataset:
             reader.read,
             remarks=lambda path: [*filter(None, [said[path]]), *reader.remarks(path)],
             sizing=sizing,
-            wanted=None if wanted is None else frozenset(wanted),
+            wanted=self._wanted(name, source.names),
             has_truth=truth.is_dir() and len(list_images(truth)) > 1,
         )
 
@@ -125,14 +137,45 @@ def read_scored_frames(path: Path) -> dict[str, set[str]]:
     if not path.is_file():
         return {}
     try:
-        videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
+        videos = json.loads(path.read_text(encoding="utf-8-sig"))["videos"]
         return {
-            name: {str(frame) for thing in video["objects"].values() for frame in thing["frames"]}
+            name: {_frame_name(frame) for thing in video["objects"].values() for frame in thing["frames"]}
             for name, video in videos.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not a meta.json of YouTube-VOS ({error!r}); fetch it again") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} is not a meta.json of YouTube-VOS ({error!r:.200}); fetch it again") from error
 
 
-def _stems(folder: Path) -> set[str] | None:
-    return {path.stem for path in list_images(folder)} if folder.is_dir() else None
+def _frame_name(frame: object) -> str:
+    """What a meta.json calls a frame: its name, with or without the ending of its file, or its number."""
+    if isinstance(frame, bool) or not isinstance(frame, str | int):
+        raise TypeError(f"{frame!r:.50} is no name of a frame")
+    return str(frame).removesuffix(".jpg").removesuffix(".png")
+
+
+def scored_names(wanted: Collection[str], names: Sequence[str], video: str, path: Path) -> frozenset[str]:
+    """The frames of a video that a meta.json means: of these names, else of these numbers.
+
+    Raises:
+        InputError: a frame that is to be scored is not there.
+    """
+    numbers: dict[int, list[str]] = {}
+    for name in names:
+        if name.isascii() and name.isdigit():
+            numbers.setdefault(int(name), []).append(name)
+    found, lost = set(), []
+    for frame in sorted(wanted):
+        is_number = frame.isascii() and frame.isdigit() and len(frame) < MOST_DIGITS
+        by_number = numbers.get(int(frame), []) if is_number else []
+        if frame in names:
+            found.add(frame)
+        elif len(by_number) == 1:
+            found.add(by_number[0])
+        else:
+            lost.append(frame)
+    if lost or not found:
+        which = f"frame {lost[0]}" if lost else "no frame"
+        raise InputError(
+            f"{path} wants {which} of video {video}, which has {len(names)} frames from {names[0]} on; fetch it again"
+        )
+    return frozenset(found)

@@ -124,15 +124,57 @@ def test_a_file_of_several_pictures_is_refused(tmp_path, scene):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
-def test_pipes_folders_and_hidden_files_are_no_frames(tmp_path, scene):
+def test_folders_and_hidden_files_are_no_frames_and_pipes_are_refused(tmp_path, scene):
     Image.fromarray(scene).save(tmp_path / "1.jpg")
-    os.mkfifo(tmp_path / "2.jpg")
     (tmp_path / "3.jpg").mkdir()
     (tmp_path / "._1.jpg").write_bytes(b"x")
     (tmp_path / "4.jpg").symlink_to(tmp_path / "1.jpg")
     assert [path.name for path in list_images(tmp_path)] == ["1.jpg", "4.jpg"]
-    with pytest.raises(InputError, match="no file"):
+    (tmp_path / "5.jpg").symlink_to(tmp_path / "none.jpg")
+    with pytest.raises(InputError, match=r"5\.jpg is a pipe, a device or a broken link"):
+        list_images(tmp_path)
+    os.mkfifo(tmp_path / "2.jpg")
+    with pytest.raises(InputError, match=r"2\.jpg is no file"):
         read_ids(tmp_path / "2.jpg")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_colours_are_turned_too(tmp_path, orientation):
+    values = np.random.default_rng(0).integers(0, 65536, (12, 12, 3)).astype(np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    flat = values[..., 0].astype(np.uint8)
+    Image.fromarray(flat).save(tmp_path / "order.png", exif=exif)
+    cv2.imwrite(str(tmp_path / "a.png"), values[..., ::-1])
+    content = (tmp_path / "a.png").read_bytes()
+    stored = (tmp_path / "order.png").read_bytes()
+    start = stored.index(b"eXIf") - 4
+    chunk = stored[start : start + 12 + int.from_bytes(stored[start : start + 4], "big")]
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+    turned = read_ids(tmp_path / "order.png")
+    np.testing.assert_array_equal(np.sort(turned.ravel()), np.sort(flat.ravel()))
+    shown = read_frame(tmp_path / "a.png")[..., 0]
+    expected = np.array(ImageOps.exif_transpose(Image.open(tmp_path / "order.png")))
+    places = np.array([np.flatnonzero(flat.ravel() == value)[0] for value in expected.ravel()])
+    found = (values[..., 0].ravel()[places] / 257).reshape(12, 12)
+    same = np.array([(flat == value).sum() == 1 for value in expected.ravel()]).reshape(12, 12)
+    np.testing.assert_allclose(shown[same], found[same], atol=1)
+
+
+def test_frames_of_another_depth_than_the_first_are_refused(tmp_path, scene):
+    Image.fromarray(scene[..., 0]).save(tmp_path / "0.png")
+    save_deep(tmp_path, [scene[..., 0].astype(np.int64) * 16])
+    source = FrameFolder(tmp_path)
+    with pytest.raises(InputError, match=r"bits, the video's first frame"):
+        for path in source.paths:
+            source.load(path)
+
+
+def test_a_video_that_begins_dark_keeps_its_range(tmp_path, scene):
+    save_deep(tmp_path, [scene[..., 0].astype(np.int64) * share for share in (1, 60, 257, 60, 1)])
+    source = FrameFolder(tmp_path)
+    assert source.white == 65535
+    assert source.load(source.paths[2]).max() > 180
 
 
 def test_names_with_other_digits_have_an_order():

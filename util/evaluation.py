@@ -1,7 +1,7 @@
 """Run a segmentation core over a test set: results as PNGs, speed, memory, scores, an archive for the server."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -114,21 +114,16 @@ def evaluate(
         OSError: a result cannot be written. Nothing half-written stays.
     """
     _check(dataset, options)
-    missing = {video.name for video in dataset.videos if not _is_finished(dataset, options, video)}
-    missing = gather(process, missing)[0]  # one answer for all, before anyone begins
     with held(make_output_folder(options.output), "output folder") if process.leads else nullcontext():
-        return _evaluate(dataset, options, process, build, facts, missing)
+        return _evaluate(dataset, options, process, build, facts)
 
 
 def _evaluate(
-    dataset: Dataset,
-    options: RunOptions,
-    process: Process,
-    build: Callable[[], Engine],
-    facts: dict[str, str],
-    missing: Collection[str],
+    dataset: Dataset, options: RunOptions, process: Process, build: Callable[[], Engine], facts: dict[str, str]
 ) -> Scores | None:
-    """`evaluate` for the videos whose results are missing, with the output folder held."""
+    """`evaluate` with the output folder held."""
+    missing = {video.name for video in dataset.videos if not _is_finished(dataset, options, video)}
+    missing = gather(process, missing)[0]  # one answer for all, before anyone begins
     pending = [video for video in dataset.videos if video.name in missing]
     if len(pending) < len(dataset.videos) and process.leads:
         print(f"{len(dataset.videos) - len(pending)} finished videos skipped; --overwrite segments them again")
@@ -181,7 +176,8 @@ def _check(dataset: Dataset, options: RunOptions) -> None:
         )
     _refuse_namesakes(dataset, options.output)
     places = [options.output, score_folder(options.output), *_places_beside(options).values()]
-    require_apart(places, [*dataset.inputs, *options.given])
+    sources = [path for video in dataset.videos for path in video.sources()]
+    require_apart(places, [*dataset.inputs, *options.given, *dict.fromkeys(sources)])
     for path, wanted in ((beside(options.output, ".zip"), options.zip), (beside(options.output, PAGE), options.report)):
         if wanted:
             require_ours(path)
@@ -242,6 +238,8 @@ def _is_finished(dataset: Dataset, options: RunOptions, video: Video) -> bool:
     beside_it = {SHEETS: ".png", QUALITY: ".csv", OVERLAY: f".{options.overlay}", BOXES: ".csv"}
     for suffix, ending in beside_it.items():
         require_replaceable(beside(options.output, suffix), [f"{video.name}{ending}"])
+    for suffix in (SOFT, MASKS):
+        require_replaceable(beside(options.output, suffix) / video.name, [])
     return False
 
 

@@ -26,7 +26,7 @@ LOCK = ".vos-lock"
 UNFINISHED = ".vos-unfinished"
 RECORD_DEPTH = 4  # folders above a file in whose records it may stand
 BLOCK = 1 << 20
-LONGEST_NAME = 120  # characters of a name that fit into that of an unfinished file
+LONGEST_NAME = 120  # bytes of a name that fit into that of an unfinished file
 
 
 def content_hash(path: Path) -> str:
@@ -76,8 +76,9 @@ class Record:
 
 def add_to_record(folder: Path, entry: dict[str, Any]) -> None:
     """Add a line to a folder's record; several processes may do so at a time."""
-    with (folder / RECORD).open("ab") as file:
-        file.write((json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape"))
+    with name_errors(folder / RECORD), (folder / RECORD).open("ab") as file:
+        # A line break comes first, too: a crash may have cut the line before.
+        file.write(("\n" + json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape"))
 
 
 def is_ours(path: Path) -> bool:
@@ -104,6 +105,7 @@ def require_ours(path: Path) -> None:
 
 def request_of(folder: Path) -> dict[str, Any] | None:
     """What a folder of results was made of; None where that is not known."""
+    folder = real_path(folder) if folder.is_symlink() else folder
     return Record.of(folder.parent).requests.get(folder.name)
 
 
@@ -121,7 +123,7 @@ def atomic_path(path: Path, *, known: bool = False) -> Iterator[Path]:
         InputError: there is a file that is not ours.
     """
     path = Path(path)
-    path = path.resolve() if path.is_symlink() else path
+    path = real_path(path) if path.is_symlink() else path
     known = known or UNFINISHED in str(path.parent)
     if not known:
         require_ours(path)
@@ -155,7 +157,9 @@ def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterat
     Raises:
         InputError: a file that is not ours is in the way of one that was made.
     """
-    folder = folder.resolve() if folder.is_symlink() else folder
+    folder = real_path(folder) if folder.is_symlink() else folder
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(f"{folder} exists and is no folder; move it away, or choose another output")
     partial = _unfinished(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -173,9 +177,44 @@ def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterat
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextmanager
+def name_errors(path: Path) -> Iterator[None]:
+    """Errors of the operating system that do not say which file they are about get the name of this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside `folder` that becomes it on success, and is removed on failure; nothing is recorded.
+
+    Raises:
+        InputError: `folder` exists and is not empty.
+    """
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder} exists already and is not empty; move it away and run the same command again")
+    partial = _unfinished(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        with name_errors(folder):
+            yield partial
+        if folder.is_dir():
+            folder.rmdir()
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def _unfinished(path: Path) -> Path:
     """Where a file or folder is made: a name that tells which process is at work."""
-    name = path.name if len(path.name) <= LONGEST_NAME else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    name = (
+        path.name if len(os.fsencode(path.name)) <= LONGEST_NAME else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    )
     return path.with_name(f".{name}.{socket.gethostname()}.{os.getpid()}{UNFINISHED}")
 
 
@@ -214,7 +253,7 @@ def _put_in_place(folder: Path, new: Path, made: Collection[str]) -> None:
         return
     ours, others = _sort_files(folder)
     for name in made:
-        if name in others:
+        if name in others or (folder / name).is_dir():
             require_ours(folder / name)
     if not others:
         old = _unfinished(folder.with_name(folder.name + ".old"))
@@ -235,9 +274,15 @@ def _put_in_place(folder: Path, new: Path, made: Collection[str]) -> None:
 
 
 def _sort_files(folder: Path) -> tuple[set[str], set[str]]:
-    """The files below a folder that are ours, and those that are not, from there."""
+    """The files below a folder that are ours, and all else (empty folders and links to folders, too), from there."""
     hashes = Record.of(folder.parent).hashes
-    ours, others = set(), set()
+    ours: set[str] = set()
+    others = {
+        (Path(place) / name).relative_to(folder).as_posix()
+        for place, folders, _ in os.walk(folder)
+        for name in folders
+        if (Path(place) / name).is_symlink() or not any((Path(place) / name).iterdir())
+    }
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()
         known = hashes.get(f"{folder.name}/{name}", ())
@@ -254,6 +299,7 @@ def require_replaceable(folder: Path, names: Iterable[str]) -> None:
     if not folder.is_dir():
         require_ours(folder)
         return
+    folder = real_path(folder) if folder.is_symlink() else folder
     hashes = Record.of(folder.parent).hashes
     for name in names:
         path = folder / name
@@ -281,9 +327,14 @@ def held(folder: Path, purpose: str) -> Iterator[None]:
         lock.release()
 
 
+def real_path(path: Path) -> Path:
+    """The absolute path with all links resolved, as far as they can be: a link that leads to itself stays."""
+    return Path(os.path.realpath(path))
+
+
 def meets(output: Path, given: Path) -> bool:
     """Whether an output equals, lies in, or holds something that is given, links resolved."""
-    one, other = Path(os.path.realpath(output)), Path(os.path.realpath(given))
+    one, other = real_path(output), real_path(given)
     if one == other or one.is_relative_to(other) or other.is_relative_to(one):
         return True
     return _same(one, other) or any(_same(one, p) for p in other.parents) or any(_same(other, p) for p in one.parents)
@@ -306,7 +357,7 @@ def require_apart(outputs: Iterable[Path], given: Iterable[Path]) -> None:
 
 def ignores_case_of_letters(folder: Path) -> bool:
     """Whether the file system takes names that differ in the case of letters for one, as far as a path exists."""
-    for place in (Path(os.path.realpath(folder)), *Path(os.path.realpath(folder)).parents):
+    for place in (real_path(folder), *real_path(folder).parents):
         other = place.with_name(place.name.swapcase())
         if place.name != other.name and place.exists():
             return other.exists() and place.samefile(other)

@@ -4,7 +4,7 @@ import io
 import re
 import stat
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -23,8 +23,9 @@ MAX_PIXELS = 1 << 27  # 11,585 x 11,585; more is a damaged or hostile header
 GREY_STEPS = {"L;2": 85, "L;4": 17}  # by which Pillow multiplies the values of 2- and 4-bit grey
 CLUTTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 HALF_BRIGHTNESS = 127
-RANGES = (1023, 4095, 16383, 65535)  # of 10, 12, 14 and 16 bits
+RANGES = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
 BLOCK_READS = 1 << 16
+ORIENTATION = 0x0112  # among the tags of EXIF
 
 
 class SmoothMaskError(InputError):
@@ -55,11 +56,6 @@ def require_text(path: Path) -> None:
         raise InputError(f"the name of {shown} is not UTF-8; rename it") from error
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a path is named like a picture, and is a file that can be read to its end (no pipe, no device)."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not is_clutter(path.name) and path.is_file()
-
-
 def list_images(folder: Path) -> list[Path]:
     """Pictures of a folder in natural order; hidden files, and what is no regular file, are left out.
 
@@ -69,7 +65,11 @@ def list_images(folder: Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"folder {folder} does not exist; check the path and the name of the video")
-    paths = [path for path in folder.iterdir() if is_picture(path)]
+    named = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not is_clutter(p.name)]
+    paths = [path for path in named if path.is_file()]
+    for path in named:
+        if not path.is_file() and not path.is_dir():
+            raise InputError(f"{path} is a pipe, a device or a broken link, and no picture; remove it")
     if not paths:
         raise InputError(f"folder {folder} holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})")
     for path in paths:
@@ -80,7 +80,8 @@ def list_images(folder: Path) -> list[Path]:
 def open_picture(path: Path) -> Image.Image:
     """A picture with its pixels loaded, turned upright where the file asks for it (EXIF).
 
-    Its `info["samples"]` tells how the file stores them, as Pillow names it (`L;2`, `RGB;16B`, ...).
+    Its `info["samples"]` tells how the file stores them, as Pillow names it (`L;2`, `RGB;16B`, ...), and
+    `info["orientation"]` from which of EXIF's orientations it was turned.
 
     Raises:
         InputError: the file is missing, truncated, not a picture, or of an absurd size.
@@ -90,13 +91,14 @@ def open_picture(path: Path) -> Image.Image:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"{path} is no file; leave it out")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # bombs are refused below; damaged EXIF data turn nothing
             picture = Image.open(path)
             _check_size(path, *picture.size)
             samples = str(picture.tile[0][3]) if picture.tile else picture.mode
-            if getattr(picture, "n_frames", 1) > 1:
+            if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # of a phone: the first is the picture
                 raise InputError(f"{path} holds {picture.n_frames} pictures; split it into one file for each")
             picture.load()
+            orientation = picture.getexif().get(ORIENTATION, 1) if picture.format != "TIFF" else 1
             ImageOps.exif_transpose(picture, in_place=True)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
@@ -104,7 +106,7 @@ def open_picture(path: Path) -> Image.Image:
         raise InputError(f"{path} claims to be larger than {MAX_PIXELS} pixels; fetch or export it again") from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError) as error:
         raise InputError(f"{path} cannot be read as a picture ({error}); fetch or export it again") from error
-    picture.info["samples"] = samples
+    picture.info |= {"samples": samples, "orientation": orientation}
     return picture
 
 
@@ -116,7 +118,9 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as picture:
-            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8) and picture.format != "TIFF"  # turned already
+            turned = (
+                picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8) and picture.format != "TIFF"
+            )  # turned already
             return (picture.width, picture.height) if turned else (picture.height, picture.width)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read as a picture ({error}); fetch or export it again") from error
@@ -127,7 +131,8 @@ def read_frame(path: Path, white: int | None = None) -> np.ndarray:
 
     Args:
         path: of the picture.
-        white: the value of a 16-bit picture that becomes 255, see `white_level`; None takes the widest of its kind.
+        white: the value of a 16-bit picture that becomes 255, see `white_level`; by default that of the picture
+            itself. 0 where the video has 8 bits.
 
     Raises:
         InputError: the file is missing, truncated or not a picture, its data are corrupt as far as the decoder can
@@ -140,8 +145,11 @@ def read_frame(path: Path, white: int | None = None) -> np.ndarray:
             return _read_jpeg(path, content)
     picture = open_picture(path)
     values = _deep_values(picture, path)
+    if white is not None and bool(white) != (values is not None):
+        found, first = (8, 16) if values is None else (16, 8)
+        raise InputError(f"{path} has {found} bits, the video's first frame {first}; export all frames alike")
     if values is not None:
-        return _to_bytes(values, RANGES[-1] if white is None else white, path)
+        return _to_bytes(values, white or _range_of(int(values.max())), path)
     return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
@@ -155,11 +163,12 @@ def _read_jpeg(path: Path, content: bytes) -> np.ndarray:
         frame = simplejpeg.decode_jpeg(content, "RGB", strict=True)
     except ValueError as error:
         raise InputError(f"{path} cannot be read as a picture ({error}); fetch or export it again") from error
-    if content.find(b"Exif\0\0", 0, BLOCK_READS) < 0:
+    if not any(content.find(mark, 0, BLOCK_READS) >= 0 for mark in (b"Exif\0\0", b"http://ns.adobe.com/xap/")):
         return frame
     try:
-        with Image.open(io.BytesIO(content)) as header:
-            turn = header.getexif().get(0x0112, 1)
+        with warnings.catch_warnings(), Image.open(io.BytesIO(content)) as header:
+            warnings.simplefilter("ignore")
+            turn = header.getexif().get(ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError):
         return frame
     return np.ascontiguousarray(_turn(frame, turn))
@@ -187,8 +196,8 @@ def _deep_values(picture: Image.Image, path: Path) -> np.ndarray | None:
         return values.astype(np.uint16)
     if picture.mode in ("RGB", "RGBA") and "16" in picture.info["samples"]:
         stored = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-        if stored is not None and stored.dtype == np.uint16 and stored.shape[:2] == (picture.height, picture.width):
-            return stored[..., 2::-1]
+        if stored is not None and stored.dtype == np.uint16 and stored.ndim == 3:
+            return _turn(stored[..., 2::-1], picture.info["orientation"])
     return None
 
 
@@ -198,7 +207,9 @@ def is_deep(path: Path) -> bool:
     Raises:
         InputError: it cannot be read.
     """
-    return path.suffix.lower() not in JPEG_SUFFIXES and _deep_values(open_picture(path), path) is not None
+    with Path(path).open("rb") as file:
+        is_jpeg = file.read(2) == b"\xff\xd8"
+    return not is_jpeg and _deep_values(open_picture(path), path) is not None
 
 
 def white_level(paths: Iterable[Path]) -> int | None:
@@ -212,7 +223,21 @@ def white_level(paths: Iterable[Path]) -> int | None:
     """
     deep = (_deep_values(open_picture(path), path) for path in paths)
     largest = max((int(values.max()) for values in deep if values is not None), default=None)
-    return None if largest is None else next(white for white in RANGES if largest <= white)
+    return None if largest is None else _range_of(largest)
+
+
+def read_frames(paths: Sequence[Path]) -> list[np.ndarray]:
+    """Some frames of one video as `read_frame` gives them, with one range where they have 16 bits.
+
+    Raises:
+        InputError: a frame cannot be read.
+    """
+    white = white_level(paths) if is_deep(paths[0]) else None
+    return [read_frame(path, white) for path in paths]
+
+
+def _range_of(largest: int) -> int:
+    return next(white for white in RANGES if largest <= white)
 
 
 def _to_bytes(values: np.ndarray, white: int, path: Path) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from util.errors import InputError
-from util.files import atomic_path, held, make_output_folder
+from util.files import atomic_path, held, make_output_folder, name_errors
 
 ROOT = Path("saves")
 STAMPED = re.compile(r"[^\W\d_]+\.?\d\d_\d\d\.\d\d\.\d\d_(.*)", re.DOTALL)  # Jan31_23.59.59_name
@@ -63,7 +63,7 @@ class RunFolder:
             samples: names or messages.
         """
         path = self.path / f"{self.id}_{kind}_{rank}.txt"
-        with path.open("a") as file:
+        with name_errors(path), path.open("a") as file:
             file.writelines(f"{iteration}\t{sample}\n" for sample in samples)
         return path
 

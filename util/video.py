@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -71,6 +72,8 @@ class Video(Protocol):
     rate: Fraction
     times: Sequence[Fraction] | None
     origin: object
+
+    def sources(self) -> list[Path]: ...
 
     def fingerprint(self) -> dict[str, str]: ...
 
