@@ -7,6 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from model.checkpoint import load_checkpoint, load_network, save_checkpoint
 from tests.failures import failure_line
+from tests.result_files import shown
 from tests.training_runs import SMALL, complete, launcher, losses_of, only, train_here, write_training_data
 from util.errors import InputError
 
@@ -32,7 +33,7 @@ def first_run(tmp_path_factory, data):
 def test_a_run_writes_weights_and_a_training_checkpoint(first_run):
     folder, output = first_run
     run = only(folder, "saves/*_s0")
-    assert sorted(path.name.removeprefix(run.name) for path in run.iterdir()) == [
+    assert sorted(path.name.removeprefix(run.name) for path in shown(run)) == [
         "_2.pth",
         "_3.pth",
         "_arguments.json",
@@ -127,7 +128,7 @@ def test_a_resumed_run_does_not_take_worse_weights_for_the_best(data, tmp_path, 
     checkpoint = load_checkpoint(earlier)
     assert checkpoint.iteration == 1
     checkpoint.best_score = 2.0
-    save_checkpoint(earlier, checkpoint)
+    save_checkpoint(earlier, checkpoint, known=True)
     best = only(tmp_path, "saves/*_v/*_best.pth")
     before = best.read_bytes()
     train_here(monkeypatch, tmp_path, *arguments, "--resume", "auto")

@@ -137,8 +137,8 @@ def atomic_path(path: Path, *, known: bool = False) -> Iterator[Path]:
             add_to_record(path.parent, {"files": {path.name: content_hash(temporary)}})
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename is None or UNFINISHED in str(error.filename):
-            error.filename = str(path)
+        if error.errno is not None and (error.filename is None or UNFINISHED in str(error.filename)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -170,8 +170,8 @@ def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterat
         add_to_record(folder.parent, entry if request is None else {**entry, "folder": folder.name, "request": request})
         _put_in_place(folder, partial, made)
     except OSError as error:
-        if error.filename is None:
-            error.filename = str(folder)
+        if error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -184,7 +184,7 @@ def name_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno is not None and error.filename is None:
-            error.filename = str(path)
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

@@ -118,9 +118,9 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as picture:
-            turned = (
-                picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8) and picture.format != "TIFF"
-            )  # turned already
+            # A TIFF's size is turned already; to look for what a PNG has behind its pixels would read these.
+            is_told = picture.format != "TIFF" and (picture.format != "PNG" or "exif" in picture.info)
+            turned = is_told and picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
             return (picture.width, picture.height) if turned else (picture.height, picture.width)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read as a picture ({error}); fetch or export it again") from error
