@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from datasets.first_masks import fill_box, grabcut
-from util.boxes import box_of_mask, format_rows, is_whole_box, mask_of_box, read_boxes, read_numbers
+from util.boxes import box_of_mask, format_rows, is_whole_box, mask_of_box, read_boxes
 from util.errors import InputError
+from util.text_files import read_numbers
 
 
 @pytest.mark.parametrize("box", [(0, 0, 1, 1), (3, 2, 4, 5), (0, 0, 20, 10), (19, 9, 1, 1)])
@@ -79,7 +80,7 @@ def test_nan_is_read(tmp_path):
         (b"1,2,3\n4,5,6\n", "3 numbers in a row"),
         (b"1,2,3,4\n1,2,3\n", "no table of numbers"),
         (b"a,b,c,d\n", "no table of numbers"),
-        (b"\xff\xd8\xff\xe0 JFIF", "no table of numbers"),
+        (b"\xff\xd8\xff\xe0 JFIF", "no text"),
     ],
 )
 def test_files_that_hold_no_boxes_are_named(tmp_path, content, message):
