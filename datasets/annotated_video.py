@@ -87,8 +87,8 @@ class AnnotatedVideo:
             wishes: the other attributes.
 
         Raises:
-            InputError: a mask cannot be used, its size differs from the frames' by more than a pixel or two, there is no
-                object in any, or no frame that is segmented is wanted.
+            InputError: a mask cannot be used, its size differs from the frames' by more than a pixel or two, or there
+                is no object in any; or no frame that is segmented is wanted.
         """
         first_seen: dict[int, int] = {}
         output_size = None

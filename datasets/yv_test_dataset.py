@@ -114,7 +114,8 @@ class YouTubeTestDataset:
             raise InputError(
                 f"{origin} names {which} of video {video}, but {self.frames_folder / video} has {names}; check both"
             )
-        self._remarks[f"{origin} names frames that are not in {self.frames_folder}"] += [f"{frame} of {video}" for frame in lost]
+        unknown = self._remarks[f"{origin} names frames that are not in {self.frames_folder}"]
+        unknown.extend(f"{frame} of {video}" for frame in lost)
         return frozenset(found)
 
     def _open(self, name: str, masks: Path, sizing: Sizing) -> AnnotatedVideo:

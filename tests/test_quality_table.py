@@ -83,7 +83,7 @@ def test_a_damaged_table_is_named_with_the_remedy(table, good, bad):
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00"])
 def test_a_table_that_is_no_text_table_is_damaged(tmp_path, content):
     (tmp_path / "t.csv").write_bytes(content)
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match=r"is damaged|is no text"):
         read_quality_table(tmp_path / "t.csv")
 
 
