@@ -225,7 +225,7 @@ def _note_doubts(path: Path, boxes: np.ndarray, truth_path: Path, truth: np.ndar
     """Say what is odd about results (T, 4) or the true boxes (T, 4), but may be meant."""
     negative = int((truth[:, 2:] < 0).any(1).sum())
     if negative:
-        logger.warning("%s has %d boxes of negative size, which count as lost", truth_path, negative)
+        logger.warning("boxes of negative size in %s, which count as lost: %d", truth_path, negative)
     if is_whole_box(truth[0]) and not box_ious(boxes[:1], truth[:1])[0]:
         logger.warning("the first box of %s lies beside that of %s; are these results of it?", path, truth_path)
 

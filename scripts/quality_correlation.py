@@ -65,7 +65,7 @@ def collect(results: Path, annotations: Path) -> dict[str, tuple[np.ndarray, np.
             raise InputError(f"{path} holds no qualities; the network has no scorer")
         predicted = {key: quality for key, quality in known.items() if not math.isnan(quality)}
         if len(predicted) < len(known):
-            print(f"{path} holds {len(known) - len(predicted)} qualities that are NaN, which are left out")
+            print(f"qualities in {path} that are NaN and left out: {len(known) - len(predicted)}")
         pairs = [
             (predicted[entry.object_id, name], iou)
             for entry in scores.objects

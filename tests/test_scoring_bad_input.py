@@ -93,7 +93,7 @@ def test_a_colour_picture_is_no_result(trees):
 
 def test_a_first_frame_alone_gives_nothing_to_score(trees):
     results, annotations = trees(clip([1]), clip([1]))
-    for path in sorted((annotations / "cat").iterdir())[1:]:
+    for path in sorted((annotations / "cat").glob("*.png"))[1:]:
         path.unlink()
     with pytest.raises(InputError, match="nothing to score against"):
         score((results, annotations))

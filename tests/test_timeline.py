@@ -192,4 +192,4 @@ def test_a_written_timeline_reads_back(tmp_path):
     write_timeline(tmp_path / "t.png", rows, width=700)
     with Image.open(tmp_path / "t.png") as picture:
         np.testing.assert_array_equal(np.array(picture), draw_timeline(rows, width=700))
-    assert [path.name for path in tmp_path.iterdir()] == ["t.png"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["t.png"]

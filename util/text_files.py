@@ -10,6 +10,7 @@ import numpy as np
 from util.errors import InputError
 
 LARGEST = 1 << 28  # bytes of a text file
+MOST_DIGITS = 100  # of a whole number in JSON
 MOST_SHOWN = 60  # characters of a line in a message
 
 
@@ -42,7 +43,7 @@ def read_json(path: Path) -> Any:
         OSError: the file cannot be read.
     """
     try:
-        return json.loads(read_text(path), object_pairs_hook=_unique, parse_constant=_no_number)
+        return json.loads(read_text(path), object_pairs_hook=_unique, parse_int=_whole, parse_constant=_no_number)
     except RecursionError as error:
         raise InputError(f"{path} is nested too deeply to be read; fetch or write it again") from error
     except ValueError as error:
@@ -56,6 +57,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice!r:.50} is there twice")
     return found
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number has {len(text)} digits")
+    return int(text)
 
 
 def _no_number(text: str) -> None:
