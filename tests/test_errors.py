@@ -113,6 +113,14 @@ def test_a_reader_of_the_errors_that_leaves_changes_nothing():
     assert (done.communicate()[0], done.returncode) == ("", 2)
 
 
+def test_a_stopped_run_whose_reader_has_left_ends_with_the_code_of_its_signal():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = script("def main(): raise Stopped(15, 'a')\nrun(main)", stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.communicate()[1], done.returncode) == ("", 143)
+
+
 @pytest.mark.parametrize("closed", [1, 2])
 def test_what_is_printed_to_a_closed_stream_never_ends_up_in_a_file(tmp_path, closed):
     code = f"stream = open({str(tmp_path / 'file')!r}, 'w')\nimport os\nrun(lambda: os.write({closed}, b'noise'))"

@@ -9,6 +9,8 @@ import eval_davis
 import eval_generic
 import try_correspondence
 from scripts import benchmark, check_data, demo, download_datasets, make_box_trees, make_synthetic, resize_length, score
+from util.distributed import start
+from util.errors import InputError
 from util.eval_arguments import evaluation_parser
 from util.numbers import number, whole
 from util.pretrain_arguments import pretraining_parser
@@ -112,3 +114,31 @@ def test_made_trees_need_sensible_numbers(monkeypatch, words):
     action = parser_of(monkeypatch, make_synthetic.main)._option_string_actions[option]
     with pytest.raises(argparse.ArgumentTypeError):
         action.type(value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE: two is not a whole number from 1 to"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE: 0 is not"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK 2 is none of WORLD_SIZE 2 processes"),
+        ({"RANK": "1"}, "RANK 1 is none of WORLD_SIZE 1 processes"),
+        ({"MASTER_PORT": "99999"}, "MASTER_PORT: 99999 is not a whole number from 0 to 65535"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "the 2 processes do not find each other"),
+    ],
+)
+def test_what_a_launcher_says_is_checked(monkeypatch, variables, message):
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=message):
+        start("cpu")
+
+
+@pytest.mark.parametrize("make", [eval_davis.main, eval_generic.main, try_correspondence.main])
+def test_the_shipped_network_is_found_from_any_folder(monkeypatch, tmp_path, make):
+    monkeypatch.chdir(tmp_path)
+    parser = parser_of(monkeypatch, make)
+    monkeypatch.chdir(tmp_path)
+    assert parser.get_default("model").is_file()

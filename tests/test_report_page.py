@@ -218,3 +218,8 @@ def test_a_browser_shows_the_table_and_the_pictures(report, tmp_path):
     assert colours.std() > 5
     for colour in (MAGENTA, (0, 200, 0)):
         assert (np.abs(colours - colour).max(axis=2) < 8).sum() > 50_000, "the embedded pictures are shown"
+
+
+def test_names_that_are_no_text_are_shown_with_their_bytes(report):
+    video = VideoReport("a\udcff", 1, (1,), None, None, ())
+    assert report(videos=[video], facts={"Model": "b\udcfe.pth"}).rows[0] == ["Model", "b\\udcfe.pth"]

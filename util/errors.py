@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 # 128 + the number of SIGPIPE
 READER_GONE = 141
@@ -88,10 +89,10 @@ def _one_line(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
 
 
-def _say(line: str) -> None:
-    """One line to standard error, if anybody is there."""
+def _say(line: str, stream: TextIO) -> None:
+    """One line, if anybody is there."""
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(line, file=stream, flush=True)
 
 
 def _close_output() -> None:
@@ -122,13 +123,13 @@ def run(main: Callable[[], None]) -> None:
     try:
         _finish(main)
     except Stopped as stopped:
-        print(f"stopped: {stopped}", flush=True)
+        _say(f"stopped: {stopped}", sys.stdout)
         sys.exit(128 + stopped.number)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         _close_output()
-        _say("stopped: the program that reads the output has ended")
+        _say("stopped: the program that reads the output has ended", sys.stderr)
         sys.exit(READER_GONE)
     except Exception as error:
         message = describe(error)
@@ -140,5 +141,5 @@ def run(main: Callable[[], None]) -> None:
         sys.stdout.flush()
     except OSError:
         _close_output()
-    _say(f"error: {message}")
+    _say(f"error: {message}", sys.stderr)
     sys.exit(2)
