@@ -88,7 +88,7 @@ class AnnotatedVideo:
 
         Raises:
             InputError: a mask cannot be used, its size differs from the frames' by more than a pixel or two, or there
-                is no object in any.
+                is no object in any; or no frame that is segmented is wanted.
         """
         first_seen: dict[int, int] = {}
         output_size = None
@@ -107,7 +107,14 @@ class AnnotatedVideo:
             named = next(iter(masks.values()), f"of {name}")
             raise InputError(f"mask {named} holds no object (0 is background); annotate one or leave the video out")
         objects = tuple(sorted(first_seen))
-        return cls(name, source, masks, read_mask, objects, first_seen, output_size, notes=tuple(notes), **wishes)
+        video = cls(name, source, masks, read_mask, objects, first_seen, output_size, notes=tuple(notes), **wishes)
+        if video.has_end and not video.result_names:
+            first = source.names[video.covered.start]
+            raise InputError(
+                f"none of the frames of {source.origin} whose results are wanted comes after the first mask, of frame"
+                f" {first}; nothing would be written"
+            )
+        return video
 
     def __len__(self) -> int:
         """Frames that are segmented, those of several passes counted each time."""

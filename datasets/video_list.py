@@ -1,10 +1,10 @@
 """Lists of videos, as DAVIS and YouTube-VOS ship them."""
 
-import codecs
 from collections.abc import Sequence
 from pathlib import Path
 
 from util.errors import InputError
+from util.text_files import read_text
 
 
 def read_video_list(path: Path) -> list[str]:
@@ -18,23 +18,6 @@ def read_video_list(path: Path) -> list[str]:
     """
     lines = [line.strip() for line in read_text(path).splitlines()]
     return list(dict.fromkeys(_video_of(line) for line in lines if line and not line.startswith("#")))
-
-
-def read_text(path: Path) -> str:
-    """Text as editors of any system save it: UTF-8, with or without byte order mark, or UTF-16 with one.
-
-    Raises:
-        InputError: it is none of these.
-    """
-    content = path.read_bytes()
-    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text in UTF-8 or UTF-16; save it as UTF-8") from error
-    if "\0" in text:
-        raise InputError(f"{path} is no text in UTF-8 or UTF-16; save it as UTF-8")
-    return text
 
 
 def _video_of(line: str) -> str:

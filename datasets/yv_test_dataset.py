@@ -8,22 +8,22 @@
 Where all frames have true masks (made videos), these lie in all_frames/<split>_all_frames/Annotations/<video>/.
 """
 
-import json
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datasets.annotated_video import AnnotatedVideo
 from datasets.frame_sources import FrameFolder
 from datasets.mask_files import MaskReader, MaskRules
-from datasets.mask_frames import FrameNames
+from datasets.mask_frames import By, FrameNames
 from datasets.mask_notes import note_lines
 from datasets.sizing import Limit, Sizing
 from datasets.video_list import choose_videos, read_video_list
 from util.errors import InputError
 from util.images import is_clutter, list_images
 from util.video import Video
+from util.youtube_meta import read_scored_frames
 
-MOST_DIGITS = 10  # of a frame's number
 SPLITS = ("valid", "test")
 FRAMES = ("auto", "all", "fifth")
 SHORT_SIDE = 480
@@ -70,28 +70,53 @@ class YouTubeTestDataset:
                 raise InputError(f"YouTube-VOS folder {folder} does not exist; see youtube-vos.org, or pass --yv PATH")
         self.inputs = (self.frames_folder, masks)
         self.truth = every / "Annotations"
-        names = (
-            sorted(path.name for path in masks.iterdir() if path.is_dir() and not is_clutter(path.name))
-            if list_file is None
-            else None
-        )
-        names = choose_videos(read_video_list(list_file) if names is None else names, only, list_file or masks)
+        there = sorted(path.name for path in masks.iterdir() if path.is_dir() and not is_clutter(path.name))
+        names = choose_videos(read_video_list(list_file) if list_file else there, only, list_file or masks)
         self._meta = root / split / "meta.json"
-        self._scored = {} if output_all else read_scored_frames(self._meta)
+        self._scored = None if output_all else read_scored_frames(self._meta)
         self._fifth = None if output_all else fifth
+        self._remarks: dict[str, list[str]] = defaultdict(list)
+        if self._scored and list_file is None and not only:
+            self._remarks[f"{self._meta} lists videos that have no masks"] = sorted(self._scored.keys() - set(there))
         self.videos = [self._open(name, masks, sizing) for name in names]
 
-    def _wanted(self, name: str, names: Sequence[str]) -> frozenset[str] | None:
-        """The frames of a video whose results are wanted; None for all of these names."""
+    def _wanted(self, name: str, names: FrameNames) -> frozenset[str] | None:
+        """The frames of a video whose results are wanted; None for all of these names.
+
+        Raises:
+            InputError: none of those that are to be scored is there.
+        """
         if self._fifth is None:
             return None
-        if self._scored.get(name):
-            return scored_names(self._scored[name], names, name, self._meta)
+        if self._scored is not None and self._scored.get(name):
+            return self._find(name, self._scored[name], names, self._meta)
+        if self._scored is not None:
+            self._remarks[f"{self._meta} names no frames of videos, of which each fifth is written"].append(name)
         folder = self._fifth / name
-        wanted = frozenset(path.stem for path in list_images(folder)) if folder.is_dir() else None
-        if wanted is not None and not wanted & set(names):
-            raise InputError(f"no frame of {folder} is in {self.frames_folder / name}; check their names")
-        return wanted
+        if not folder.is_dir():
+            return None
+        return self._find(name, {path.stem for path in list_images(folder)}, names, self._fifth)
+
+    def _find(self, video: str, wanted: set[str], names: FrameNames, origin: Path) -> frozenset[str]:
+        """The frames that these names or numbers, which are from `origin`, mean."""
+        found, lost = set(), []
+        for frame in sorted(wanted):
+            match = names.find(frame)
+            if match.by not in (By.NAME, By.NUMBER) or len(match.positions) != 1:
+                lost.append(frame)
+                continue
+            found.add(names.names[match.positions[0]])
+            if match.by is By.NUMBER:
+                meant = f"{frame} of {video} for {names.names[match.positions[0]]}"
+                self._remarks[f"{origin} names frames by number"].append(meant)
+        if not found:
+            which = f"frame {lost[0]}" if lost else "no frame"
+            raise InputError(
+                f"{origin} names {which} of video {video}, but {self.frames_folder / video} has {names}; check both"
+            )
+        unknown = self._remarks[f"{origin} names frames that are not in {self.frames_folder}"]
+        unknown.extend(f"{frame} of {video}" for frame in lost)
+        return frozenset(found)
 
     def _open(self, name: str, masks: Path, sizing: Sizing) -> AnnotatedVideo:
         source = FrameFolder(self.frames_folder / name)
@@ -112,70 +137,22 @@ class YouTubeTestDataset:
             reader.read,
             remarks=lambda path: [*filter(None, [said[path]]), *reader.remarks(path)],
             sizing=sizing,
-            wanted=self._wanted(name, source.names),
+            wanted=self._wanted(name, names),
             has_truth=truth.is_dir() and len(list_images(truth)) > 1,
         )
 
     def lines_on_masks(self, videos: Sequence[Video]) -> list[str]:
-        """See `NotedMasks`."""
+        """See `NotedMasks`; before them what is odd about the frames that are to be scored."""
         names = {video.name for video in videos}
-        return note_lines([note for video in self.videos if video.name in names for note in video.notes])
+        odd = [
+            f"{what}: {cases[0]}{f' (and {len(cases) - 1} more)' * (len(cases) > 1)}"
+            for what, cases in self._remarks.items()
+            if cases
+        ]
+        return odd + note_lines([note for video in self.videos if video.name in names for note in video.notes])
 
     def __len__(self) -> int:
         return len(self.videos)
 
     def __iter__(self) -> Iterator[AnnotatedVideo]:
         return iter(self.videos)
-
-
-def read_scored_frames(path: Path) -> dict[str, set[str]]:
-    """For each video of a meta.json the names of the frames in which an object is scored; empty without the file.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        videos = json.loads(path.read_text(encoding="utf-8-sig"))["videos"]
-        return {
-            name: {_frame_name(frame) for thing in video["objects"].values() for frame in thing["frames"]}
-            for name, video in videos.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path} is not a meta.json of YouTube-VOS ({error!r:.200}); fetch it again") from error
-
-
-def _frame_name(frame: object) -> str:
-    """What a meta.json calls a frame: its name, with or without the ending of its file, or its number."""
-    if isinstance(frame, bool) or not isinstance(frame, str | int):
-        raise TypeError(f"{frame!r:.50} is no name of a frame")
-    return str(frame).removesuffix(".jpg").removesuffix(".png")
-
-
-def scored_names(wanted: Collection[str], names: Sequence[str], video: str, path: Path) -> frozenset[str]:
-    """The frames of a video that a meta.json means: of these names, else of these numbers.
-
-    Raises:
-        InputError: a frame that is to be scored is not there.
-    """
-    numbers: dict[int, list[str]] = {}
-    for name in names:
-        if name.isascii() and name.isdigit():
-            numbers.setdefault(int(name), []).append(name)
-    found, lost = set(), []
-    for frame in sorted(wanted):
-        is_number = frame.isascii() and frame.isdigit() and len(frame) < MOST_DIGITS
-        by_number = numbers.get(int(frame), []) if is_number else []
-        if frame in names:
-            found.add(frame)
-        elif len(by_number) == 1:
-            found.add(by_number[0])
-        else:
-            lost.append(frame)
-    if lost or not found:
-        which = f"frame {lost[0]}" if lost else "no frame"
-        raise InputError(
-            f"{path} wants {which} of video {video}, which has {len(names)} frames from {names[0]} on; fetch it again"
-        )
-    return frozenset(found)

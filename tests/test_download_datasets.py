@@ -34,6 +34,7 @@ def video_tree(folder, video):
     return {f"{folder}/JPEGImages/{video}/00000.jpg": FRAME, f"{folder}/Annotations/{video}/00000.png": MASK}
 
 
+NO_VIDEOS = '{"videos": {}}'
 ARCHIVES = {
     "static_data.zip": {
         "fss/ab/1.jpg": "x",
@@ -46,8 +47,8 @@ ARCHIVES = {
     "DAVIS-2017-trainval-480p.zip": {**video_tree("DAVIS", "480p/bear"), "DAVIS/ImageSets/2017/train.txt": "bear"},
     "DAVIS-2017-scribbles-trainval.zip": {"DAVIS/Scribbles/bear/001.json": "{}", "DAVIS/README.md": "other"},
     "DAVIS-2017-test-dev-480p.zip": {**video_tree("DAVIS", "480p/dog"), "DAVIS/ImageSets/2017/test-dev.txt": "dog"},
-    "YouTube-2019-train.zip": {**video_tree("train", "0a"), "train/meta.json": "{}"},
-    "YouTube-2019-valid.zip": {**video_tree("valid", "1b"), "valid/meta.json": "{}"},
+    "YouTube-2019-train.zip": {**video_tree("train", "0a"), "train/meta.json": NO_VIDEOS},
+    "YouTube-2019-valid.zip": {**video_tree("valid", "1b"), "valid/meta.json": NO_VIDEOS},
     "YouTube-2019-valid-all-frames.zip": {"valid_all_frames/JPEGImages/1b/00000.jpg": FRAME},
     "YouTube-2018-valid.zip": video_tree("valid", "2c"),
     "YouTube-2018-valid-all-frames.zip": {"valid_all_frames/JPEGImages/2c/00000.jpg": FRAME},

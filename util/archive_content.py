@@ -1,8 +1,11 @@
 """Whether an unpacked data set has what its own lists declare."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
+
+from util.errors import InputError
+from util.text_files import read_text
+from util.youtube_meta import read_scored_frames
 
 FRAMES, MASKS = "JPEGImages", "Annotations"
 RESOLUTION = "480p"
@@ -38,7 +41,7 @@ def missing_pairs(frames: Path, masks: Path) -> str:
 
 def _missing_of_davis(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("ImageSets/2017/*.txt")):
-        videos = path.read_text(encoding="utf-8", errors="replace").split()
+        videos = read_text(path).split()
         kinds = [kind for kind in (FRAMES, MASKS) if (folder / kind / RESOLUTION).is_dir()]
         if any((folder / FRAMES / RESOLUTION / video).is_dir() for video in videos):
             yield from (
@@ -50,19 +53,14 @@ def _missing_of_davis(folder: Path) -> Iterator[str]:
 
 
 def _missing_of_youtube(folder: Path) -> Iterator[str]:
-    meta = folder / "meta.json"
-    if not meta.is_file() or not (folder / FRAMES).is_dir():
+    if not (folder / FRAMES).is_dir():
         return
     try:
-        videos = dict(json.loads(meta.read_bytes()).get("videos", {}))
-        frames = {
-            video: {name for entry in content["objects"].values() for name in entry["frames"]}
-            for video, content in videos.items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        frames = read_scored_frames(folder / "meta.json")
+    except InputError:
         yield "a meta.json that can be read"
         return
-    for video, names in frames.items():
+    for video, names in (frames or {}).items():
         there = {path.stem for path in (folder / FRAMES / video).glob("*.jpg")}
         yield from (f"{FRAMES}/{video}/{name}.jpg, which meta.json lists" for name in sorted(names - there))
         if (folder / MASKS).is_dir() and not _holds_something(folder / MASKS / video):

@@ -25,7 +25,7 @@ from util.device import choose_device
 from util.engine import Engine
 from util.eval_arguments import SHIPPED, add_arrival_arguments, evaluation_parser
 from util.files import atomic_path
-from util.images import read_ids, read_written_ids, write_ids
+from util.images import list_images, read_ids, read_written_ids, write_ids
 from util.numbers import pixels, positive
 from util.progress import Progress
 from util.segmentation import segment_video
@@ -99,7 +99,7 @@ def make_video(root: Path, args: argparse.Namespace) -> tuple[Video, list[np.nda
     """A made video of JPEG pictures with a mask of its first frame, and the ids (H,W) of every frame."""
     objects = (args.objects, args.objects)
     name = write_video(VideoPlan(root, "bl30k", "val", 0, 0, args.frames, args.size, objects, 1.0, clutter=3, late=0.0))
-    masks = sorted((root / "Annotations" / name).iterdir())
+    masks = list_images(root / "Annotations" / name)
     dataset = GenericDataset(str(root / "JPEGImages" / name), masks[:1], Wishes())
     return dataset.videos[0], [read_ids(path) for path in masks]
 

@@ -21,6 +21,7 @@ from model.checkpoint import load_network
 from model.decode_window import choose_window
 from model.inference_form import for_inference
 from model.memory_network import MemoryNetwork
+from model.resnet import STAGES as BACKBONES
 from scripts.bench.inference import fill_memory, unit_work
 from scripts.bench.made_clip import disagreement, segment_clip
 from scripts.bench.plain import LOOK_AHEAD, MEMORY, exact_rows, without
@@ -214,7 +215,7 @@ def run(args: argparse.Namespace) -> None:
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py speed`."""
     command.add_argument("--arch", choices=NETWORKS, default="qdmn")
-    command.add_argument("--backbone", default="resnet50")
+    command.add_argument("--backbone", choices=BACKBONES, default="resnet50")
     command.add_argument(
         "--model", type=Path, default=SHIPPED, help="whose masks are compared (%(default)s); DropSeg's are its own"
     )

@@ -25,8 +25,9 @@ from tests.box_runs import (
     make_trees,
 )
 from tests.result_files import files_below, shown
-from util.boxes import format_rows, read_boxes, read_numbers, write_text
+from util.boxes import format_rows, read_boxes, write_text
 from util.images import read_ids, write_binary
+from util.text_files import read_numbers
 
 PROJECT = Path(__file__).resolve().parents[2]
 
