@@ -1,12 +1,14 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+WORKERS ?= 2
 
 .PHONY: demo demo-train test lint clean
 
+test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/installed
 	$(RUN) -m ruff check .
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 demo demo-train: $(VENV)/installed
 	$(RUN) scripts/demo.py $(if $(filter demo-train,$@),--train)

@@ -10,6 +10,8 @@ seconds. Finished videos are skipped. --score and --zip are those of boxes: scri
 results, scripts/pack_boxes.py writes the layouts of other toolkits.
 """
 
+import util.startup  # noqa: F401
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

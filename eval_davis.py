@@ -7,6 +7,8 @@
 Results are palette PNGs with the object ids of the first mask, one folder for each video. Finished videos are skipped.
 """
 
+import util.startup  # noqa: F401
+
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -5,6 +5,8 @@
 Results are grey PNGs, 0 background and 255 object, one folder for each video. Finished videos are skipped.
 """
 
+import util.startup  # noqa: F401
+
 from collections.abc import Sequence
 from pathlib import Path
 

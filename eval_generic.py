@@ -10,16 +10,42 @@ Masks may be palette, grey or 16-bit PNGs of ids, colour-coded pictures, or one 
 have masks; objects may appear in any of them. Results have the ids, the colours and the size of the masks.
 """
 
+import util.startup  # noqa: F401
+
+import argparse
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from core_factory import run_evaluation
 from datasets.generic_videos import DIRECTIONS, GenericDataset, Wishes
+from datasets.mask_files import MaskRules, Value, parse_value
 from datasets.sizing import choose_sizing
 from inference_core_yv import InferenceCoreYV
 from util.errors import run
-from util.eval_arguments import add_arrival_arguments, evaluation_parser, positive
+from util.eval_arguments import add_arrival_arguments, evaluation_parser
+from util.numbers import positive
+
+MIN_RATE, MAX_RATE = Fraction(1, 100), Fraction(1000)
+
+
+def frame_rate(text: str) -> Fraction:
+    """Frames per second, such as 25, 29.97 or 30000/1001."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise argparse.ArgumentTypeError(f"{text} is not a rate from {MIN_RATE} to {MAX_RATE} frames per second")
+    return rate
+
+
+def mask_value(text: str) -> Value:
+    """An id or a colour; see `parse_value`."""
+    try:
+        return parse_value(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is neither an id nor a colour such as #ff0000 or 255,0,0") from error
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,9 +61,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     videos.add_argument(
         "--start", metavar="FRAME", help="name or position of the mask's frame, if its name does not tell"
     )
+    videos.add_argument(
+        "--background",
+        type=mask_value,
+        metavar="VALUE",
+        help="id or colour (#rrggbb) that is no object in the masks (0)",
+    )
+    videos.add_argument(
+        "--void", type=mask_value, metavar="VALUE", help="another id or colour that is no object (none)"
+    )
+    videos.add_argument(
+        "--snap",
+        action=argparse.BooleanOptionalAction,
+        help="give smoothed edges of masks to the objects around them; --no-snap: every value is an object (refused)",
+    )
     videos.add_argument("--direction", choices=DIRECTIONS, default="forward", help="from the masks (%(default)s)")
     videos.add_argument("--truth", type=Path, help="folder of true masks, one folder for each video, for --score")
-    videos.add_argument("--fps", type=Fraction, default=Fraction(24), help="of pictures shown as video (%(default)s)")
+    videos.add_argument("--fps", type=frame_rate, default=Fraction(24), help="of pictures shown as video (%(default)s)")
     videos.add_argument("--max_frames", type=positive, help="end of live video; Ctrl-C ends it too")
     add_arrival_arguments(parser)
     args = parser.parse_args(argv)
@@ -48,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rate=args.fps,
         max_frames=args.max_frames,
         truth=args.truth,
+        rules=MaskRules(args.background, args.void, args.snap),
     )
     run_evaluation(args, GenericDataset(args.input, args.masks, wishes), InferenceCoreYV, "generic")
 

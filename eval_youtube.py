@@ -8,6 +8,8 @@ Results are palette PNGs with the ids of the masks, one folder for each video, f
 frames that the server scores unless --output_all is given. Finished videos are skipped.
 """
 
+import util.startup  # noqa: F401
+
 from collections.abc import Sequence
 from pathlib import Path
 

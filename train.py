@@ -8,6 +8,8 @@ Resume:           ... train.py --id s0 --stage 0 --resume auto
                   ... train.py --id s0 --stage 0 --load_model saves/<run>/<run>_checkpoint.pth
 """
 
+import util.startup  # noqa: F401
+
 import argparse
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from datasets.davis_test_dataset import DavisTestDataset
 from datasets.stages import StageData, stage_data
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
-from model.checkpoint import Checkpoint, build_from, load_weights
+from model.checkpoint import Checkpoint, build_from, fill_network, load_weights
 from model.dropseg import DropSeg
 from model.mae_weights import load_mae_encoder
 from model.pretrained import load_imagenet_encoders
@@ -105,7 +107,7 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
     else:
         path, checkpoint = found
         network = build_from(checkpoint, path)
-        network.load_state_dict(checkpoint.network)
+        fill_network(network, checkpoint, path)
     if isinstance(network, DropSeg):
         network.query_encoder.checkpoint_activations = args.checkpoint_activations
     if args.freeze:
@@ -131,7 +133,7 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
         compile=args.compile,
     )
     if found is not None:
-        trainer.restore(found[1])
+        trainer.restore(found[1], found[0])
     return trainer
 
 

@@ -6,6 +6,8 @@ As published:     python -m torch.distributed.launch --nproc_per_node=8 train_dr
 Resume:           ... train_dropmae.py --id k400 --videos ... --resume auto
 """
 
+import util.startup  # noqa: F401
+
 import argparse
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from datasets.clips import Sample
 from datasets.frame_pairs import FramePairs, collate_pairs, find_videos, pairs_to_device
 from datasets.stages import Part, StageData
 from datasets.video_list import read_video_list
-from model.checkpoint import Checkpoint, load_weights
+from model.checkpoint import Checkpoint, fill_network, load_weights
 from model.dropmae import Completion, DropMAE
 from model.pretrainer import Pretrainer
 from training_loop import TrainingLoop
@@ -61,7 +63,7 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
     names += ("decoder_width", "decoder_depth", "decoder_heads")
     network = DropMAE(**{name: getattr(args, name) for name in names})
     if found is not None:
-        network.load_state_dict(found[1].network)
+        fill_network(network, found[1], found[0])
     elif args.load_network:
         load_weights(network, args.load_network)
     trainer = Pretrainer(
@@ -75,7 +77,7 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
         distributed=process.distributed,
     )
     if found is not None:
-        trainer.restore(found[1])
+        trainer.restore(found[1], found[0])
     return trainer
 
 

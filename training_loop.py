@@ -117,19 +117,19 @@ class TrainingLoop:
         self.logger.scalar("validation_j_and_f", score, self.trainer.iteration)
         if score > self.best_score:
             self.best_score = score
-            save_checkpoint(self.folder.best, self._weights())
+            save_checkpoint(self.folder.best, self._weights(), known=True)
 
     def _save_weights(self) -> None:
         if self.folder is not None:
             path = self.folder.weights(self.trainer.iteration)
-            save_checkpoint(path, self._weights())
+            save_checkpoint(path, self._weights(), known=True)
             print(f"saved {path}", flush=True)
 
     def _save_checkpoint(self) -> None:
         if self.folder is not None:
             checkpoint = self.trainer.checkpoint(self.arguments)
             checkpoint.best_score = self.best_score
-            save_checkpoint(self.folder.checkpoint, checkpoint, previous=self.folder.previous)
+            save_checkpoint(self.folder.checkpoint, checkpoint, previous=self.folder.previous, known=True)
 
     def _weights(self) -> Checkpoint:
         network = self.trainer.network

@@ -15,7 +15,7 @@ from util.distributed import Process, from_leader
 from util.incidents import Incidents
 from util.logger import TrainingLogger
 from util.run_folder import ROOT as SAVES
-from util.run_folder import RunFolder, checkpoints_of, new_run_id
+from util.run_folder import RunFolder, checkpoints_of, new_run_folder
 from util.stop_signal import ignore_stop_signals
 
 Collate = Callable[[Sequence[Sample]], Sample]
@@ -61,8 +61,9 @@ def build_folder(args: argparse.Namespace, process: Process, found: tuple[Path, 
     """Where the run writes: a new folder, or with --resume auto the one that it goes on in."""
     if args.id == "NULL":
         return None
-    run_id = found[0].parent.name if found and args.resume else new_run_id(args.id)
-    return RunFolder(SAVES / from_leader(process, run_id))
+    resumed = found is not None and args.resume
+    run_id = found[0].parent.name if resumed else new_run_folder(args.id) if process.leads else ""
+    return RunFolder(SAVES / from_leader(process, run_id), leads=process.leads)
 
 
 def build_reports(

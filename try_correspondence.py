@@ -8,6 +8,8 @@ Without --point and --mask a window shows both frames: a click in the source, on
 network finds the same thing. Points are pixels X,Y of the source file. Any checkpoint will do, ours or published.
 """
 
+import util.startup  # noqa: F401
+
 import argparse
 import re
 from collections.abc import Sequence
@@ -28,10 +30,11 @@ from util.contact_sheet import MARGIN, contact_sheet, write_contact_sheet
 from util.correspondence_window import choose_point, require_display
 from util.device import choose_device
 from util.errors import InputError, run
-from util.eval_arguments import positive
-from util.files import make_output_folder
+from util.eval_arguments import SHIPPED
+from util.files import make_output_folder, require_apart, require_ours
 from util.heat_map import STRIDE, Point, cells_of_points, mark_points, overlay_heat, strongest_point, to_pixels
 from util.images import read_frame, read_ids, write_ids
+from util.numbers import pixels, positive
 from util.tensors import normalise, one_hot, pad_to_multiple
 
 
@@ -193,7 +196,7 @@ def parse_point(text: str) -> Point:
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("saves/qdmn_small.pth"), help="checkpoint (%(default)s)")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="checkpoint (the one that ships)")
     parser.add_argument("--source", type=Path, required=True, help="frame with the points or the mask")
     parser.add_argument("--target", type=Path, required=True, help="frame in which they are looked for")
     what = parser.add_mutually_exclusive_group()
@@ -201,7 +204,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     what.add_argument("--mask", type=Path, help="PNG with the object ids of the source")
     parser.add_argument("--output", type=Path, help="picture of both frames, a PNG; of the window its last")
     parser.add_argument("--mask_output", type=Path, help="object ids in the target, a PNG of its size; needs --mask")
-    parser.add_argument("--size", type=positive, metavar="PX", help="most pixels of the frames' shorter side")
+    parser.add_argument("--size", type=pixels, metavar="PX", help="most pixels of the frames' shorter side")
     parser.add_argument("--top_k", type=positive, help="most similar source cells that count; all by default")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
     args = parser.parse_args(argv)
@@ -218,11 +221,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not (args.point or args.mask):
         require_display()
     source, target = (Picture.read(path, args.size) for path in (args.source, args.target))
-    for path in (args.output, args.mask_output):
-        if path is not None:
-            if path.suffix.lower() != ".png":
-                raise InputError(f"{path} would be a PNG; give it a name that ends in .png")
-            make_output_folder(path.absolute().parent)
+    outputs = [path for path in (args.output, args.mask_output) if path is not None]
+    require_apart(outputs, filter(None, (args.source, args.target, args.mask, args.model)))
+    for path in outputs:
+        if path.suffix.lower() != ".png":
+            raise InputError(f"{path} would be a PNG; give it a name that ends in .png")
+        require_ours(make_output_folder(path.absolute().parent) / path.name)
     device = choose_device(args.device)
     pair = Correspondences(load_network(args.model, device), source, target, device, args.top_k)
     if args.point:

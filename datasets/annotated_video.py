@@ -1,17 +1,21 @@
 """A video to be segmented: frames, masks of some of them, and what is wanted of it."""
 
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
 from datasets.frame_sources import FrameSource
+from datasets.mask_notes import MaskNote
 from datasets.pairs import match_size
 from datasets.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
+from util.files import content_hash
 from util.read_ahead import read_ahead
 from util.tensors import one_hot
 from util.video import Frame, Pass
@@ -38,6 +42,8 @@ class AnnotatedVideo:
             first given to the beginning; or `both`.
         palette: colours of the ids in the results, uint8 (256, 3); None for the usual ones.
         rate: frames per second when the video is shown.
+        times: seconds from the first frame to each, where they are not steady; else None.
+        notes: what its masks hold and what may surprise in them.
     """
 
     name: str
@@ -53,6 +59,8 @@ class AnnotatedVideo:
     direction: str = "forward"
     palette: np.ndarray | None = None
     rate: Fraction = SHOWN_RATE
+    times: Sequence[Fraction] | None = None
+    notes: tuple[MaskNote, ...] = ()
     size: tuple[int, int] = field(init=False)
 
     has_end: ClassVar[bool] = True
@@ -67,26 +75,46 @@ class AnnotatedVideo:
         source: FrameSource,
         masks: Mapping[int, Any],
         read_mask: Callable[[Any], np.ndarray],
+        *,
+        remarks: Callable[[Any], Iterable[str]] | None = None,
         **wishes: Any,
     ) -> "AnnotatedVideo":
         """A video whose masks are read once, to learn about its objects.
 
+        Args:
+            name, source, masks, read_mask: see the attributes.
+            remarks: what is to be said of a mask that has been read.
+            wishes: the other attributes.
+
         Raises:
             InputError: a mask cannot be used, its size differs from the frames' by more than a pixel or two, or there
-                is no object in any.
+                is no object in any; or no frame that is segmented is wanted.
         """
         first_seen: dict[int, int] = {}
         output_size = None
+        notes = []
         for index in sorted(masks):
             ids = read_mask(masks[index])
             output_size = output_size or ids.shape
             match_size(ids, source.size, masks[index])
             for k in np.unique(ids[ids > 0]).tolist():
                 first_seen.setdefault(k, index)
+            said = [] if remarks is None else list(remarks(masks[index]))
+            if ids.shape != tuple(source.size):
+                said.append(f"{ids.shape[1]}x{ids.shape[0]} is resized to the frame's size")
+            notes.append(MaskNote.of(name, source.names[index], ids, said))
         if not first_seen:
             named = next(iter(masks.values()), f"of {name}")
             raise InputError(f"mask {named} holds no object (0 is background); annotate one or leave the video out")
-        return cls(name, source, masks, read_mask, tuple(sorted(first_seen)), first_seen, output_size, **wishes)
+        objects = tuple(sorted(first_seen))
+        video = cls(name, source, masks, read_mask, objects, first_seen, output_size, notes=tuple(notes), **wishes)
+        if video.has_end and not video.result_names:
+            first = source.names[video.covered.start]
+            raise InputError(
+                f"none of the frames of {source.origin} whose results are wanted comes after the first mask, of frame"
+                f" {first}; nothing would be written"
+            )
+        return video
 
     def __len__(self) -> int:
         """Frames that are segmented, those of several passes counted each time."""
@@ -108,6 +136,25 @@ class AnnotatedVideo:
         """All frames that have results, in their order."""
         passes = self.passes
         return Pass(min(p.start for p in passes), max(p.stop for p in passes))
+
+    @property
+    def origin(self) -> object:
+        """Where the frames are from, for messages."""
+        return self.source.origin
+
+    def sources(self) -> list[Path]:
+        """Where its frames are read from; of links also what they lead to."""
+        linked = {path.resolve().parent for path in getattr(self.source, "paths", ()) if path.is_symlink()}
+        return [*([self.origin] if isinstance(self.origin, Path) else []), *sorted(linked)]
+
+    def fingerprint(self) -> dict[str, str]:
+        """What tells this video and its masks from others: hashes of the frames' names and sizes, and of the masks."""
+        masks = hashlib.sha256()
+        for index in sorted(self.masks):
+            given = self.masks[index]
+            for path in given if isinstance(given, tuple) else (given,):
+                masks.update(f"{index} {path.name} {content_hash(path)}\n".encode("utf-8", "surrogateescape"))
+        return {"frames": self.source.fingerprint(), "masks": masks.hexdigest(), "--direction": self.direction}
 
     def wants(self, name: str) -> bool:
         """Whether the result of the frame of this name is wanted."""

@@ -1,5 +1,6 @@
 """LaSOT and GOT-10k as videos to be segmented: the first mask is made of the given box."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,16 @@ from datasets.frame_sources import FrameFolder
 from datasets.sizing import FULL_SIZE, Sizing
 from util.box_results import MaskRecorder, TrackRecorder, result_files
 from util.box_tables import report_scores
+from util.boxes import Box
 from util.errors import InputError
 from util.recorders import Recorder
 from util.score_tables import score_folder
 from util.video import Video
 
 FIRST_MASKS = ("rectangle", "grabcut")
+MOST_BEYOND = 0.1  # of the frame's width or height
+
+logger = logging.getLogger(__name__)
 
 
 class BoxDataset:
@@ -54,12 +59,14 @@ class BoxDataset:
         self._first_mask, self._masks, self._mask_folder = first_mask, masks, mask_folder
         if masks is not None and not masks.is_dir():
             raise InputError(f"folder {masks} does not exist; check --masks")
-        self._boxes = {name: first_box(tree, name) for name in tree.names}
+        self._boxes: dict[str, Box] = {}
         self.videos = [self._open(name, sizing) for name in tree.names]
 
     def _open(self, name: str, sizing: Sizing) -> AnnotatedVideo:
         source = FrameFolder(self._tree.frames(name))
         size = tuple(source.size)
+        self._boxes[name] = first_box(self._tree, name, len(source.names))
+        _note_reach(self._tree.folder(name) / TRUTH, self._boxes[name], size)
         given = {"box": self._boxes[name], "size": size, "working": sizing.working(size)}
         path, read = self._tree.folder(name) / TRUTH, partial(fill_box, **given)
         if self._masks is not None:
@@ -103,3 +110,11 @@ class BoxDataset:
             InputError: there are no true boxes, or annotations or results cannot be used.
         """
         report_scores([score_tree(self._tree, output, output.absolute().name)], score_folder(output), self.split)
+
+
+def _note_reach(path: Path, box: Box, size: tuple[int, int]) -> None:
+    """Say that a box reaches far beyond its frame (H, W), as one of two corners would."""
+    x, y, width, height = box
+    if x + width > (1 + MOST_BEYOND) * size[1] or y + height > (1 + MOST_BEYOND) * size[0]:
+        frame = f"its frame of {size[1]}x{size[0]}"
+        logger.warning("the first box of %s reaches beyond %s; is it x, y, width, height: %s?", path, frame, box)

@@ -8,6 +8,7 @@ A groundtruth.txt has a row x, y, width, height in pixels for each frame; those 
 """
 
 import configparser
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,13 +19,27 @@ import numpy as np
 
 from datasets.video_list import choose_videos, read_video_list
 from util.box_results import read_result
-from util.box_scores import GOT10K, LASOT, BoxScores, FrameScores, Rules, VideoScore, score_got10k, score_lasot
-from util.boxes import Box, is_whole_box, read_boxes, read_numbers
+from util.box_scores import (
+    GOT10K,
+    LASOT,
+    BoxScores,
+    FrameScores,
+    Rules,
+    VideoScore,
+    box_ious,
+    score_got10k,
+    score_lasot,
+)
+from util.boxes import Box, is_whole_box, read_boxes
 from util.errors import InputError
+from util.text_files import read_numbers, read_text
 
 BOX_SETS = {"lasot": Path("data/lasot"), "got10k_val": Path("data/got10k"), "got10k_test": Path("data/got10k")}
 LASOT_LIST = Path(__file__).parent / "lasot_testing_set.txt"
 TRUTH = "groundtruth.txt"
+MOST_COVER = 8  # of cover.label: all of the object shows
+
+logger = logging.getLogger(__name__)
 
 
 class BoxTree(Protocol):
@@ -83,7 +98,7 @@ class LaSOT:
     def compare(self, name: str, boxes: np.ndarray, truth: np.ndarray) -> FrameScores:
         """See `BoxTree`."""
         flags = [self.folder(name) / file for file in ("full_occlusion.txt", "out_of_view.txt")]
-        hidden, outside = (read_flags(path, len(truth)) > 0 for path in flags)
+        hidden, outside = (read_flags(path, len(truth), 1) > 0 for path in flags)
         return score_lasot(boxes, truth, ~(hidden | outside))
 
 
@@ -116,7 +131,7 @@ class GOT10k:
 
     def compare(self, name: str, boxes: np.ndarray, truth: np.ndarray) -> FrameScores:
         """See `BoxTree`."""
-        cover = read_flags(self.folder(name) / "cover.label", len(truth))
+        cover = read_flags(self.folder(name) / "cover.label", len(truth), MOST_COVER)
         return score_got10k(boxes, truth, cover, read_resolution(self.folder(name) / "meta_info.ini"))
 
 
@@ -141,9 +156,12 @@ def open_tree(kind: str, root: Path, list_file: Path | None = None, only: Sequen
     else:
         own = root / part / "list.txt"
     path = list_file or own
-    if not path.is_file():
+    if path.is_file():
+        names = choose_videos(read_video_list(path), only, path)
+    elif only and list_file is None:
+        names = list(dict.fromkeys(only))
+    else:
         raise InputError(f"list of videos {path} does not exist; check --root, or pass --list FILE")
-    names = choose_videos(read_video_list(path), only, path)
     tree: BoxTree = LaSOT(root, names) if kind == "lasot" else GOT10k(root, names, part)
     for name in names:
         if not (tree.folder(name) / TRUTH).is_file():
@@ -153,16 +171,22 @@ def open_tree(kind: str, root: Path, list_file: Path | None = None, only: Sequen
     return tree
 
 
-def first_box(tree: BoxTree, name: str) -> Box:
-    """The given box of a video.
+def first_box(tree: BoxTree, name: str, frames: int) -> Box:
+    """The given box of a video of so many frames.
 
     Raises:
-        InputError: it cannot be read, or has no size.
+        InputError: it cannot be read, has no size, or is smaller than a pixel; or the file has neither one box nor one
+            for each frame.
     """
     path = tree.folder(name) / TRUTH
-    box = tuple(read_boxes(path)[0].tolist())
+    boxes = read_boxes(path)
+    if len(boxes) not in (1, frames):
+        raise InputError(f"{path} has {len(boxes)} rows but {tree.frames(name)} {frames} frames; fetch the video again")
+    box = tuple(boxes[0].tolist())
     if not is_whole_box(box):
         raise InputError(f"the first box of {path} is {box}, which has no size; fetch the file again")
+    if max(box[2:]) < 1:
+        raise InputError(f"the first box of {path} is {box}, smaller than a pixel; write boxes in pixels")
     return box
 
 
@@ -191,18 +215,34 @@ def score_tree(
                 f"{result.path} has {len(result.boxes)} rows but {tree.folder(name) / TRUTH} {len(truth)}; are these"
                 " results of another dataset? Run the evaluation of this video again"
             )
+        _note_doubts(result.path, result.boxes, tree.folder(name) / TRUTH, truth)
         advance(name)
         videos.append(VideoScore(name, tree.compare(name, result.boxes, truth), result.fps))
     return BoxScores(label, tuple(videos), tree.rules)
 
 
-def read_flags(path: Path, count: int) -> np.ndarray:
-    """One number for each frame, (T,), in one row or in one column.
+def _note_doubts(path: Path, boxes: np.ndarray, truth_path: Path, truth: np.ndarray) -> None:
+    """Say what is odd about results (T, 4) or the true boxes (T, 4), but may be meant."""
+    negative = int((truth[:, 2:] < 0).any(1).sum())
+    if negative:
+        logger.warning("boxes of negative size in %s, which count as lost: %d", truth_path, negative)
+    if is_whole_box(truth[0]) and not box_ious(boxes[:1], truth[:1])[0]:
+        logger.warning("the first box of %s lies beside that of %s; are these results of it?", path, truth_path)
+
+
+def read_flags(path: Path, count: int, most: int) -> np.ndarray:
+    """One whole number from 0 to `most` for each frame, (T,), in one row or in one column.
 
     Raises:
-        InputError: the file cannot be read, or has another number of them.
+        InputError: the file cannot be read, has another number of them, or holds something else.
     """
-    flags = read_numbers(path).ravel()
+    table = read_numbers(path)
+    if min(table.shape) > 1:
+        raise InputError(f"{path} has {table.shape[1]} columns; it must have one row or one column: fetch it again")
+    flags = table.ravel()
+    bad = ~np.isin(flags, np.arange(most + 1))
+    if bad.any():
+        raise InputError(f"{path} holds {flags[bad][0]:g}, no whole number from 0 to {most}; fetch the file again")
     if len(flags) != count:
         raise InputError(f"{path} has {len(flags)} numbers but there are {count} boxes; fetch the files again")
     return flags
@@ -216,8 +256,10 @@ def read_resolution(path: Path) -> tuple[int, int]:
     """
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(path.read_text(encoding="utf-8", errors="replace"))
+        parser.read_string(read_text(path))
         width, height = map(int, re.findall(r"\d+", parser["METAINFO"]["resolution"]))
     except (OSError, KeyError, ValueError, configparser.Error) as error:
         raise InputError(f"{path} does not tell the resolution; fetch the file again") from error
+    if min(width, height) < 1:
+        raise InputError(f"{path} says that frames have {width}x{height} pixels; fetch the file again")
     return height, width

@@ -16,11 +16,14 @@ import numpy as np
 
 from datasets.annotated_video import AnnotatedVideo
 from datasets.frame_sources import FrameFolder
+from datasets.mask_frames import By, FrameNames
+from datasets.mask_notes import note_lines
 from datasets.pairs import VOID
 from datasets.sizing import FULL_SIZE, Sizing
 from datasets.video_list import choose_videos, read_video_list
 from util.errors import InputError
-from util.images import read_ids
+from util.images import list_images, read_foreground, read_ids
+from util.video import Video
 
 SPLITS_2017 = {"val": ("trainval", "val"), "testdev": ("test-dev", "test-dev")}
 
@@ -81,7 +84,7 @@ class DavisTestDataset:
             root / "ImageSets/2016/val.txt",
             root / "ImageSets/480p/val.txt",
         ]
-        names = _select_videos(lists if list_file is None else [list_file], only)
+        names = _select_videos(lists if list_file is None else [list_file], only, is_given=list_file is not None)
         folders = root / "JPEGImages/480p", root / "Annotations/480p"
         return cls(*folders, names, split="val", merged=True, sizing=sizing)
 
@@ -99,9 +102,15 @@ class DavisTestDataset:
         _require_root(root)
         folder, split = root / SPLITS_2017[split][0], SPLITS_2017[split][1]
         _require_root(folder)
-        names = _select_videos([list_file or folder / f"ImageSets/2017/{split}.txt"], only)
+        lists = [list_file or folder / f"ImageSets/2017/{split}.txt"]
+        names = _select_videos(lists, only, is_given=list_file is not None)
         folders = folder / "JPEGImages/480p", folder / "Annotations/480p"
         return cls(*folders, names, split=split, merged=False, sizing=sizing)
+
+    def lines_on_masks(self, videos: Sequence[Video]) -> list[str]:
+        """See `NotedMasks`."""
+        names = {video.name for video in videos}
+        return note_lines([note for video in self.videos if video.name in names for note in video.notes])
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -118,16 +127,40 @@ def open_davis_video(frames: Path, masks: Path, *, merged: bool, sizing: Sizing 
     """
     source = FrameFolder(frames)
     paths = [masks / f"{name}.png" for name in source.names]
-    if not paths[0].is_file():
-        raise InputError(f"video {frames.name} has no mask of its first frame, {paths[0]}; fetch it again")
+    first, remark = _first_mask(paths[0], source)
     has_truth = any(path.is_file() for path in paths[1:])
-    read_mask = partial(_read_mask, merged=merged)
-    return AnnotatedVideo.open(frames.name, source, {0: paths[0]}, read_mask, has_truth=has_truth, sizing=sizing)
+    said = {remark} - {""}
+    read_mask = partial(_read_mask, merged=merged, said=said)
+    options = {"remarks": lambda _: sorted(said), "has_truth": has_truth, "sizing": sizing}
+    return AnnotatedVideo.open(frames.name, source, {0: first}, read_mask, **options)
 
 
-def _read_mask(path: Path, *, merged: bool) -> np.ndarray:
+def _first_mask(path: Path, source: FrameFolder) -> tuple[Path, str]:
+    """The mask of the first frame, by its name or else by its number, which is said.
+
+    Raises:
+        InputError: there is none.
+    """
+    if path.is_file():
+        return path, ""
+    names = FrameNames(source.names)
+    files = list_images(path.parent) if path.parent.is_dir() else []
+    found = [file for file in files if file.suffix.lower() == ".png" and names.find(file.stem).positions == (0,)]
+    if len(found) != 1 or names.find(found[0].stem).by is By.ANOTHER_NAME:
+        raise InputError(f"video {path.parent.name} has no mask of its first frame, {path}; fetch it again")
+    return found[0], f"{found[0].name} is taken for frame {source.names[0]}"
+
+
+def _read_mask(path: Path, *, merged: bool, said: set[str]) -> np.ndarray:
+    """The ids of a mask (H, W), uint8, void being background; what is remarkable about them is added to `said`."""
+    if merged:
+        mask, is_cut = read_foreground(path)
+        said |= {"its edges are smooth and count from half brightness on"} if is_cut else set()
+        return mask
     ids = read_ids(path)
-    return (ids > 0).astype(np.uint8) if merged else np.where(ids == VOID, 0, ids).astype(np.uint8)
+    is_void = ids == VOID
+    said |= {"255 is void, as DAVIS has it"} if is_void.any() else set()
+    return np.where(is_void, 0, ids).astype(np.uint8)
 
 
 def _remedy() -> str:
@@ -139,9 +172,14 @@ def _require_root(root: Path) -> None:
         raise InputError(f"DAVIS root {root} does not exist; {_remedy()}")
 
 
-def _select_videos(lists: Sequence[Path], only: Sequence[str]) -> list[str]:
-    """The names in the first of `lists` that exists, or of these those in `only`, in the order of the list."""
+def _select_videos(lists: Sequence[Path], only: Sequence[str], *, is_given: bool) -> list[str]:
+    """The names in the first of `lists` that exists, or of these those in `only`, in the order of the list.
+
+    Where the set's own lists are missing, the names of `only` are taken as they are.
+    """
     path = next((path for path in lists if path.is_file()), None)
+    if path is None and only and not is_given:
+        return list(dict.fromkeys(only))
     if path is None:
         raise InputError(f"list of videos {lists[0]} does not exist; pass --list FILE, or {_remedy()}")
     return choose_videos(read_video_list(path), only, path)

@@ -16,6 +16,8 @@ class Kind(Enum):
     MIXED_SIZES = "sizes differ within a video"
     COLOUR = "colour mask"
     WIDE_ID = "id above 255"
+    SMOOTH = "smoothed edges"
+    NO_OBJECT = "no object in any mask"
     LEFT_OUT = "set left out"
     TOO_SHORT = "video too short"
     NEAR_MISMATCH = "size off by 1-2 px"
@@ -30,7 +32,16 @@ class Kind(Enum):
 
 
 ERRORS = frozenset(
-    {Kind.NO_SAMPLES, Kind.UNREADABLE, Kind.MISMATCH, Kind.MIXED_SIZES, Kind.COLOUR, Kind.WIDE_ID},
+    {
+        Kind.NO_SAMPLES,
+        Kind.UNREADABLE,
+        Kind.MISMATCH,
+        Kind.MIXED_SIZES,
+        Kind.COLOUR,
+        Kind.WIDE_ID,
+        Kind.SMOOTH,
+        Kind.NO_OBJECT,
+    },
 )
 
 

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import Compose, RandomHorizontalFlip, RandomResiz
 
 from datasets.clips import Sample
 from util.errors import InputError
-from util.images import IMAGE_SUFFIXES, list_images, natural_key, read_frame
+from util.images import IMAGE_SUFFIXES, list_images, natural_key, read_frames
 from util.tensors import normalise_images
 
 FRAMES_FOLDER = "JPEGImages"
@@ -54,7 +54,8 @@ class FramePairs(Dataset):
             InputError: a frame cannot be read.
         """
         paths = list_images(self.videos[index])
-        pair = [torch.from_numpy(read_frame(paths[i])).permute(2, 0, 1) for i in draw_pair(len(paths), self.frame_gap)]
+        drawn = read_frames([paths[i] for i in draw_pair(len(paths), self.frame_gap)])
+        pair = [torch.from_numpy(frame).permute(2, 0, 1) for frame in drawn]
         return {"frames": torch.stack([self._view(frame) for frame in pair]), "name": str(self.videos[index])}
 
 

@@ -1,7 +1,8 @@
 """Any videos with any masks: folders of frames, video files and live video, and the masks of some of their frames."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ import numpy as np
 from datasets.annotated_video import SHOWN_RATE, AnnotatedVideo, LiveAnnotatedVideo
 from datasets.frame_sources import FrameFolder, FrameSource
 from datasets.live_video import is_live
-from datasets.mask_files import MaskReader, read_objects
+from datasets.mask_files import MaskReader, MaskRules, read_objects
+from datasets.mask_frames import By, FrameNames
+from datasets.mask_notes import note_lines, printable
 from datasets.movie_sources import FrameFile, LiveFrames
 from datasets.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
-from util.images import IMAGE_SUFFIXES, list_images, natural_key
+from util.files import real_path
+from util.images import IMAGE_SUFFIXES, is_clutter, list_images, natural_key, require_text
+from util.video import Video
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
@@ -24,6 +29,8 @@ MASK_SUFFIXES = IMAGE_SUFFIXES - {".jpg", ".jpeg"}
 DIRECTIONS = ("forward", "backward", "both")
 
 Masks = Path | tuple[Path, ...]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Wishes:
         rate: frames per second of folders of pictures when they are shown.
         max_frames: after which live video ends; None for no limit.
         truth: folder with true masks of all frames, one folder for each video; None where there are none.
+        rules: what the values of masks mean.
     """
 
     start: str | None = None
@@ -44,6 +52,7 @@ class Wishes:
     rate: Fraction = SHOWN_RATE
     max_frames: int | None = None
     truth: Path | None = None
+    rules: MaskRules = field(default_factory=MaskRules)
 
 
 class GenericDataset:
@@ -76,14 +85,23 @@ class GenericDataset:
             if not path.exists():
                 raise InputError(f"mask {path} does not exist; check --masks")
         self.truth = wishes.truth or root
-        self.inputs = [path if path.is_dir() else path.parent for path in masks]
+        self.inputs = [*([] if is_live(source) else [root]), *masks, *filter(None, [wishes.truth])]
         if is_live(source):
             self.videos: list[AnnotatedVideo] = [self._open_live(source, masks)]
             return
-        self.inputs.append(root if root.is_dir() else root.parent)
-        places = find_videos(root)
+        places = find_videos(root, masks)
+        for place in places:
+            require_text(place)
         several = places != [root]
-        self.videos = [self._open(place, _masks_of(_name(place), masks) if several else masks) for place in places]
+        if several:
+            self.videos = [self._open(place, _masks_of(_name(place), masks)) for place in places]
+        else:
+            self.videos = [self._open(root, _masks_within(_name(root), masks))]
+
+    def lines_on_masks(self, videos: Sequence[Video]) -> list[str]:
+        """See `NotedMasks`."""
+        names = {video.name for video in videos}
+        return note_lines([note for video in self.videos if video.name in names for note in video.notes])
 
     def _open(self, place: Path, masks: Sequence[Path]) -> AnnotatedVideo:
         wishes = self._wishes
@@ -92,10 +110,12 @@ class GenericDataset:
             AnnotatedVideo,
             _name(place),
             source,
-            assign_masks(source, masks, wishes.start),
+            assign_masks(source, masks, wishes.start, video=_name(place)),
+            wishes.rules,
             direction=wishes.direction,
             sizing=wishes.sizing,
             rate=source.rate if isinstance(source, FrameFile) else wishes.rate,
+            times=source.times if isinstance(source, FrameFile) else None,
             has_truth=wishes.truth is not None and (wishes.truth / _name(place)).is_dir(),
         )
 
@@ -109,98 +129,197 @@ class GenericDataset:
             Path(source.name).name,
             source,
             assign_masks(source, masks, wishes.start),
+            wishes.rules,
             sizing=wishes.sizing,
             rate=source.rate,
         )
 
 
+@dataclass(frozen=True)
+class Assigned:
+    """The masks of one frame, and why they are its.
+
+    Attributes:
+        masks: one file, or one for each object.
+        remark: what is to be said of it; empty where names agree.
+    """
+
+    masks: Masks
+    remark: str = ""
+
+
 def open_video(
-    kind: type[AnnotatedVideo], name: str, source: FrameSource, masks: Mapping[int, Masks], **wishes: Any
+    kind: type[AnnotatedVideo],
+    name: str,
+    source: FrameSource,
+    masks: Mapping[int, Assigned],
+    rules: MaskRules,
+    **wishes: Any,
 ) -> AnnotatedVideo:
     """A video with masks in any form; its results get the colours of the masks."""
-    reader = MaskReader()
+    reader = MaskReader(rules)
+    said = {given.masks: given.remark for given in masks.values()}
 
     def read(files: Masks) -> np.ndarray:
         return read_objects(files) if isinstance(files, tuple) else reader.read(files)
 
-    video = kind.open(name, source, masks, read, **wishes)
-    return replace(video, palette=reader.palette)
+    def remarks(files: Masks) -> list[str]:
+        own = [] if isinstance(files, tuple) else reader.remarks(files)
+        return [*filter(None, [said[files]]), *own]
+
+    files = {position: given.masks for position, given in masks.items()}
+    video = kind.open(name, source, files, read, remarks=remarks, **wishes)
+    palette = reader.palette
+    shown = palette if reader.has_colours else None
+    return replace(video, palette=palette, notes=tuple(replace(note, colours=shown) for note in video.notes))
 
 
-def find_videos(root: Path) -> list[Path]:
+def find_videos(root: Path, masks: Sequence[Path] = ()) -> list[Path]:
     """A path that is a video, or else the videos in it: folders of pictures and video files, in natural order.
 
+    Hidden files and folders, and those of the masks, are no videos. One picture beside videos is left out, which is
+    said; several are the frames of one video if their names are numbered, which is said too.
+
     Raises:
-        InputError: there is none.
+        InputError: there is none, or pictures and videos stand side by side.
     """
     if root.is_file():
         return [root]
     if not root.is_dir():
         raise InputError(f"{root} does not exist; pass a folder of pictures, a video file or a folder of such")
-    things = [thing for thing in root.iterdir() if not thing.name.startswith(".")]
-    if any(thing.suffix.lower() in IMAGE_SUFFIXES for thing in things):
-        return [root]
+    given = {real_path(path) for path in masks}
+    things = [thing for thing in root.iterdir() if not is_clutter(thing.name) and real_path(thing) not in given]
+    pictures = sorted((path for path in things if path.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
     videos = [thing for thing in things if thing.is_dir() or thing.suffix.lower() in VIDEO_SUFFIXES]
-    if not videos:
+    if not pictures and not videos:
         raise InputError(f"{root} holds no pictures and no videos; pass a folder that does")
-    return sorted(videos, key=natural_key)
+    if not pictures:
+        return sorted(videos, key=natural_key)
+    whole = sorted((path for path in videos if not path.is_dir() or _has_videos(path)), key=natural_key)
+    if not whole:
+        return [root]
+    if len(pictures) == 1:
+        logger.warning("%s: %s stands beside videos and is left out", root, printable(pictures[0].name))
+        return whole
+    if not all(any(char.isdecimal() for char in picture.stem) for picture in pictures):
+        raise InputError(
+            f"{root} holds pictures ({pictures[0].name}, ...) and videos ({whole[0].name}, ...); pass a folder that"
+            " holds only one of them"
+        )
+    logger.warning(
+        "%s: its %d pictures are the frames of one video; %s is left out", root, len(pictures), whole[0].name
+    )
+    return [root]
 
 
-def assign_masks(source: FrameSource, masks: Sequence[Path], start: str | None) -> dict[int, Masks]:
+def _has_videos(folder: Path) -> bool:
+    """Whether a folder may be a video: pictures lie in it."""
+    return any(path.suffix.lower() in IMAGE_SUFFIXES and not is_clutter(path.name) for path in folder.iterdir())
+
+
+def assign_masks(
+    source: FrameSource, masks: Sequence[Path], start: str | None, video: str | None = None
+) -> dict[int, Assigned]:
     """The masks of each annotated position.
 
+    Args:
+        source: the frames.
+        masks: a folder or a file, or files: masks of several frames if they are named like these, else of one object
+            each, all on one frame.
+        start: name or position of the frame of a single mask, or of the objects.
+        video: a mask of this name is the video's and tells no frame.
+
     Raises:
-        InputError: a mask belongs to no frame, or there is none.
+        InputError: a mask belongs to no frame or may belong to several, or there is none.
     """
+    names = FrameNames(source.names)
     if len(masks) > 1:
-        return {_position(source, start): tuple(masks)}
+        return _assign_files(names, masks, start)
     only = masks[0]
     found = _list_masks(only) if only.is_dir() else {only.stem: only}
     if not found:
         raise InputError(f"folder {only} holds no mask ({', '.join(sorted(MASK_SUFFIXES))}); check --masks")
-    positions = {name: _find(source, name) for name in found}
-    if len(found) == 1 and (start is not None or None in positions.values()):
-        return {_position(source, start): next(iter(found.values()))}
-    strays = [path for name, path in found.items() if positions[name] is None]
-    if strays:
+    if len(found) > 1:
+        places = names.of_masks(found)
+        return {position: Assigned(found[name], remark) for name, (position, remark) in places.items()}
+    name, files = next(iter(found.items()))
+    if start is not None:
+        position, remark = names.start(start)
+        other = names.exact(name)
+        if not remark and other is not None and other != position:
+            remark = f"--start gives it to this frame, though its name is that of frame {name}"
+    elif name == video and not only.is_dir():
+        position, remark = _first_of_video(names, only)
+    else:
+        position, remark = names.of_single(name, files)
+    return {position: Assigned(files, remark)}
+
+
+def _first_of_video(names: FrameNames, path: Path) -> tuple[int, str]:
+    """The first frame, for a mask that is named after its video, unless a frame has that name too."""
+    if names.exact(path.stem) not in (None, 0):
         raise InputError(
-            f"mask {strays[0]} belongs to no frame; name masks like their frames, e.g. {source.names[0]}.png"
+            f"mask {path} has the name of its video and of frame {path.stem} in it; put it into a folder {path.stem}/"
+            " under the name of its frame, or pass --start FRAME"
         )
-    return {positions[name]: files for name, files in found.items()}
+    return 0, ""
+
+
+def _assign_files(names: FrameNames, masks: Sequence[Path], start: str | None) -> dict[int, Assigned]:
+    """Several files: annotated frames, if all are named like frames, else one for each object of a frame."""
+    if start is not None:
+        position, remark = names.start(start)
+        return {position: Assigned(tuple(masks), remark)}
+    folders = [path for path in masks if path.is_dir()]
+    if folders:
+        raise InputError(f"{folders[0]} is a folder and there are other masks; pass one folder or only files")
+    matches = {path: names.find(path.stem) for path in masks}
+    exact = [path for path in masks if matches[path].by is By.NAME]
+    others = [path for path in masks if path not in exact]
+    if exact and others:
+        raise InputError(
+            f"mask {exact[0]} is named like a frame but {others[0]} is not; pass masks of frames by themselves, or"
+            " --start FRAME if each holds one object of that frame"
+        )
+    if exact:
+        places = names.of_masks({path.stem: path for path in masks})
+        if len(places) < len(masks):
+            raise InputError(f"two masks are named {masks[0].stem}; give each frame one")
+        found = {path.stem: path for path in masks}
+        return {
+            position: Assigned(found[name], "a frame of its own, as its name says")
+            for name, (position, _) in places.items()
+        }
+    if all(match.by is By.NUMBER and match.positions for match in matches.values()):
+        raise InputError(
+            f"masks {masks[0]}, ... may be of frames {matches[masks[0]].positions[0]}, ... or hold one object each;"
+            f" name them like frames, e.g. {names.names[0]}.png, or pass --start FRAME if they are objects of one frame"
+        )
+    return {0: Assigned(tuple(masks), f"one object from each of {len(masks)} files, on the first frame")}
 
 
 def _list_masks(folder: Path) -> dict[str, Masks]:
-    """Masks by the name of their frame; a folder of that name holds one for each object."""
+    """Masks by the name of their frame; a folder of that name holds one for each object.
+
+    Raises:
+        InputError: two have one name.
+    """
     found: dict[str, Masks] = {}
     for thing in sorted(folder.iterdir(), key=natural_key):
-        if thing.is_dir() and not thing.name.startswith("."):
-            found[thing.name] = tuple(list_images(thing))
-        elif thing.suffix.lower() in MASK_SUFFIXES and not thing.name.startswith("."):
-            found[thing.stem] = thing
-    return found
-
-
-def _find(source: FrameSource, name: str) -> int | None:
-    """The position of the frame of this name."""
-    if isinstance(source, FrameFolder):
-        return source.names.index(name) if name in source.names else None
-    return int(name) if name.isdecimal() and int(name) < len(source.names) else None
-
-
-def _position(source: FrameSource, start: str | None) -> int:
-    """The position that --start means: the name of a frame, else a number; 0 without it."""
-    if start is None:
-        return 0
-    found = _find(source, start)
-    if found is None and start.isdecimal() and int(start) < len(source.names):
-        found = int(start)
-    if found is None:
-        raise InputError(f"there is no frame {start}; pass --start with the name of a frame or a position from 0")
+        if is_clutter(thing.name) or not (thing.is_dir() or thing.suffix.lower() in MASK_SUFFIXES):
+            continue
+        name = thing.name if thing.is_dir() else thing.stem
+        if name in found:
+            raise InputError(f"folder {folder} holds two masks named {name}; remove one")
+        found[name] = tuple(list_images(thing)) if thing.is_dir() else thing
     return found
 
 
 def _name(place: Path) -> str:
-    return place.resolve().name if place.is_dir() else place.stem
+    """The name of a video; that of a link where one was passed."""
+    if not place.is_dir():
+        return place.stem
+    return place.name if place.name not in ("", "..") else real_path(place).name
 
 
 def _masks_of(name: str, masks: Sequence[Path]) -> list[Path]:
@@ -211,4 +330,14 @@ def _masks_of(name: str, masks: Sequence[Path]) -> list[Path]:
     for place in (folder / name, *(folder / f"{name}{suffix}" for suffix in sorted(MASK_SUFFIXES))):
         if place.exists():
             return [place]
+    found = [path for path in folder.iterdir() if path.stem == name and path.suffix.lower() in MASK_SUFFIXES]
+    if found:
+        return found[:1]
     raise InputError(f"folder {folder} has no mask for video {name}; add {name}/<frame>.png or {name}.png")
+
+
+def _masks_within(name: str, masks: Sequence[Path]) -> Sequence[Path]:
+    """The masks of a single video: those in the folder of its name, where a folder of masks has such."""
+    if len(masks) == 1 and (masks[0] / name).is_dir() and not is_clutter(name):
+        return [masks[0] / name]
+    return masks

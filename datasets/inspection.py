@@ -12,10 +12,20 @@ from PIL import Image
 
 from datasets.findings import Finding, Kind, Size, Tally, show_size
 from datasets.pairs import MAX_SIZE_DIFFERENCE, VOID
-from datasets.static_dataset import static_datasets
+from datasets.static_dataset import MASKS, PICTURES, list_static, static_datasets, static_pairs
 from datasets.vos_dataset import Pair, VOSDataset
 from util.errors import InputError
-from util.images import list_images, open_picture, read_frame, read_ids
+from util.images import (
+    HALF_BRIGHTNESS,
+    SmoothMaskError,
+    brightness_of_object,
+    is_clutter,
+    list_images,
+    open_picture,
+    picture_size,
+    read_frame,
+    read_ids,
+)
 
 PICTURES_AT_ONCE = 32
 ID_MODES = ("1", "L", "P")
@@ -53,11 +63,13 @@ def plan_static(root: Path, *, fast: bool = False) -> list[SetPlan]:
         InputError: the folder is missing or holds no set.
     """
     root = Path(root)
-    used = {dataset.root: dataset.pictures for dataset, _ in static_datasets(root)}
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not is_clutter(path.name))
+    if not any(map(static_pairs, folders)):
+        static_datasets(root)  # fails in the words of training
     plans = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        pairs = [(path, path.with_suffix(".png")) for path in used.get(folder, ())]
-        frames, masks = _static_files(folder)
+    for folder in folders:
+        pairs = static_pairs(folder)
+        frames, masks = list_static(folder, PICTURES), list_static(folder, MASKS)
         if frames:
             parts = [pairs[i : i + PICTURES_AT_ONCE] for i in range(0, len(pairs), PICTURES_AT_ONCE)]
             jobs = (partial(_unpaired, frames, masks, pairs), *(partial(inspect_pictures, p, fast) for p in parts))
@@ -116,6 +128,10 @@ def inspect_video(frames: Path, masks: Path, pairs: Sequence[Pair], clip_length:
         return tally
     tally.usable = 1
     contents = _read_pairs(pairs, partial(_read_video_mask, fast=fast), fast, tally)
+    if len(contents) == len(pairs) and not any(ids for _, ids in contents):
+        tally.usable = 0
+        tally.findings.append(Finding(Kind.NO_OBJECT, masks, "shows no object in any mask; leave the video out"))
+        return tally
     is_palette = any(ids - {VOID} for _, ids in contents)
     _count_objects([(path, ids - {VOID} if is_palette else ids) for path, ids in contents], tally)
     if len(tally.sizes) > 1:
@@ -125,9 +141,9 @@ def inspect_video(frames: Path, masks: Path, pairs: Sequence[Pair], clip_length:
 
 
 def inspect_pictures(pairs: Sequence[Pair], fast: bool = False) -> Tally:
-    """Pictures with masks of a static set, where a mask shows one object, whatever is brighter than 127."""
+    """Pictures with masks of a static set, where a mask shows one object (see `brightness_of_object`)."""
     tally = Tally(samples=len(pairs), usable=len(pairs))
-    _count_objects(_read_pairs(pairs, partial(_read_picture_mask, fast=fast), fast, tally), tally)
+    _count_objects(_read_pairs(pairs, partial(_read_picture_mask, fast=fast), fast, tally), tally, Kind.NO_OBJECT)
     return tally
 
 
@@ -140,12 +156,6 @@ def _pictures(folder: Path) -> list[Path]:
 
 def _masks(folder: Path) -> list[Path]:
     return [path for path in _pictures(folder) if path.suffix.lower() == ".png"]
-
-
-def _static_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Pictures and masks of a static set, which lie in its folder or else one level below."""
-    pattern = "*" if any(folder.glob("*.jpg")) else "*/*"
-    return sorted(folder.glob(f"{pattern}.jpg")), sorted(folder.glob(f"{pattern}.png"))
 
 
 def _unpaired(frames: Sequence[Path], masks: Sequence[Path], pairs: Sequence[Pair]) -> Tally:
@@ -180,12 +190,12 @@ def _read_pairs(
     return contents
 
 
-def _count_objects(contents: Sequence[tuple[Path, frozenset[int]]], tally: Tally) -> None:
+def _count_objects(contents: Sequence[tuple[Path, frozenset[int]]], tally: Tally, if_empty: Kind = Kind.EMPTY) -> None:
     for path, ids in contents:
         tally.ids |= ids
         tally.most_objects = max(tally.most_objects, len(ids))
         if not ids:
-            tally.findings.append(Finding(Kind.EMPTY, path, "shows no object"))
+            tally.findings.append(Finding(if_empty, path, "shows no object"))
 
 
 def _attempt(read: Callable[[Path], T], path: Path, tally: Tally) -> T | None:
@@ -193,13 +203,15 @@ def _attempt(read: Callable[[Path], T], path: Path, tally: Tally) -> T | None:
     try:
         return read(path)
     except UNREADABLE as error:
-        kind = _kind_of_fault(path) if isinstance(error, InputError) else Kind.UNREADABLE
+        kind = _kind_of_fault(path, error) if isinstance(error, InputError) else Kind.UNREADABLE
         tally.findings.append(Finding(kind, path, str(error).replace(f"{path} ", "", 1)))
         return None
 
 
-def _kind_of_fault(path: Path) -> Kind:
+def _kind_of_fault(path: Path, error: InputError) -> Kind:
     """Why a file is refused: a picture that opens is refused for the ids that it does not hold."""
+    if isinstance(error, SmoothMaskError):
+        return Kind.SMOOTH
     try:
         mode = open_picture(path).mode
     except InputError:
@@ -207,29 +219,17 @@ def _kind_of_fault(path: Path) -> Kind:
     return Kind.WIDE_ID if mode.startswith("I") else Kind.COLOUR
 
 
-def _read_header(path: Path) -> tuple[Size, str]:
-    """Size and mode of a picture whose pixels stay unread.
-
-    Raises:
-        InputError: the file is missing or not a picture.
-    """
-    try:
-        with Image.open(path) as picture:
-            return (picture.height, picture.width), picture.mode
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a picture ({error}); fetch or export it again") from error
-
-
 def _read_frame_size(path: Path, fast: bool) -> Size:
-    return _read_header(path)[0] if fast else read_frame(path).shape[:2]
+    return picture_size(path) if fast else read_frame(path).shape[:2]
 
 
 def _read_video_mask(path: Path, fast: bool) -> MaskContent:
     """Size and ids of a mask as `VOSDataset` reads it; without the ids where the header shows that there are some."""
     if fast:
-        size, mode = _read_header(path)
-        if mode in ID_MODES:
-            return size, None
+        size = picture_size(path)
+        with Image.open(path) as picture:
+            if picture.mode in ID_MODES:
+                return size, None
     ids = read_ids(path)
     histogram = cv2.calcHist([ids], [0], None, [256], [0, 256])
     return ids.shape, frozenset(np.flatnonzero(histogram).tolist()) - {0}
@@ -238,6 +238,6 @@ def _read_video_mask(path: Path, fast: bool) -> MaskContent:
 def _read_picture_mask(path: Path, fast: bool) -> MaskContent:
     """Size of a mask as `StaticDataset` reads it, and 1 as the id of its object if it shows one."""
     if fast:
-        return _read_header(path)[0], None
-    mask = np.array(Image.fromarray(read_frame(path)).convert("L"))
-    return mask.shape, frozenset({1} if (mask > 127).any() else ())
+        return picture_size(path), None
+    mask = brightness_of_object(path)
+    return mask.shape, frozenset({1} if mask.max() > HALF_BRIGHTNESS else ())

@@ -1,10 +1,12 @@
 """Frames of video files and of live video, as `FrameSource`."""
 
+import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from datasets.live_video import LiveVideo
 from datasets.video_file import VideoFile
 from util.errors import InputError
 from util.stop_signal import StopSignal
+
+SAMPLE = 1 << 20  # bytes of a video file that tell it from others
 
 
 class Numbers(Sequence[str]):
@@ -37,9 +41,21 @@ class FrameFile:
 
     def __init__(self, path: Path) -> None:
         self._video = VideoFile(path)
+        self.origin = path
         self.names = Numbers(len(self._video))
         self.size = self._video.size
         self.rate: Fraction = self._video.rate
+        self.times = self._video.times
+
+    def fingerprint(self) -> str:
+        """A hash of the file's size and of its first and last part."""
+        size = self.origin.stat().st_size
+        digest = hashlib.sha256(str(size).encode())
+        with self.origin.open("rb") as file:
+            digest.update(file.read(SAMPLE))
+            file.seek(max(0, size - SAMPLE))
+            digest.update(file.read(SAMPLE))
+        return digest.hexdigest()
 
     def items(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[np.ndarray]:
         """See `FrameSource`."""
@@ -69,10 +85,14 @@ class LiveFrames:
         self._first = next(self._frames, None)
         if self._first is None:
             raise InputError(f"{self._live.name} gives no frame; check that it sends video")
-        self.name = self._live.name
+        self.name = self.origin = self._live.name
         self.rate: Fraction = self._live.rate
         self.size = self._first.shape[:2]
         self.names = Numbers(sys.maxsize if max_frames is None else max_frames)
+
+    def fingerprint(self) -> str:
+        """Live video is never the same again."""
+        return uuid4().hex
 
     def items(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[np.ndarray]:
         """See `FrameSource`; frames before `start` are passed over."""

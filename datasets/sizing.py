@@ -54,8 +54,8 @@ class Limit:
         if not limits or (height <= limits[0] and width <= limits[1]):
             return height, width
         if limits[0] * width <= limits[1] * height:
-            return limits[0], width * limits[0] // height
-        return height * limits[1] // width, limits[1]
+            return limits[0], max(1, width * limits[0] // height)
+        return max(1, height * limits[1] // width), limits[1]
 
     def image(self, pixels: np.ndarray) -> Tensor:
         """See `Sizing`. Bicubic, as published without antialiasing; frames more than twice as large have it."""
@@ -114,7 +114,7 @@ class Letterbox:
 
     def _inner(self, size: Size) -> Size:
         factor = min(canvas / side for canvas, side in zip(self.canvas, size, strict=True))
-        return int(factor * size[0]), int(factor * size[1])
+        return max(1, int(factor * size[0])), max(1, int(factor * size[1]))
 
     def _border(self, inner: Size) -> Padding:
         spare = [canvas - side for canvas, side in zip(self.canvas, inner, strict=True)]

@@ -13,7 +13,7 @@ from numpy.random import SeedSequence, default_rng
 from PIL import Image
 
 from datasets.synthetic import SyntheticClip
-from util.files import atomic_path
+from util.files import UNFINISHED, atomic_folder, atomic_path
 from util.images import write_binary, write_ids
 
 JPEG_QUALITY = 95
@@ -159,14 +159,18 @@ WRITERS: dict[str, Callable[[VideoPlan, Path], list[Path]]] = {
 
 
 def write_video(plan: VideoPlan) -> str:
-    """Write one video into a hidden folder and move it to its place when it is whole."""
-    with tempfile.TemporaryDirectory(dir=plan.output, prefix=f".{plan.name}.") as temporary:
+    """Write one video into a hidden folder and move it to its place when it is whole; files of others stay."""
+    with tempfile.TemporaryDirectory(dir=plan.output, prefix=f".{plan.name}.", suffix=UNFINISHED) as temporary:
         for part in WRITERS[plan.layout](plan, Path(temporary)):
-            target = plan.output / part
+            made, target = Path(temporary, part), plan.output / part
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_dir():
-                shutil.rmtree(target)
-            os.replace(Path(temporary, part), target)
+            if made.is_dir():
+                with atomic_folder(target) as folder:
+                    for path in made.iterdir():
+                        os.replace(path, folder / path.name)
+            else:
+                with atomic_path(target) as path:
+                    os.replace(made, path)
     return plan.name
 
 

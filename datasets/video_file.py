@@ -1,19 +1,24 @@
 """Frames of video files by position."""
 
+import logging
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 
-from datasets.video_index import Index, Layout, decode, frame_rate, opened, scan
+from datasets.video_index import Index, Layout, decode, frame_rate, opened, refuse_cut_file, scan, uneven_times
 from util.errors import InputError
 
 BLOCK = 16  # frames held while a file is read in reverse
+LEAST_GAP, LEAST_GAP_SHARE = 0.5, 0.05  # seconds, and share of a video, whose lack at its end is worth a word
 PROBE = 32  # frames decoded to see whether the packets tell the truth about the frames
+
+logger = logging.getLogger(__name__)
 
 
 class VideoFile:
@@ -26,20 +31,31 @@ class VideoFile:
         path: as given.
         size: height and width of the frames in pixels, after the rotation that the file asks for.
         rate: frames per second, on average; 25 where the file does not tell.
+        times: seconds from the first frame to each, where frames are not shown for equally long; else None.
 
     Raises:
-        InputError: the file is missing, is no video, or holds no frame.
+        InputError: the file is missing, is no video, holds no frame, or ends long before it says.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         with opened(self.path) as (container, stream):
+            refuse_cut_file(self.path)
             self.rate = frame_rate(stream)
+            tick = Fraction(stream.time_base or 0)
+            alone = len(container.streams) == 1  # else the sound may be what lasts
+            declared = float((stream.duration or 0) * tick) or alone * (container.duration or 0) / av.time_base
+            declared -= alone * max(0.0, (container.start_time or 0) / av.time_base)
             index = scan(container, stream)
         with opened(self.path) as (container, stream):
             failed: list[int | None] = []
             self._layout, head = self._probe(decode(container.demux(stream), failed))
         self._index = (index and index.fitted(head, failed)) or self._count()
+        times = [(pts - self._index.pts[0]) * tick for pts in self._index.pts]
+        self.times = uneven_times(times, self.rate)
+        seconds = float(times[-1] + 1 / self.rate) if times else declared
+        if declared - seconds > max(LEAST_GAP, LEAST_GAP_SHARE * declared):
+            logger.warning("%s says that it lasts %.1f s, but its frames end at %.1f s", path, declared, seconds)
 
     @property
     def size(self) -> tuple[int, int]:

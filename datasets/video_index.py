@@ -1,8 +1,9 @@
 """Where the frames of a video are: opening, scanning and decoding through PyAV."""
 
+import logging
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,11 +20,21 @@ from av.video.stream import VideoStream
 
 from util.errors import InputError
 
+TAIL = 1 << 22  # bytes in which the index of an AVI file begins
+SLACK = 8  # bytes by which old writers are off
+UNKNOWN = 0xFFFFFFFF
+HEAD = 4096  # bytes in which the header of a file stands
+EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+TRANSPORT_SUFFIXES = frozenset({".ts", ".mts", ".m2ts"})
+TRANSPORT_PACKET, LONG_PACKET = 188, 192
 FALLBACK_RATE = Fraction(25)
 TEXT_FORMAT = "tty"  # FFmpeg's reader of text files as video
 DTS_SEEKING = "mpegts"  # the format that seeks by decoding time
 UNSEEKABLE = "mpeg"  # the format whose frames have other timestamps after a seek
 WHOLE_INDEX = "mov,"  # formats whose index lists every packet, also those that a cut file lacks
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,48 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, video_stream(container, path)
 
 
+def declared_size(path: Path) -> int | None:
+    """How many bytes a file says that it has, in formats that tell (Matroska, WebM, AVI); None in others."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if head[:4] == b"RIFF":
+        content = int.from_bytes(head[4:8], "little")
+        return None if content in (0, UNKNOWN) else 8 + content
+    if head[:4] != EBML:
+        return None
+    start = head.find(SEGMENT)
+    length = 9 - head[start + 4].bit_length() if 0 <= start < len(head) - 12 and head[start + 4] else 0
+    if not length:
+        return None
+    content = int.from_bytes(head[start + 4 : start + 4 + length], "big") & ((1 << 7 * length) - 1)
+    is_known = content != (1 << 7 * length) - 1
+    return start + 4 + length + content if is_known else None
+
+
+def _has_index_of_avi(path: Path) -> bool:
+    """Whether an AVI file ends with its index, so that it is whole whatever size its header tells."""
+    with path.open("rb") as file:
+        if file.read(4) != b"RIFF":
+            return False
+        file.seek(max(0, path.stat().st_size - TAIL))
+        return b"idx1" in file.read()
+
+
+def refuse_cut_file(path: Path) -> None:
+    """Raise for a file that ends before it says; its last frames would be missing.
+
+    Raises:
+        InputError: it does.
+    """
+    size, declared = path.stat().st_size, declared_size(path)
+    if declared is not None and size + SLACK < declared and not _has_index_of_avi(path):
+        raise InputError(
+            f"video {path} is cut off: it has {size} of {declared} bytes; fetch it again, or export what is left of it"
+        )
+    if path.suffix.lower() in TRANSPORT_SUFFIXES and size % TRANSPORT_PACKET and size % LONG_PACKET:
+        logger.warning("%s ends within a packet: it may be cut off; its last frames may be missing", path)
+
+
 def decode(packets: Iterator[av.Packet], failed: list[int | None] | None = None) -> Iterator[av.VideoFrame]:
     """The frames of packets; those that cannot be decoded are left out, and their timestamps added to `failed`."""
     for packet in packets:
@@ -169,6 +222,13 @@ def frame_rate(stream: VideoStream) -> Fraction:
     """Frames per second, on average; 25 where the stream does not tell."""
     rate = stream.average_rate or stream.guessed_rate
     return Fraction(rate.numerator, rate.denominator) if rate else FALLBACK_RATE
+
+
+def uneven_times(times: Sequence[Fraction], rate: Fraction) -> Sequence[Fraction] | None:
+    """The times of frames, in seconds from the first; None where a steady rate shows each within half a frame."""
+    if all(abs(time * rate - position) <= Fraction(1, 2) for position, time in enumerate(times)):
+        return None
+    return times
 
 
 def _is_hidden(packet: av.Packet) -> bool:

@@ -19,7 +19,7 @@ from datasets.render import render_mask
 from datasets.skip_schedule import YOUTUBE_STEP
 from datasets.video_list import read_video_list
 from util.errors import InputError
-from util.images import read_frame, read_ids
+from util.images import is_clutter, read_frames, read_ids
 
 ATTEMPTS = 5
 
@@ -34,6 +34,13 @@ def _worth_tracking(ids: Tensor, label: int) -> bool:
     """The BL30K rule: an object of the first view is tiny only if it stays so; areas in pixels at 384 x 384."""
     first, *others = (ids == label).flatten(1).sum(1).tolist()
     return first > 100 and (first > 900 or max(others, default=0) < 400)
+
+
+def _may_show_object(path: Path) -> bool:
+    try:
+        return bool(read_ids(path, checked=False).any())
+    except InputError:
+        return True
 
 
 class VOSDataset(Dataset):
@@ -55,7 +62,7 @@ class VOSDataset(Dataset):
         render: see `pack_clip`.
 
     Raises:
-        InputError: a folder is missing, or no video has enough annotated frames.
+        InputError: a folder is missing, no video has enough annotated frames, or no mask shows an object.
     """
 
     def __init__(
@@ -82,6 +89,8 @@ class VOSDataset(Dataset):
         self.max_skip = max_skip
         self.render = render
         self.videos = self._find_videos(subset)
+        if not any(map(self._shows_object, range(len(self.videos)))):
+            raise InputError(f"no mask in {self.masks_root} shows an object; check the masks")
 
     def __len__(self) -> int:
         """Number of videos."""
@@ -91,10 +100,11 @@ class VOSDataset(Dataset):
         """A random clip of one video, the sample described at `pack_clip`.
 
         The objects are drawn from those that the first frame shows. The selector of the first object is always 1:
-        if five draws find no object, the clip teaches that an empty mask stays empty.
+        if five draws find no object, the clip teaches that an empty mask stays empty, unless all of the video is empty.
 
         Raises:
-            InputError: a file cannot be read, or a frame and its mask or two frames differ in size.
+            InputError: a file cannot be read, a frame and its mask or two frames differ in size, or no mask of the
+                video shows an object.
         """
         video, pairs = self.videos[index]
         for _ in range(ATTEMPTS):
@@ -102,6 +112,8 @@ class VOSDataset(Dataset):
             candidates = self._candidates(ids)
             if candidates:
                 break
+        if not candidates and not self._shows_object(index):
+            raise InputError(f"no mask in {self.masks_root / video} shows an object; leave the video out")
         order = torch.randperm(len(candidates))[: self.num_objects].tolist()
         masks = torch.zeros(self.clip_length, self.num_objects, *ids.shape[1:], dtype=torch.uint8)
         for plane, choice in enumerate(order):
@@ -109,11 +121,15 @@ class VOSDataset(Dataset):
         selector = (torch.arange(self.num_objects) < max(1, len(order))).float()
         return pack_clip(frames, views, masks, selector, video, render=self.render)
 
+    def _shows_object(self, index: int) -> bool:
+        """Whether any mask of a video shows an object, or cannot be read, which its samples say by themselves."""
+        return any(_may_show_object(mask) for _, mask in self.videos[index][1])
+
     def _find_videos(self, subset: set[str] | None) -> list[tuple[str, list[Pair]]]:
         for root in (self.frames_root, self.masks_root):
             if not root.is_dir():
                 raise InputError(f"folder {root} does not exist; download the dataset or pass its folder")
-        present = {path.name for path in self.frames_root.iterdir() if path.is_dir()}
+        present = {path.name for path in self.frames_root.iterdir() if path.is_dir() and not is_clutter(path.name)}
         wanted = present if subset is None else subset
         listed = ((name, list_pairs(self.frames_root / name, self.masks_root / name)) for name in wanted & present)
         videos = sorted((name, pairs) for name, pairs in listed if len(pairs) >= self.clip_length)
@@ -132,7 +148,7 @@ class VOSDataset(Dataset):
         """Frames as they are, the views to make of them, and the ids (T, H', W') uint8 of the views."""
         max_skip = max(1, self.max_skip // self.annotation_step)
         positions = self.draw_positions(len(pairs), self.clip_length, max_skip)
-        frames = [read_frame(pairs[i][0]) for i in positions]
+        frames = read_frames([pairs[i][0] for i in positions])
         if len({frame.shape for frame in frames}) > 1:
             raise InputError(f"{self.frames_root / video} holds frames of different sizes; resize them to one size")
         size = frames[0].shape[:2]

@@ -8,17 +8,21 @@
 Where all frames have true masks (made videos), these lie in all_frames/<split>_all_frames/Annotations/<video>/.
 """
 
-import json
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datasets.annotated_video import AnnotatedVideo
 from datasets.frame_sources import FrameFolder
-from datasets.mask_files import MaskReader
+from datasets.mask_files import MaskReader, MaskRules
+from datasets.mask_frames import By, FrameNames
+from datasets.mask_notes import note_lines
 from datasets.sizing import Limit, Sizing
 from datasets.video_list import choose_videos, read_video_list
 from util.errors import InputError
-from util.images import list_images
+from util.images import is_clutter, list_images
+from util.video import Video
+from util.youtube_meta import read_scored_frames
 
 SPLITS = ("valid", "test")
 FRAMES = ("auto", "all", "fifth")
@@ -66,57 +70,89 @@ class YouTubeTestDataset:
                 raise InputError(f"YouTube-VOS folder {folder} does not exist; see youtube-vos.org, or pass --yv PATH")
         self.inputs = (self.frames_folder, masks)
         self.truth = every / "Annotations"
-        names = sorted(path.name for path in masks.iterdir() if path.is_dir()) if list_file is None else None
-        names = choose_videos(read_video_list(list_file) if names is None else names, only, list_file or masks)
-        scored = {} if output_all else read_scored_frames(root / split / "meta.json")
-        self.videos = [
-            self._open(name, masks, sizing, None if output_all else scored.get(name) or _stems(fifth / name))
-            for name in names
-        ]
+        there = sorted(path.name for path in masks.iterdir() if path.is_dir() and not is_clutter(path.name))
+        names = choose_videos(read_video_list(list_file) if list_file else there, only, list_file or masks)
+        self._meta = root / split / "meta.json"
+        self._scored = None if output_all else read_scored_frames(self._meta)
+        self._fifth = None if output_all else fifth
+        self._remarks: dict[str, list[str]] = defaultdict(list)
+        if self._scored and list_file is None and not only:
+            self._remarks[f"{self._meta} lists videos that have no masks"] = sorted(self._scored.keys() - set(there))
+        self.videos = [self._open(name, masks, sizing) for name in names]
 
-    def _open(self, name: str, masks: Path, sizing: Sizing, wanted: Collection[str] | None) -> AnnotatedVideo:
+    def _wanted(self, name: str, names: FrameNames) -> frozenset[str] | None:
+        """The frames of a video whose results are wanted; None for all of these names.
+
+        Raises:
+            InputError: none of those that are to be scored is there.
+        """
+        if self._fifth is None:
+            return None
+        if self._scored is not None and self._scored.get(name):
+            return self._find(name, self._scored[name], names, self._meta)
+        if self._scored is not None:
+            self._remarks[f"{self._meta} names no frames of videos, of which each fifth is written"].append(name)
+        folder = self._fifth / name
+        if not folder.is_dir():
+            return None
+        return self._find(name, {path.stem for path in list_images(folder)}, names, self._fifth)
+
+    def _find(self, video: str, wanted: set[str], names: FrameNames, origin: Path) -> frozenset[str]:
+        """The frames that these names or numbers, which are from `origin`, mean."""
+        found, lost = set(), []
+        for frame in sorted(wanted):
+            match = names.find(frame)
+            if match.by not in (By.NAME, By.NUMBER) or len(match.positions) != 1:
+                lost.append(frame)
+                continue
+            found.add(names.names[match.positions[0]])
+            if match.by is By.NUMBER:
+                meant = f"{frame} of {video} for {names.names[match.positions[0]]}"
+                self._remarks[f"{origin} names frames by number"].append(meant)
+        if not found:
+            which = f"frame {lost[0]}" if lost else "no frame"
+            raise InputError(
+                f"{origin} names {which} of video {video}, but {self.frames_folder / video} has {names}; check both"
+            )
+        unknown = self._remarks[f"{origin} names frames that are not in {self.frames_folder}"]
+        unknown.extend(f"{frame} of {video}" for frame in lost)
+        return frozenset(found)
+
+    def _open(self, name: str, masks: Path, sizing: Sizing) -> AnnotatedVideo:
         source = FrameFolder(self.frames_folder / name)
-        positions = {stem: index for index, stem in enumerate(source.names)}
+        names = FrameNames(source.names)
         files = {path.stem: path for path in list_images(masks / name)}
-        strays = [path for stem, path in files.items() if stem not in positions]
+        strays = [path for stem, path in files.items() if not names.find(stem).positions]
         if strays:
             raise InputError(f"mask {strays[0]} has no frame in {self.frames_folder / name}; use --frames all")
-        found = {positions[stem]: path for stem, path in files.items()}
+        places = names.of_masks(files)
+        found = {position: files[stem] for stem, (position, _) in places.items()}
+        said = {files[stem]: remark for stem, (_, remark) in places.items()}
+        reader = MaskReader(MaskRules(void_beside_ids=True, can_be_asked=False))
         truth = self.truth / name
         return AnnotatedVideo.open(
             name,
             source,
             found,
-            MaskReader().read,
+            reader.read,
+            remarks=lambda path: [*filter(None, [said[path]]), *reader.remarks(path)],
             sizing=sizing,
-            wanted=None if wanted is None else frozenset(wanted),
+            wanted=self._wanted(name, names),
             has_truth=truth.is_dir() and len(list_images(truth)) > 1,
         )
+
+    def lines_on_masks(self, videos: Sequence[Video]) -> list[str]:
+        """See `NotedMasks`; before them what is odd about the frames that are to be scored."""
+        names = {video.name for video in videos}
+        odd = [
+            f"{what}: {cases[0]}{f' (and {len(cases) - 1} more)' * (len(cases) > 1)}"
+            for what, cases in self._remarks.items()
+            if cases
+        ]
+        return odd + note_lines([note for video in self.videos if video.name in names for note in video.notes])
 
     def __len__(self) -> int:
         return len(self.videos)
 
     def __iter__(self) -> Iterator[AnnotatedVideo]:
         return iter(self.videos)
-
-
-def read_scored_frames(path: Path) -> dict[str, set[str]]:
-    """For each video of a meta.json the names of the frames in which an object is scored; empty without the file.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
-        return {
-            name: {str(frame) for thing in video["objects"].values() for frame in thing["frames"]}
-            for name, video in videos.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not a meta.json of YouTube-VOS ({error!r}); fetch it again") from error
-
-
-def _stems(folder: Path) -> set[str] | None:
-    return {path.stem for path in list_images(folder)} if folder.is_dir() else None

@@ -2,12 +2,14 @@
 
 import argparse
 import logging
+import math
 import os
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -22,6 +24,11 @@ from util.files import atomic_path
 FORMAT = "vos-checkpoint"
 VERSION = 1
 MEMORY_STEM = "memory_encoder.conv1.weight"
+FIELDS = {
+    **{"arch": str, "options": dict, "network": dict, "iteration": int, "best_score": (int, float), "arguments": dict},
+    **dict.fromkeys(("optimizer", "scheduler", "scaler"), (dict, NoneType)),
+}
+PREFIXES = ("module.", "_orig_mod.")
 WRAPPERS = ("network", "state_dict", "model")  # under which published training checkpoints keep the weights
 
 logger = logging.getLogger(__name__)
@@ -51,15 +58,16 @@ class Checkpoint:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None = None) -> None:
+def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None = None, known: bool = False) -> None:
     """Write a checkpoint in our format, atomically.
 
     Args:
         path: where to.
         checkpoint: what.
         previous: keeps the file that was at `path` before.
+        known: see `atomic_path`.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, known=known) as temporary:
         content = {item.name: getattr(checkpoint, item.name) for item in fields(Checkpoint)}
         _save({"format": FORMAT, "version": VERSION, **content}, temporary, path)
         if previous is not None and path.exists():
@@ -122,7 +130,7 @@ def load_network(path: Path, device: torch.device, *, pretraining: bool = False)
     if checkpoint.arch in PRETRAINING and not pretraining:
         raise InputError(f"{path} holds {checkpoint.arch}, which segments nothing; train a DropSeg that starts from it")
     network = build_from(checkpoint, path)
-    _fill(network, checkpoint, path)
+    fill_network(network, checkpoint, path)
     return network.to(device).eval()
 
 
@@ -134,8 +142,9 @@ def build_from(checkpoint: Checkpoint, path: Path) -> nn.Module:
     """
     try:
         return build_network(checkpoint.arch, **checkpoint.options)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} describes a network that this code does not have: {error}") from error
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, OverflowError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} describes a network that this code does not have: {reason:.200}") from error
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -147,7 +156,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Raises:
         InputError: the file cannot be read or holds another network.
     """
-    _fill(network, read_weights(path), path)
+    fill_network(network, read_weights(path), path)
 
 
 def read_weights(path: Path) -> Checkpoint:
@@ -160,28 +169,70 @@ def read_weights(path: Path) -> Checkpoint:
     if arch not in NAMES:
         names = ", ".join(NAMES)
         raise InputError(f"{path} is {_describe(content)}; expected weights of ours, or published ones of {names}")
-    return Checkpoint(arch, published_options(arch, state), from_published(arch, state))
+    check_weights(path, state)
+    try:
+        return Checkpoint(arch, published_options(arch, state), from_published(arch, state))
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} holds weights of {arch} that are not whole ({error}); fetch it again") from error
 
 
 def _ours(path: Path, content: dict[str, Any]) -> Checkpoint:
-    if content["version"] > VERSION:
-        raise InputError(f"{path} has format version {content['version']}, this code reads {VERSION}; update the code")
+    version = content.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise InputError(f"{path} is a damaged checkpoint: its version is {version!r:.50}; save it again")
+    if version > VERSION:
+        raise InputError(f"{path} has format version {version}, this code reads {VERSION}; update the code")
     try:
-        return Checkpoint(**{k: v for k, v in content.items() if k not in ("format", "version", "rng")})
+        checkpoint = Checkpoint(**{k: v for k, v in content.items() if k not in ("format", "version", "rng")})
     except TypeError as error:
         raise InputError(f"{path} is a damaged checkpoint ({error}); save it again") from error
+    for name, kinds in FIELDS.items():
+        value = getattr(checkpoint, name)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise InputError(f"{path} is a damaged checkpoint: {name} is a {type(value).__name__}; save it again")
+    if checkpoint.iteration < 0 or not math.isfinite(checkpoint.best_score):
+        raise InputError(f"{path} is a damaged checkpoint: iteration or best_score is out of range; save it again")
+    checkpoint.network = unwrapped(checkpoint.network)
+    check_weights(path, checkpoint.network)
+    return checkpoint
+
+
+def unwrapped(state: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A state dict without what DataParallel, DistributedDataParallel and torch.compile put before every entry."""
+    found = dict(state)
+    while found and (prefix := next((p for p in PREFIXES if all(str(key).startswith(p) for key in found)), None)):
+        found = {str(key).removeprefix(prefix): value for key, value in found.items()}
+    return found
+
+
+def check_weights(path: Path, state: Mapping[Any, Any]) -> None:
+    """Refuse a state dict whose entries are not plain tensors of finite numbers.
+
+    Raises:
+        InputError: one is not; it is named.
+    """
+    spoilt = []
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise InputError(f"{path} holds a {type(value).__name__} as its entry {name!r:.80}; expected a tensor")
+        if value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_complex():
+            raise InputError(f"{path} holds {name} in a form that is no weight (sparse, quantised, complex or empty)")
+        if value.is_floating_point() and not bool(value.float().isfinite().all()):
+            spoilt.append(name)
+    if spoilt:
+        raise InputError(
+            f"{path} holds numbers that are not finite in {len(spoilt)} of {len(state)} entries, first {spoilt[0]}; "
+            "take weights from before the training went wrong"
+        )
 
 
 def published_state(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """The weights in a published file, bare or in a training checkpoint.
 
-    The prefix that DataParallel and DistributedDataParallel put before every entry is dropped.
+    The prefixes that `unwrapped` knows are dropped.
     """
     wrapped = [content[name] for name in WRAPPERS if isinstance(content.get(name), dict)]
-    state = wrapped[0] if wrapped else content
-    prefix = "module."
-    wrapped_again = all(str(key).startswith(prefix) for key in state)
-    return {key.removeprefix(prefix): value for key, value in state.items()} if wrapped_again else state
+    return unwrapped(wrapped[0] if wrapped else content)
 
 
 def read_content(path: Path) -> dict[str, Any]:
@@ -230,7 +281,12 @@ def _describe(content: Mapping[str, Any]) -> str:
     return f"a state dict of {name}" if name else "a file of an unknown network"
 
 
-def _fill(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+def fill_network(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    """Give a network the weights of a checkpoint of the same kind, see `load_weights`.
+
+    Raises:
+        InputError: the checkpoint holds another network.
+    """
     found, expected = _name(checkpoint.arch, checkpoint.options), _name(network.arch, network.options)
     may_differ = {"multi_object"}
     if checkpoint.options.get("quality_head") is False:
@@ -249,12 +305,16 @@ def _fill(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
         state |= {key: value for key, value in target.items() if key.startswith("quality_scorer.")}
     missing = [key for key in target if key not in state]
     foreign = [key for key in state if key not in target]
-    misfits = [key for key in target if key in state and state[key].shape != target[key].shape]
+    misfits = [key for key in target if key in state and not _fits(state[key], target[key])]
     if missing or foreign or misfits:
         first = (missing + foreign + misfits)[0]
         counts = f"{len(missing)} entries missing, {len(foreign)} unknown, {len(misfits)} of another shape"
         raise InputError(f"{path} holds {found}, expected {expected}: {counts}, first {first}")
     network.load_state_dict(state)
+
+
+def _fits(value: Tensor, target: Tensor) -> bool:
+    return value.shape == target.shape and value.is_floating_point() == target.is_floating_point()
 
 
 def _name(arch: str, options: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """What every trainer does after the gradients are there: update or refuse, count, save, go on."""
 
+import math
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from model.checkpoint import Checkpoint
+from util.errors import InputError
 
 
 class Learner:
@@ -86,10 +88,68 @@ class Learner:
             arguments=arguments,
         )
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint whose network has been built and filled already."""
+    def restore(self, checkpoint: Checkpoint, origin: object = "the checkpoint") -> None:
+        """Continue from a checkpoint whose network has been built and filled already.
+
+        Args:
+            checkpoint: of a trainer with the same options.
+            origin: where it is from, for messages.
+
+        Raises:
+            InputError: it does not fit the optimiser; nothing has been changed then.
+        """
+        fault = (
+            _optimizer_fault(checkpoint.optimizer, self.optimizer)
+            or _plain_fault("scheduler", checkpoint.scheduler, self.scheduler.state_dict())
+            or (self.scaler.is_enabled() and _plain_fault("scaler", checkpoint.scaler, self.scaler.state_dict()))
+        )
+        if fault:
+            raise InputError(f"{origin} cannot be resumed from: {fault}; pass it by --load_network to take its weights")
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.scheduler.load_state_dict(checkpoint.scheduler)
         if self.scaler.is_enabled() and checkpoint.scaler:
             self.scaler.load_state_dict(checkpoint.scaler)
         self.iteration = checkpoint.iteration
+
+
+def _optimizer_fault(found: dict[str, Any] | None, optimizer: Optimizer) -> str:
+    """What of an optimiser's saved state does not fit; a fused optimiser would write outside of its memory."""
+    own = optimizer.state_dict()["param_groups"]
+    groups, state = (found or {}).get("param_groups"), (found or {}).get("state")
+    if not isinstance(groups, list) or not isinstance(state, dict) or len(groups) != len(own):
+        return "its optimizer state is damaged"
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for group, expected in zip(groups, own, strict=True):
+        if not isinstance(group, dict) or group.get("params") != expected["params"]:
+            return "its optimizer is of another number of parameters"
+        fault = _plain_fault("optimizer", group, expected)
+        if fault:
+            return fault
+    for number, entry in state.items():
+        if not isinstance(number, int) or not 0 <= number < len(parameters) or not isinstance(entry, dict):
+            return f"its optimizer state has the entry {number!r:.50}"
+        for name, value in entry.items():
+            shapes = (parameters[number].shape, torch.Size([]))
+            if isinstance(value, Tensor):
+                plain = value.layout == torch.strided and not value.is_meta and value.is_floating_point()
+                if not plain or value.shape not in shapes[name == "step" :] or not bool(value.isfinite().all()):
+                    return f"{name} of parameter {number} does not fit, or is not finite"
+            elif value is not None:
+                return f"{name} of parameter {number} is a {type(value).__name__}"
+    return ""
+
+
+def _plain_fault(name: str, found: Any, expected: dict[str, Any]) -> str:
+    """What of a saved dictionary of plain values differs in its keys or kinds from what is expected."""
+    if not isinstance(found, dict):
+        return f"its {name} state is damaged"
+    for key, value in found.items():
+        if key not in expected:
+            return f"its {name} state has an entry {key!r:.50}"
+        number = isinstance(value, int | float) and isinstance(expected[key], int | float)
+        if value is not None and expected[key] is not None and not number and type(value) is not type(expected[key]):
+            return f"{key} of its {name} is a {type(value).__name__}"
+        if isinstance(value, int | float) and not math.isfinite(value):
+            return f"{key} of its {name} is not finite"
+    missing = [key for key in expected if key not in found and key != "params"]
+    return f"its {name} state lacks {missing[0]}" if missing else ""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from model.checkpoint import FORMAT, published_state, read_content, read_weights
+from model.checkpoint import FORMAT, check_weights, published_state, read_content, read_weights
 from model.dropmae import DropMAE
 from model.dropseg import DropSeg
 from model.published import to_published
@@ -73,7 +73,9 @@ def _published(path: Path) -> Mapping[str, Any]:
     """The entries of a file under published names."""
     content = read_content(path)
     if content.get("format") != FORMAT:
-        return published_state(content)
+        state = published_state(content)
+        check_weights(path, {key: value for key, value in state.items() if isinstance(value, Tensor)})
+        return state
     checkpoint = read_weights(path)
     if checkpoint.arch != DropMAE.arch:
         raise InputError(f"{path} holds {checkpoint.arch}; expected weights of DropMAE or MAE")
@@ -90,6 +92,8 @@ def _fitting(state: Mapping[str, Any], network: DropSeg, path: Path) -> dict[str
             f"{path} lacks {len(absent)} entries of the blocks of {backbone}; expected weights of DropMAE or MAE"
         )
     for key, name in fitting.items():
+        if not isinstance(state[key], Tensor):
+            raise InputError(f"{path} holds a {type(state[key]).__name__} as {key}; give weights that fit")
         if state[key].shape != target[name].shape:
             found, expected = tuple(state[key].shape), tuple(target[name].shape)
             raise InputError(f"{path} has {key} of shape {found}, {backbone} needs {expected}; give weights that fit")

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 import torchvision
 from torch import Tensor, nn
 
+from model.checkpoint import check_weights, read_content, unwrapped
 from model.resnet import ResNetEncoder
 from util.errors import InputError
 
@@ -54,12 +54,9 @@ def _load_first(encoder: ResNetEncoder, name: str, files: Mapping[Path, Mapping[
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(
-            f"{path} cannot be read as a state dict; expected ResNet weights with torchvision's names"
-        ) from error
+    weights = unwrapped(read_content(path))
+    check_weights(path, {key: value for key, value in weights.items() if isinstance(value, Tensor)})
+    return weights
 
 
 def _download(backbone: str) -> Mapping[str, Tensor]:

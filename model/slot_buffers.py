@@ -7,12 +7,18 @@ from torch import Tensor
 
 from model.memory_read import Memory, MemoryEntry, has_shared_keys
 
+FIRST_SLOTS = 64
+
 
 class SlotBuffers:
-    """Keys and values of all slots in two preallocated tensors, written in place; keys that objects share, once."""
+    """Keys and values of all slots in two tensors, written in place; keys that objects share, once.
+
+    Args:
+        slots: how many will be needed; room is made for the first of them at once, for more when they come.
+    """
 
     def __init__(self, slots: int) -> None:
-        self._slots = slots
+        self._slots = min(slots, FIRST_SLOTS)
         self._key: Tensor | None = None
         self._value: Tensor | None = None
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from datasets.box_trees import BOX_SETS, open_tree, score_tree
 from util.box_tables import report_scores
 from util.errors import InputError, run

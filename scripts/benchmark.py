@@ -34,9 +34,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from scripts.bench import data, files, inference, score, speed, stream, training
 from util.errors import run
-from util.eval_arguments import positive
+from util.numbers import positive, whole
 
 COMMANDS = {
     "inference": (inference, 5),
@@ -59,7 +61,7 @@ def main() -> None:
         if module not in (data, score):
             command.add_argument("--device", default="auto")
         if repeats is not None:
-            command.add_argument("--warmup", type=int, default=1)
+            command.add_argument("--warmup", type=whole(0), default=1)
             command.add_argument("--repeats", type=positive, default=repeats)
         command.set_defaults(run=module.run)
     args = parser.parse_args()

@@ -5,8 +5,9 @@
 
 Finds and reads the samples as train.py does and prints one row per set, then the first files with something wrong.
 The exit code is 0 if training can run on the roots that are there, 1 after the table if there are errors (unreadable
-files, masks that do not fit their frames, colour masks, ids above 255, frames of different sizes in one video, a set
-without samples), and 2 if the command cannot be carried out. Everything else is a warning.
+files, masks that do not fit their frames, colour masks, ids above 255, smoothed edges, no object in any mask, frames of
+different sizes in one video, a set without samples), and 2 if the command cannot be carried out. Everything else is a
+warning.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from datasets.findings import Finding, Kind, Tally, show_size
 from datasets.inspection import SetPlan, plan_static, plan_videos
 from datasets.video_list import read_video_list
@@ -27,6 +30,7 @@ from datasets.vos_dataset import bl30k_train, davis_train, youtube_train
 from util.errors import InputError, run
 from util.files import atomic_path, make_output_folder
 from util.hyper_parameters import parse_arguments as training_arguments
+from util.numbers import workers
 from util.progress import Progress
 
 ROOTS = {"static_root": "static", "davis_root": "DAVIS", "yv_root": "YouTube", "bl_root": "BL30K"}
@@ -39,8 +43,8 @@ COUNTED = {
     "off by|1-2 px": (Kind.NEAR_MISMATCH,),
     "mixed|sizes": (Kind.MIXED_SIZES,),
     "too|short": (Kind.TOO_SHORT,),
-    "no|object": (Kind.EMPTY,),
-    "colour,|id > 255": (Kind.COLOUR, Kind.WIDE_ID),
+    "no|object": (Kind.EMPTY, Kind.NO_OBJECT),
+    "colour, id|> 255, smooth": (Kind.COLOUR, Kind.WIDE_ID, Kind.SMOOTH),
 }
 NEEDS_PIXELS = ("no|object",)
 HEADER = ("set", "samples", "frames", "masks", *COUNTED, "ids", "most|objects", "frame sizes")
@@ -57,7 +61,7 @@ def parse_arguments() -> argparse.Namespace:
         text = f"of {name}, as for train.py; 'none' leaves it out (default {default})"
         parser.add_argument(f"--{option}", type=Path, default=default, help=text)
     parser.add_argument("--yv_list", type=Path, help="file with the names of the YouTube videos; all by default")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
+    parser.add_argument("--workers", type=workers, default=os.cpu_count() or 1, help="threads (default: all cores)")
     parser.add_argument("--fast", action="store_true", help="read only headers: sizes and kinds, no ids")
     parser.add_argument("--list", type=Path, metavar="FILE", help="write everything that is wrong to this CSV file")
     args = parser.parse_args()
@@ -71,8 +75,6 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         InputError: a number or path cannot be used, or no root exists.
     """
-    if args.workers < 1:
-        raise InputError("--workers must be at least 1")
     if args.yv_list and not args.yv_list.is_file():
         raise InputError(f"list of videos {args.yv_list} does not exist; check --yv_list")
     roots = [getattr(args, option) for option in ROOTS]

@@ -12,15 +12,17 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import util.startup  # noqa: F401
+
 import torch
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model.checkpoint import Checkpoint, load_network, save_checkpoint, save_published
 from model.published import NAMES, to_published
 from util.errors import InputError, run
-from util.files import make_output_folder
+from util.files import make_output_folder, require_apart, require_ours
 
 
 def main() -> None:
@@ -32,7 +34,8 @@ def main() -> None:
     form.add_argument("--half", action="store_true", help="our form with filters in half precision")
     form.add_argument("--published", action="store_true", help="a bare state dict with the published names")
     args = parser.parse_args()
-    make_output_folder(args.output.absolute().parent)
+    require_apart([args.output], [args.model])
+    require_ours(make_output_folder(args.output.absolute().parent) / args.output.name)
     network = load_network(args.model, torch.device("cpu"), pretraining=True)
     if args.published:
         if network.arch not in NAMES:

@@ -14,10 +14,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from util.baseline import copy_first_masks
 from util.errors import InputError, run
 from util.files import make_output_folder
 from util.images import list_images
+from util.numbers import positive
 from util.scoring import score_results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,7 +115,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for everything (%(default)s)")
     parser.add_argument("--train", action="store_true", help="train a network from nothing on made data")
     parser.add_argument(
-        "--iterations", type=int, nargs=2, default=[300, 300], help="of stages 0 and 2 (%(default)s)", metavar="N"
+        "--iterations", type=positive, nargs=2, default=[300, 300], help="of stages 0 and 2 (%(default)s)", metavar="N"
     )
     args = parser.parse_args()
     folder = make_output_folder(args.output).resolve()

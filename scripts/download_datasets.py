@@ -16,9 +16,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from util.download_parts import Options, add_download_arguments, is_finished, obtain_missing
 from util.download_table import GROUPS, PAGES, YOUTUBE_TRAIN, Download
 from util.errors import InputError, run
+from util.numbers import workers
 from util.resize_tree import resize_youtube
 
 HELP = {
@@ -39,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--no_resize", action="store_true", help="do not make YouTube/train_480p, which stage 2 reads")
     parser.add_argument(
         "--workers",
-        type=int,
+        type=workers,
         default=os.cpu_count() or 1,
         help="pictures resized at the same time (default: all cores)",
     )
@@ -50,13 +53,11 @@ def chosen_groups(args: argparse.Namespace) -> list[str]:
     """The groups that a command line asks for.
 
     Raises:
-        InputError: it asks for none, or for less than one worker.
+        InputError: it asks for none.
     """
     groups = [group for group in GROUPS if args.all or getattr(args, group)]
     if not groups:
         raise InputError(f"say what to download: {', '.join(f'--{group}' for group in GROUPS)} or --all")
-    if args.workers < 1:
-        raise InputError(f"--workers {args.workers} is too few; give at least 1")
     return groups
 
 

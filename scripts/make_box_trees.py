@@ -13,11 +13,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from datasets.synthetic import make_clip
 from datasets.synthetic_boxes import BoxVideo, write_box_tree
 from util.errors import InputError, run
-from util.eval_arguments import positive
 from util.files import make_output_folder
+from util.numbers import pixels, positive, whole
 from util.progress import Progress
 
 
@@ -28,9 +30,9 @@ def parse_arguments() -> argparse.Namespace:
     add("--output", type=Path, required=True, help="new folder for lasot/ and got10k/")
     add("--videos", type=positive, default=3, help="of each tree (%(default)s)")
     add("--frames", type=positive, default=30, help="of a video (%(default)s)")
-    add("--size", type=int, nargs=2, default=(240, 432), metavar=("H", "W"), help="of a frame (240 432)")
+    add("--size", type=pixels, nargs=2, default=(240, 432), metavar=("H", "W"), help="of a frame (240 432)")
     add("--objects", type=positive, default=2, help="in a video (%(default)s)")
-    add("--seed", type=int, default=0, help="of the first video (%(default)s)")
+    add("--seed", type=whole(0), default=0, help="of the first video (%(default)s)")
     return parser.parse_args()
 
 

@@ -8,29 +8,45 @@ an object are left out.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
+import numpy as np
+
 from datasets.pairs import list_pairs
-from datasets.video_list import read_video_list
+from datasets.video_list import choose_videos, read_video_list
 from util.errors import InputError, run
 from util.files import atomic_path, make_output_folder
 from util.images import read_ids, write_binary
 from util.progress import Progress
 
 
-def make_stills(frames: Path, masks: Path, output: Path) -> int:
+def find_pairs(davis: Path, video: str) -> list[tuple[Path, Path]]:
+    """The frames of a video and their masks.
+
+    Raises:
+        InputError: there are none.
+    """
+    frames, masks = (davis / kind / "480p" / video for kind in ("JPEGImages", "Annotations"))
+    pairs = list_pairs(frames, masks)
+    if not pairs:
+        raise InputError(f"{frames} and {masks} hold no frame with a mask; check --davis and --list")
+    return pairs
+
+
+def make_stills(video: str, pairs: Sequence[tuple[Path, Path]], output: Path) -> int:
     """Copy the frames of a video that show an object, with 0/255 masks; returns how many."""
     made = 0
-    for frame, mask in list_pairs(frames, masks):
+    for frame, mask in pairs:
         ids = read_ids(mask)
         if frame.suffix.lower() not in (".jpg", ".jpeg"):
             raise InputError(f"{frame} is not a JPEG picture; stage 0 reads pairs of .jpg and .png")
         if np.any(ids):
-            name = f"{frames.name}_{frame.stem}"
+            name = f"{video}_{frame.stem}"
             write_binary(output / f"{name}.png", ids > 0)
             with atomic_path(output / f"{name}.jpg") as temporary:
                 temporary.write_bytes(frame.read_bytes())
@@ -47,11 +63,12 @@ def main() -> None:
     args = parser.parse_args()
     if not args.list.is_file():
         raise InputError(f"list of videos {args.list} does not exist; check --list")
-    videos = read_video_list(args.list)
+    videos = choose_videos(read_video_list(args.list), [], args.list)
+    pairs = {video: find_pairs(args.davis, video) for video in videos}
     output = make_output_folder(args.output)
     with Progress(len(videos)) as progress:
         for video in videos:
-            made = make_stills(args.davis / "JPEGImages/480p" / video, args.davis / "Annotations/480p" / video, output)
+            made = make_stills(video, pairs[video], output)
             progress.advance(video)
             progress.part_done(f"{video}: {made} pairs")
 

@@ -18,13 +18,16 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-import cv2
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import util.startup  # noqa: F401
+
+import cv2
 
 from datasets.synthetic_trees import LAYOUTS_WITH_VALIDATION, WRITERS, VideoPlan, write_lists, write_video
 from util.errors import InputError, run
 from util.files import make_output_folder
+from util.numbers import number, pixels, positive, share, whole, workers
 from util.progress import Progress
 
 SEEDS_PER_TREE = 1_000_000
@@ -57,16 +60,22 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--output", type=Path, required=True, help="root of the tree, e.g. data/DAVIS")
     add("--layout", choices=sorted(WRITERS), required=True)
-    add("--videos", type=int, default=8, help="training videos; pictures with --layout static (default 8)")
-    add("--val", type=int, help="validation videos of davis and youtube (default 2)")
-    add("--frames", type=int, default=40, help="frames a video; youtube trains on each fifth (default 40)")
-    add("--size", type=int, nargs=2, default=(240, 432), metavar=("H", "W"), help="of a frame (default 240 432)")
-    add("--objects", type=int, nargs="+", metavar="K", help="objects a video, or least and most (default 1 3)")
-    add("--seed", type=int, default=0)
-    add("--speed", type=float, default=1.0, help="factor on all motion (default 1)")
-    add("--clutter", type=int, default=3, help="unlabelled bodies a video (default 3)")
-    add("--late", type=float, default=0.4, help="share of youtube objects that appear later (default 0.4)")
-    add("--workers", type=int, default=os.cpu_count() or 1, help="videos written at the same time (default: all cores)")
+    videos = whole(0, SEEDS_PER_TREE)
+    add("--videos", type=videos, default=8, help="training videos; pictures with --layout static (default 8)")
+    add("--val", type=videos, help="validation videos of davis and youtube (default 2)")
+    add("--frames", type=positive, default=40, help="frames a video; youtube trains on each fifth (default 40)")
+    add("--size", type=pixels, nargs=2, default=(240, 432), metavar=("H", "W"), help="of a frame (default 240 432)")
+    add("--objects", type=positive, nargs="+", metavar="K", help="objects a video, or least and most (default 1 3)")
+    add("--seed", type=whole(0), default=0)
+    add("--speed", type=number(0, 1000), default=1.0, help="factor on all motion (default 1)")
+    add("--clutter", type=whole(0, 1000), default=3, help="unlabelled bodies a video (default 3)")
+    add("--late", type=share, default=0.4, help="share of youtube objects that appear later (default 0.4)")
+    add(
+        "--workers",
+        type=workers,
+        default=os.cpu_count() or 1,
+        help="videos written at the same time (default: all cores)",
+    )
     add("--overwrite", action="store_true", help="write into a folder that holds files; replaces videos by name")
     return parser.parse_args()
 
@@ -82,14 +91,10 @@ def plan_videos(args: argparse.Namespace) -> list[VideoPlan]:
     objects = args.objects or ([1] if args.layout == "static" else [1, 3])
     if val and not has_validation:
         raise InputError(f"--layout {args.layout} has no validation part; leave out --val")
-    if min(args.videos, val, args.seed) < 0 or args.videos + val == 0 or max(args.videos, val) > SEEDS_PER_TREE:
-        raise InputError(f"--videos and --val must be 0 to {SEEDS_PER_TREE} and not both 0, and --seed at least 0")
-    if args.frames < 1 or args.workers < 1:
-        raise InputError("--frames and --workers must be at least 1")
-    if not 0 <= args.late <= 1:
-        raise InputError(f"--late {args.late} is a share of the objects; use 0 to 1")
-    if len(objects) > 2 or not 1 <= objects[0] <= objects[-1]:
-        raise InputError("--objects takes one number, or the least and the most, of at least 1")
+    if args.videos + val == 0:
+        raise InputError("--videos and --val are both 0; ask for at least one video")
+    if len(objects) > 2 or objects[0] > objects[-1]:
+        raise InputError("--objects takes one number, or the least and the most")
     return [
         VideoPlan(
             output=args.output,

@@ -12,6 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
 from datasets.video_list import choose_videos, read_video_list
 from util.box_layouts import LAYOUTS, export
 from util.box_results import finished_videos, read_result

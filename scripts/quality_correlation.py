@@ -8,14 +8,18 @@ Prints Spearman's coefficient over all objects and predicted masks, and for each
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import util.startup  # noqa: F401
+
+import numpy as np
+
 from util.errors import InputError, run
+from util.images import is_clutter
 from util.plots import figure
 from util.quality_table import PERMANENT, read_quality_table
 from util.result_folder import beside
@@ -42,18 +46,25 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
 def collect(results: Path, annotations: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Predicted quality and true IoU of all objects and frames whose masks were predicted, by video.
 
+    Qualities that are not numbers are left out, which is said.
+
     Raises:
-        InputError: there is no table of qualities, or it holds none.
+        InputError: there is no table of qualities, or it holds none, or none of the frames and objects that are scored.
     """
-    videos = sorted(path.name for path in results.iterdir() if path.is_dir() and not path.name.startswith("."))
+    videos = sorted(path.name for path in results.iterdir() if path.is_dir() and not is_clutter(path.name))
+    if not videos:
+        raise InputError(f"{results} holds no folder of a segmented video; check --results")
     scores = score_results(results, annotations, videos, skip_ends=False)
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for video in videos:
         path = beside(results, QUALITY) / f"{video}.csv"
         rows = [row for row in read_quality_table(path) if row.stored != PERMANENT]
-        predicted = {(row.object, row.name): row.quality for row in rows if row.quality is not None}
-        if not predicted:
+        known = {(row.object, row.name): row.quality for row in rows if row.quality is not None}
+        if not known:
             raise InputError(f"{path} holds no qualities; the network has no scorer")
+        predicted = {key: quality for key, quality in known.items() if not math.isnan(quality)}
+        if len(predicted) < len(known):
+            print(f"qualities in {path} that are NaN and left out: {len(known) - len(predicted)}")
         pairs = [
             (predicted[entry.object_id, name], iou)
             for entry in scores.objects
@@ -61,6 +72,10 @@ def collect(results: Path, annotations: Path) -> dict[str, tuple[np.ndarray, np.
             for name, iou in zip(entry.frames, entry.j_values.tolist(), strict=True)
             if (entry.object_id, name) in predicted
         ]
+        if not pairs:
+            raise InputError(
+                f"{path} holds no quality of a frame and object of {annotations / video}; are they of one run?"
+            )
         found[video] = tuple(np.array(pairs).T)
     return found
 
@@ -83,8 +98,6 @@ def main() -> None:
     if not args.results.is_dir():
         raise InputError(f"folder {args.results} does not exist; check --results")
     found = collect(args.results, args.annotations)
-    if not found:
-        raise InputError(f"{args.results} holds no folder of a segmented video")
     for video, pair in found.items():
         print(f"{video:24} {spearman(*pair):6.3f}  ({len(pair[0])} masks)")
     predicted, true = (np.concatenate([pair[i] for pair in found.values()]) for i in (0, 1))

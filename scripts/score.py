@@ -12,7 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from util.errors import InputError, run
+import util.startup  # noqa: F401
+
+from datasets.video_list import choose_videos, read_video_list
+from util.errors import run
+from util.numbers import workers
 from util.progress import Progress
 from util.score_tables import format_table, score_folder, write_csv
 from util.scoring import annotated_sequences, score_results
@@ -26,34 +30,22 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--list", type=Path, help="text file with one sequence per line (default: all annotated ones)")
     parser.add_argument("--set", help="name of the set in the names of the tables (default: that of the list, or val)")
     parser.add_argument("--binary", action="store_true", help="take all labels above 0 as one object (DAVIS 2016)")
-    parser.add_argument("--workers", type=int, help="sequences scored at the same time (default: one per processor)")
+    parser.add_argument(
+        "--workers", type=workers, help="sequences scored at the same time (default: one per processor)"
+    )
     parser.add_argument("--csv", type=Path, help="folder of the tables (default: <results>-scores)")
     return parser.parse_args()
-
-
-def read_list(path: Path) -> list[str]:
-    """The sequence names of a list file, without repetitions.
-
-    Raises:
-        InputError: the file is missing, is no text or names no sequence.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"list {path} cannot be read ({error}); give a text file with one sequence per line"
-        ) from error
-    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    if not names:
-        raise InputError(f"list {path} names no sequence; write one per line")
-    return names
 
 
 def main() -> None:
     """Score, print, save."""
     arguments = parse_arguments()
     folder = score_folder(arguments.results, arguments.csv)
-    sequences = read_list(arguments.list) if arguments.list else annotated_sequences(arguments.annotations)
+    sequences = (
+        choose_videos(read_video_list(arguments.list), [], arguments.list)
+        if arguments.list
+        else annotated_sequences(arguments.annotations)
+    )
     with Progress(len(sequences)) as progress:
         scores = score_results(
             arguments.results,

@@ -73,7 +73,3 @@ def evaluate(root, output, *flags, dataset="lasot"):
 
 def boxes_of(output, name):
     return read_boxes(output / name / f"{name}_001.txt")
-
-
-def files_below(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

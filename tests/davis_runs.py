@@ -24,10 +24,6 @@ def evaluate(script, davis, output, *flags):
     script.main(["--davis", str(davis), "--output", str(output), "--device", "cpu", *map(str, flags)])
 
 
-def files_below(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
 def masks_of(davis, video="bike"):
     return davis / "trainval/Annotations/480p" / video
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from model.published import from_published, to_published
+from tests.parity import as_asked
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -48,7 +49,7 @@ def published_state(network: nn.Module) -> dict[str, Tensor]:
 def fill(network: nn.Module) -> nn.Module:
     """Fill a network with the deterministic weights and put it into evaluation mode."""
     network.load_state_dict(from_published(network.arch, published_state(network)))
-    return network.eval()
+    return as_asked(network.eval())
 
 
 def make_clip(frames: int, height: int, width: int, phase: float = -0.75) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,8 @@ class FileServer(ThreadingHTTPServer):
     Attributes:
         break_after: for each answer to come, after how many bytes it ends early; None or none left: it does not.
         ranges: whether it can send the rest of a file.
+        compares: whether it sends everything if the file is no longer the one that a rest is asked of.
+        portion: of a rest, how many bytes it sends at most; None for all.
         tag: its ETag; empty for none.
         content_type: of every answer.
         announces: whether it says how long a file is.
@@ -29,7 +31,7 @@ class FileServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder = Path(folder)
         self.break_after, self.codes, self.requests = [], [], []
-        self.ranges, self.announces = True, True
+        self.ranges, self.announces, self.compares, self.portion = True, True, True, None
         self.tag, self.content_type = '"1"', "application/octet-stream"
 
     @property
@@ -47,10 +49,17 @@ class _Handler(BaseHTTPRequestHandler):
         server.requests.append((path.lstrip("/"), self.headers["Range"]))
         file = server.folder / path.lstrip("/")
         if server.codes:
-            return self.send_error(server.codes.pop(0))
+            return self.send_error_or_circle(server.codes.pop(0))
         if not file.is_file():
             return self.send_error(404)
         self.send_file(file.read_bytes())
+
+    def send_error_or_circle(self, code):
+        if code != 302:
+            return self.send_error(code)
+        self.send_response(code)
+        self.send_header("Location", self.path)
+        self.end_headers()
 
     def send_file(self, content):
         server = self.server
@@ -59,10 +68,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(content)}")
             return self.end_headers()
+        end = begin + (server.portion or len(content)) if begin else len(content)
+        content, total = content[:end], len(content)
         self.send_response(206 if begin else 200)
         self.send_header("Content-Type", server.content_type)
         if begin:
-            self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{total}")
         if server.announces:
             self.send_header("Content-Length", str(len(content) - begin))
         if server.tag:
@@ -73,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def first_byte(self):
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
-        is_same = self.headers["If-Range"] in (None, self.server.tag)
+        is_same = self.headers["If-Range"] in (None, self.server.tag) or not self.server.compares
         return int(asked[1]) if asked and is_same and self.server.ranges else 0
 
     def log_message(self, *arguments):

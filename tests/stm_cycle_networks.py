@@ -9,8 +9,8 @@ import torch
 from model.published import from_published
 from model.stm_cycle import STMCycle
 from tests.deterministic import FIXTURES
+from tests.parity import as_asked
 
-LIMIT = 2e-5
 GRID = (4, 6)
 SHARP = {"Key.weight": 6, "conv1_m.weight": 4, "conv1_bg.weight": 4, "pred2.weight": 4, "KV_M_r4.Value.weight": 4}
 BACKBONES = ("resnet18", "resnet50")
@@ -48,11 +48,7 @@ def published_state(backbone, factors=()):
 def build(backbone, factors=()):
     network = STMCycle(backbone=backbone)
     network.load_state_dict(from_published("stm_cycle", published_state(backbone, factors)))
-    return network.eval()
-
-
-def assert_close(ours, reference):
-    np.testing.assert_allclose(np.asarray(ours), reference, atol=LIMIT, rtol=0)
+    return as_asked(network.eval())
 
 
 def frames_and_masks(expected):

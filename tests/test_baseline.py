@@ -20,3 +20,13 @@ def test_every_frame_gets_the_first_mask(tmp_path):
 def test_a_missing_sequence_is_named(tmp_path):
     with pytest.raises(InputError, match="cow"):
         copy_first_masks(tmp_path, tmp_path / "out", ["cow"])
+
+
+def test_a_file_of_the_user_is_not_replaced(tmp_path):
+    for folder in ("masks/cow", "out/cow"):
+        (tmp_path / folder).mkdir(parents=True)
+    write_ids(tmp_path / "masks/cow/00000.png", np.ones((4, 5), np.uint8))
+    (tmp_path / "out/cow/00000.png").write_text("mine")
+    with pytest.raises(InputError, match=r"00000\.png exists"):
+        copy_first_masks(tmp_path / "masks", tmp_path / "out", ["cow"])
+    assert (tmp_path / "out/cow/00000.png").read_text() == "mine"

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts import benchmark
 from scripts.bench.inference import STAGES, inference_figures
+from util.errors import run
 from util.images import read_frame
 
 SCRIPT = Path(__file__).parents[1] / "scripts/benchmark.py"
@@ -25,6 +27,18 @@ def arguments():
         warmup=1,
         repeats=2,
     )
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """Runs the script in this process, where it starts faster; returns the lines that it prints."""
+
+    def run_with(*words):
+        monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])
+        run(benchmark.main)
+        return capsys.readouterr().out.splitlines()
+
+    return run_with
 
 
 @pytest.mark.parametrize("objects", [1, 3])
@@ -75,30 +89,25 @@ def test_a_stream_has_a_row_for_each_length(tmp_path):
         (["data", "--image_size", "64", "--height", "72"], 2),
     ],
 )
-def test_every_part_has_a_row(command, rows):
-    options = ["--repeats", "2", "--warmup", "1"]
-    output = subprocess.run(
-        [sys.executable, str(SCRIPT), *command, *options], capture_output=True, text=True, check=True
-    )
-    assert len([line for line in output.stdout.splitlines() if " s  " in line or "samples/s, plain" in line]) == rows
+def test_every_part_has_a_row(run_here, command, rows):
+    lines = run_here(*command, "--repeats", "2", "--warmup", "1")
+    assert len([line for line in lines if " s  " in line or "samples/s, plain" in line]) == rows
 
 
-def test_training_rows_learn_the_same():
-    size = ["--arch", "qdmn", "--backbone", "resnet18", "--image_size", "64", "--batch_size", "1"]
-    command = [sys.executable, str(SCRIPT), "train", *size, "--rows", "--repeats", "2", "--warmup", "1"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True)
-    losses = {line[:28].strip(): float(line.split()[-1]) for line in output.stdout.splitlines()[4:]}
+def test_training_rows_learn_the_same(run_here):
+    size = ["--arch", "qdmn", "--backbone", "resnet18", "--image_size", "32", "--batch_size", "1"]
+    lines = run_here("train", *size, "--rows", "--repeats", "1", "--warmup", "1")
+    losses = {line[:28].strip(): float(line.split()[-1]) for line in lines[4:]}
     assert list(losses)[:2] == ["all on", "plain"]
     exact = [loss for name, loss in losses.items() if name != "bf16"]
     assert len(exact) == 6
     assert max(exact) - min(exact) < 2e-3
 
 
-def test_scores_are_those_of_full_frames():
-    command = [sys.executable, str(SCRIPT), "score", "--size", "72", "96", "--frames", "2"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert len(output.stdout.splitlines()) == 3
-    assert float(output.stdout.split("differ by ")[1].split()[0]) < 1e-9
+def test_scores_are_those_of_full_frames(run_here):
+    lines = run_here("score", "--size", "72", "96", "--frames", "2")
+    assert len(lines) == 3
+    assert float(" ".join(lines).split("differ by ")[1].split()[0]) < 1e-9
 
 
 SPEED = ["speed", "--backbone", "resnet18", "--size", "32", "48", "--memory_frames", "2", "--device", "cpu"]
@@ -116,7 +125,8 @@ def test_speed_compares_settings(tmp_path):
 @pytest.mark.parametrize(
     ("options", "named"), [(["--only", "nothing"], "nothing"), (["--only", "plain", "--model", "none.pth"], "none.pth")]
 )
-def test_speed_says_what_is_wrong(options, named):
-    output = subprocess.run([sys.executable, str(SCRIPT), *SPEED, *options], capture_output=True, text=True)
-    assert output.returncode == 2
-    assert named in output.stderr and len(output.stderr.splitlines()) == 1
+def test_speed_says_what_is_wrong(run_here, capsys, options, named):
+    with pytest.raises(SystemExit, match="2"):
+        run_here(*SPEED, *options)
+    errors = capsys.readouterr().err
+    assert named in errors and len(errors.splitlines()) == 1

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from scripts import pack_boxes
-from tests.box_runs import files_below
 from tests.failures import failure_line
+from tests.result_files import files_below
 from util.box_results import finished_videos, read_result
 from util.boxes import format_rows, write_text
 from util.errors import InputError

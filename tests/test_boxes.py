@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from datasets.first_masks import fill_box, grabcut
-from util.boxes import box_of_mask, format_rows, is_whole_box, mask_of_box, read_boxes, read_numbers
+from util.boxes import box_of_mask, format_rows, is_whole_box, mask_of_box, read_boxes
 from util.errors import InputError
+from util.text_files import read_numbers
 
 
 @pytest.mark.parametrize("box", [(0, 0, 1, 1), (3, 2, 4, 5), (0, 0, 20, 10), (19, 9, 1, 1)])
@@ -66,6 +67,13 @@ def test_boxes_may_be_separated_by_commas_tabs_or_spaces(tmp_path, text):
     assert read_boxes(tmp_path / "boxes.txt").tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
 
 
+@pytest.mark.parametrize("row", ["inf,2,3,4", "1,NaN,3,4", "1e999,2,3,4"])
+def test_a_row_that_is_infinite_or_partly_nan_is_no_box(tmp_path, row):
+    (tmp_path / "boxes.txt").write_text(f"1,2,3,4\n{row}\n")
+    with pytest.raises(InputError, match=r"row 2 of .*boxes\.txt is no box"):
+        read_boxes(tmp_path / "boxes.txt")
+
+
 def test_nan_is_read(tmp_path):
     (tmp_path / "boxes.txt").write_text("1,2,3,4\nNaN,NaN,NaN,NaN\n")
     assert np.isnan(read_boxes(tmp_path / "boxes.txt")[1]).all()
@@ -79,7 +87,8 @@ def test_nan_is_read(tmp_path):
         (b"1,2,3\n4,5,6\n", "3 numbers in a row"),
         (b"1,2,3,4\n1,2,3\n", "no table of numbers"),
         (b"a,b,c,d\n", "no table of numbers"),
-        (b"\xff\xd8\xff\xe0 JFIF", "no table of numbers"),
+        (b"1,5 2,5 3,5 4,5\n", "decimal commas"),
+        (b"\xff\xd8\xff\xe0 JFIF", "no text"),
     ],
 )
 def test_files_that_hold_no_boxes_are_named(tmp_path, content, message):

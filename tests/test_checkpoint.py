@@ -9,6 +9,7 @@ import torch
 from model.checkpoint import load_checkpoint, load_network, load_weights, save_checkpoint, save_published
 from model.qdmn import QDMN
 from model.trainer import Trainer
+from tests.result_files import shown
 from tests.weight_files import (
     assert_same,
     checkpoint_of,
@@ -94,7 +95,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
     with pytest.raises((pickle.PicklingError, AttributeError)):
         save_checkpoint(tmp_path / "c.pth", checkpoint_of(network, arguments={"unpicklable": lambda: None}))
     assert (tmp_path / "c.pth").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["c.pth"]
+    assert [path.name for path in shown(tmp_path)] == ["c.pth"]
 
 
 def test_a_failed_first_save_leaves_nothing(tmp_path, monkeypatch):
@@ -109,7 +110,7 @@ def test_a_failed_first_save_leaves_nothing(tmp_path, monkeypatch):
     ):
         with pytest.raises(KeyboardInterrupt):
             save(tmp_path / "c.pth")
-        assert not any(tmp_path.iterdir())
+        assert not shown(tmp_path)
 
 
 # Single-object to two-object

@@ -1,10 +1,13 @@
 """Test videos as streams."""
 
 import threading
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from datasets.davis_test_dataset import DavisTestDataset
 from tests.davis_trees import make_davis_2016, make_davis_2017, make_mask
@@ -89,3 +92,40 @@ def test_closing_the_stream_ends_its_threads(video):
     assert threading.active_count() > before
     stream.close()
     assert threading.active_count() == before
+
+
+def test_named_videos_need_no_list(tmp_path):
+    root = make_davis_2017(tmp_path / "davis")
+    (root / "trainval/ImageSets/2017/val.txt").unlink()
+    assert [video.name for video in DavisTestDataset.davis_2017(root, only=["cat"]).videos] == ["cat"]
+    with pytest.raises(InputError, match=r"list of videos .*val\.txt does not exist"):
+        DavisTestDataset.davis_2017(root)
+    with pytest.raises(InputError, match="list of videos mine does not exist"):
+        DavisTestDataset.davis_2017(root, only=["cat"], list_file=Path("mine"))
+
+
+def test_void_is_no_object_and_said(tmp_path):
+    root = make_davis_2017(tmp_path / "davis", videos=("cat",), ids=make_mask(objects=(2, 255)))
+    dataset = DavisTestDataset.davis_2017(root)
+    assert dataset.videos[0].objects == (2,)
+    assert dataset.lines_on_masks(dataset.videos) == [
+        "mask of cat, frame 00000: object 2 5.1 %; 255 is void, as DAVIS has it"
+    ]
+
+
+def test_the_mask_of_equal_number_is_the_first_frames(tmp_path):
+    root = make_davis_2017(tmp_path / "davis", videos=("cat",), split="testdev")
+    masks = root / "test-dev/Annotations/480p/cat"
+    (masks / "00000.png").rename(masks / "0.png")
+    dataset = DavisTestDataset.davis_2017(root, "testdev")
+    assert "0.png is taken for frame 00000" in dataset.lines_on_masks(dataset.videos)[0]
+
+
+def test_a_smooth_mask_of_davis_2016_counts_from_half_brightness_on(tmp_path):
+    root = make_davis_2016(tmp_path / "2016", videos=("cat",))
+    soft = np.zeros((37, 53), np.uint8)
+    cv2.circle(soft, (26, 18), 12, 255, -1, cv2.LINE_AA)
+    Image.fromarray(soft).save(root / "Annotations/480p/cat/00000.png")
+    dataset = DavisTestDataset.davis_2016(root)
+    assert next(iter(dataset.videos[0].frames(dataset.videos[0].passes[0]))).mask.sum() == (soft > 127).sum()
+    assert "half brightness" in dataset.lines_on_masks(dataset.videos)[0]

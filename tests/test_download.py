@@ -1,6 +1,8 @@
 """Fetching files."""
 
+import errno
 import hashlib
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -41,6 +43,12 @@ def target(tmp_path):
 
 def remote(server, **known):
     return RemoteFile(f"{server.address}/x.zip", **known)
+
+
+def begun(target, content, tag='"1"'):
+    target.parent.mkdir()
+    (target.parent / "x.zip.part").write_bytes(content)
+    (target.parent / "x.zip.part.tag").write_text(tag)
 
 
 def files_beside(target):
@@ -87,16 +95,71 @@ def test_a_later_run_goes_on_where_the_earlier_one_gave_up(server, target):
 
 
 def test_a_complete_partial_file_is_taken(server, target):
-    target.parent.mkdir()
-    (target.parent / "x.zip.part").write_bytes(CONTENT)
+    begun(target, CONTENT)
     assert fetch(remote(server), target).read_bytes() == CONTENT
     assert len(server.requests) == 1
 
 
 def test_a_partial_file_of_something_longer_is_dropped(server, target):
-    target.parent.mkdir()
-    (target.parent / "x.zip.part").write_bytes(CONTENT + b"more")
+    begun(target, CONTENT + b"more")
     assert fetch(remote(server), target).read_bytes() == CONTENT
+
+
+def test_a_partial_file_of_somebody_else_is_kept(server, target):
+    target.parent.mkdir()
+    (target.parent / "x.zip.part").write_bytes(CONTENT[:100])
+    with pytest.raises(InputError, match=r"x\.zip\.part is not known as written by this project"):
+        fetch(remote(server), target)
+    assert files_beside(target) == ["x.zip.part"]
+    assert (target.parent / "x.zip.part").read_bytes() == CONTENT[:100]
+
+
+def test_a_partial_file_of_an_unknown_version_is_begun_anew(server, target):
+    server.tag, server.break_after = "", [1000]
+    assert fetch(remote(server), target).read_bytes() == CONTENT
+    assert [asked for _, asked in server.requests] == [None, None]
+
+
+def test_a_rest_that_comes_in_portions_is_fetched_whole(server, target):
+    server.break_after, server.portion = [1000], 1500
+    assert fetch(remote(server), target).read_bytes() == CONTENT
+
+
+def test_the_rest_of_another_version_is_not_added(server, target):
+    server.compares = False
+    begun(target, CONTENT[:1000], '"0"')
+    assert fetch(remote(server), target).read_bytes() == CONTENT
+    assert [asked for _, asked in server.requests] == ["bytes=1000-", None]
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://x:99999", "http://x..y", "http://\u2024/"])
+def test_an_address_that_nobody_can_ask_is_reported(target, address):
+    with pytest.raises(InputError, match=r"x\.zip"):
+        fetch(RemoteFile(f"{address}/x.zip"), target)
+
+
+def test_a_redirection_in_a_circle_is_reported_in_one_line(server, target):
+    server.codes = [302] * 20
+    with pytest.raises(InputError, match=r"x\.zip cannot be fetched \(302 .*infinite loop") as raised:
+        fetch(remote(server), target)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_disk_that_fills_up_is_reported_with_the_file(server, target, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        fetch(remote(server), target)
+    assert raised.value.filename == f"{target}.part"
+
+
+def test_a_folder_in_the_place_of_the_file_is_kept(server, target):
+    target.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"x\.zip exists and is no file"):
+        fetch(remote(server), target)
+    assert target.is_dir() and server.requests == []
 
 
 def test_a_server_without_ranges_sends_everything_again(server, target):

@@ -34,6 +34,7 @@ def video_tree(folder, video):
     return {f"{folder}/JPEGImages/{video}/00000.jpg": FRAME, f"{folder}/Annotations/{video}/00000.png": MASK}
 
 
+NO_VIDEOS = '{"videos": {}}'
 ARCHIVES = {
     "static_data.zip": {
         "fss/ab/1.jpg": "x",
@@ -46,8 +47,8 @@ ARCHIVES = {
     "DAVIS-2017-trainval-480p.zip": {**video_tree("DAVIS", "480p/bear"), "DAVIS/ImageSets/2017/train.txt": "bear"},
     "DAVIS-2017-scribbles-trainval.zip": {"DAVIS/Scribbles/bear/001.json": "{}", "DAVIS/README.md": "other"},
     "DAVIS-2017-test-dev-480p.zip": {**video_tree("DAVIS", "480p/dog"), "DAVIS/ImageSets/2017/test-dev.txt": "dog"},
-    "YouTube-2019-train.zip": {**video_tree("train", "0a"), "train/meta.json": "{}"},
-    "YouTube-2019-valid.zip": {**video_tree("valid", "1b"), "valid/meta.json": "{}"},
+    "YouTube-2019-train.zip": {**video_tree("train", "0a"), "train/meta.json": NO_VIDEOS},
+    "YouTube-2019-valid.zip": {**video_tree("valid", "1b"), "valid/meta.json": NO_VIDEOS},
     "YouTube-2019-valid-all-frames.zip": {"valid_all_frames/JPEGImages/1b/00000.jpg": FRAME},
     "YouTube-2018-valid.zip": video_tree("valid", "2c"),
     "YouTube-2018-valid-all-frames.zip": {"valid_all_frames/JPEGImages/2c/00000.jpg": FRAME},
@@ -168,12 +169,56 @@ def test_a_run_that_failed_in_the_middle_goes_on(mirror, root, monkeypatch):
     assert mirror.fetched.count("DAVIS-data.zip") == 1
 
 
-def test_an_archive_that_the_user_fetched_is_used(mirror, root, monkeypatch):
+def test_an_archive_that_the_user_fetched_is_used_and_stays(mirror, root, monkeypatch, capsys):
     (root / "archives").mkdir(parents=True)
     shutil.move(mirror.folder / "static_data.zip", root / "archives/static_data.zip")
     get(monkeypatch, mirror, root, "--static")
-    assert files(root) == {name for name in LAYOUT if name.startswith("static/")}
+    assert files(root) == {name for name in LAYOUT if name.startswith("static/")} | {"archives/static_data.zip"}
     assert mirror.requests == []
+    assert "static_data.zip was not fetched by this command, so it stays" in capsys.readouterr().out
+
+
+def test_an_archive_that_an_interrupted_run_fetched_goes_once_it_is_unpacked(mirror, root, monkeypatch):
+    get(monkeypatch, mirror, root, "--static", "--keep_archives")
+    shutil.rmtree(root / "static")
+    get(monkeypatch, mirror, root, "--static")
+    assert files(root) == {name for name in LAYOUT if name.startswith("static/")}
+    assert mirror.fetched == ["static_data.zip"]
+
+
+META = b'{"videos": {"0a": {"objects": {"1": {"frames": ["00000", "00005"]}}}}}'
+LISTED = b"bear\ndog\n"
+LOST = {
+    "a frame of meta.json": ("YouTube-2019-train.zip", {**video_tree("train", "0a"), "train/meta.json": META}),
+    "a meta.json that can be read": (
+        "YouTube-2019-train.zip",
+        {**video_tree("train", "0a"), "train/meta.json": b"[" * 100_000},
+    ),
+    "a video of a list": (
+        "DAVIS-2017-trainval-480p.zip",
+        {**video_tree("DAVIS", "480p/bear"), "DAVIS/ImageSets/2017/val.txt": LISTED},
+    ),
+    "the frames of masks": (
+        "YouTube-2019-train.zip",
+        {**video_tree("train", "0a"), "train/Annotations/0b/00000.png": MASK},
+    ),
+}
+
+
+@pytest.mark.parametrize("archive, content", LOST.values(), ids=LOST)
+def test_an_archive_without_what_it_declares_is_kept_and_not_unpacked(mirror, root, monkeypatch, archive, content):
+    (mirror.folder / archive).write_bytes(zip_bytes(content))
+    with pytest.raises(InputError, match=r"archive .* lacks .*, so nothing was unpacked"):
+        get(monkeypatch, mirror, root, "--youtube" if "YouTube" in archive else "--davis", "--no_resize")
+    assert (root / "archives" / archive).read_bytes() == (mirror.folder / archive).read_bytes()
+    assert not (root / "YouTube/train").exists() and not (root / "DAVIS/2017/trainval").exists()
+
+
+def test_a_list_of_another_archive_declares_nothing(mirror, root, monkeypatch):
+    content = {**ARCHIVES["DAVIS-2017-trainval-480p.zip"], "DAVIS/ImageSets/2017/test-dev.txt": "dog"}
+    (mirror.folder / "DAVIS-2017-trainval-480p.zip").write_bytes(zip_bytes(content))
+    get(monkeypatch, mirror, root, "--davis")
+    assert (root / "DAVIS/2017/trainval/ImageSets").is_dir()
 
 
 def test_archives_stay_on_request(mirror, root, monkeypatch):
@@ -185,7 +230,7 @@ def test_an_archive_of_another_content_is_kept_and_named(mirror, root, monkeypat
     (mirror.folder / "DAVIS-data.zip").write_bytes(zip_bytes({"Davis/a": "x"}))
     with pytest.raises(InputError, match=r"archives/DAVIS-data\.zip holds nothing in a folder DAVIS"):
         get(monkeypatch, mirror, root, "--davis")
-    assert files(root) == {"archives/DAVIS-data.zip"}
+    assert files(root) == {"archives/.vos-files", "archives/DAVIS-data.zip"}
 
 
 class Keyboard(io.StringIO):
@@ -218,7 +263,6 @@ def test_without_a_terminal_the_licences_need_the_option(mirror, root, monkeypat
     "arguments, message",
     [
         ([], "say what to download: --static, --davis, --youtube, --youtube2018 or --all"),
-        (["--all", "--workers", "0"], "--workers 0"),
         (["--all", "--yes", "--mirror", "files.example.org"], "begins with http"),
     ],
 )
@@ -256,6 +300,27 @@ def test_the_parts_of_bl30k_come_together(mirror, root, monkeypatch, capsys):
     assert mirror.fetched == ["BL30K_a.tar", "BL30K_b.tar", "BL30K_c.tar"]
     assert folders(root) == {"BL30K", "JPEGImages", "Annotations", "a00", "b00", "c00"}
     assert "not for commercial use" in capsys.readouterr().out
+
+
+def test_a_part_of_bl30k_with_fewer_masks_than_frames_is_kept_and_not_merged(mirror, root, monkeypatch):
+    write_bl30k(mirror.folder, "a", "")
+    with tarfile.open(mirror.folder / "BL30K_a.tar", "a") as packed:
+        packed.addfile(tarfile.TarInfo("JPEGImages/a00/00001.jpg"))
+    with pytest.raises(InputError, match="lacks masks of video a00, of which it has 2 frames and 1 masks"):
+        get_bl30k(monkeypatch, mirror, root, "a")
+    assert (root / "archives/BL30K_a.tar").is_file()
+    assert list((root / "BL30K").iterdir()) == []
+
+
+def test_a_damaged_part_of_bl30k_is_kept_and_not_merged(mirror, root, monkeypatch):
+    write_bl30k(mirror.folder, "a", "")
+    content = bytearray((mirror.folder / "BL30K_a.tar").read_bytes())
+    content[2 * tarfile.BLOCKSIZE] ^= 1
+    (mirror.folder / "BL30K_a.tar").write_bytes(content)
+    with pytest.raises(InputError, match=r"BL30K_a\.tar is damaged"):
+        get_bl30k(monkeypatch, mirror, root, "a")
+    assert (root / "archives/BL30K_a.tar").read_bytes() == content
+    assert not (root / "BL30K").exists()
 
 
 def test_an_interrupted_merge_of_bl30k_goes_on_without_a_download(mirror, root, monkeypatch):

@@ -17,9 +17,9 @@ from model.published import from_published, published_options, to_published
 from model.published_dropseg import as_grid, two_frame_positions
 from model.vit import grid_tokens, resize_grid
 from tests.deterministic import FIXTURES, fixture
+from tests.parity import ROUNDING, as_asked, assert_close
 from tests.weight_files import saved
 
-LIMIT = 2e-5
 KINDS = ("base", "pos")
 READER = MemoryReader(top_k=None)
 
@@ -47,7 +47,7 @@ def build(kind, side=24):
     state = published_state(kind, side)
     network = DropSeg(**published_options("dropseg", state), drop_path=0.0)
     network.load_state_dict(from_published("dropseg", state))
-    return network.eval()
+    return as_asked(network.eval())
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +63,6 @@ def kind(request):
 @pytest.fixture(scope="module")
 def network(kind):
     return build(kind)
-
-
-def assert_close(ours, reference):
-    np.testing.assert_allclose(np.asarray(ours), reference, atol=LIMIT, rtol=0)
 
 
 def test_positions(kind, expected):
@@ -148,7 +144,7 @@ def test_training(prefix, objects, expected):
         *(expected[f"{prefix}.loss_{name}"] for name in ("iters", "total", "p")), strict=True
     ):
         losses = objective.losses(output, batch, int(iteration))
-        assert losses["total_loss"].item() == pytest.approx(total, abs=LIMIT)
+        assert losses["total_loss"].item() == pytest.approx(total, abs=ROUNDING)
         assert losses["p"].item() == pytest.approx(share)
     if objects == 2:
         assert_close(output.masks[:, 0, 1:].detach(), expected["train.sec_mask_1"])
@@ -164,7 +160,7 @@ def check_gradients(network, loss, expected):
     published = to_published("dropseg", empty | ours)
     for name in [key for key in expected if key.startswith("train.grad.")]:
         gradient = published[name.removeprefix("train.grad.")].flatten()[::4]
-        np.testing.assert_allclose(gradient, expected[name], atol=LIMIT * 0.1, rtol=1e-3)
+        np.testing.assert_allclose(gradient, expected[name], atol=ROUNDING * 0.1, rtol=1e-3)
 
 
 def test_published_weights_in_and_out(tmp_path):

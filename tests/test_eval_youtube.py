@@ -165,6 +165,68 @@ def test_a_run_without_true_masks_cannot_be_scored(root, output, capsys):
     assert "--zip" in fail(capsys, root, output, "--score")
 
 
+def scored(root, frames, **others):
+    """Let the meta.json want these frames of the video."""
+    videos = {"cat": {"objects": {"7": {"frames": frames}}}} | others
+    (root / "valid/meta.json").write_text(json.dumps({"videos": videos}))
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        (["00005", "00010.jpg", "00010.PNG"], False),
+        ([5, 10], True),
+        (["5", "0010", "00005"], True),
+    ],
+)
+def test_frames_that_meta_json_calls_otherwise_are_found(root, output, capsys, frames, said):
+    scored(root, frames)
+    evaluate(root, output)
+    assert written(output) == ["00005", "00010"]
+    assert ("meta.json names frames by number" in capsys.readouterr().out) == said
+
+
+def test_frames_of_meta_json_that_are_not_there_are_said(root, output, capsys):
+    scored(root, ["00005", "00099", "x"])
+    evaluate(root, output)
+    assert written(output) == ["00005"]
+    assert "cat (and 1 more)" in next(line for line in capsys.readouterr().out.splitlines() if "are not in" in line)
+
+
+@pytest.mark.parametrize("frames", [["00099"], ["x"], ["9" * 300], ["00000"]])
+def test_a_video_of_which_nothing_would_be_written_is_refused(root, output, capsys, frames):
+    scored(root, frames)
+    line = fail(capsys, root, output)
+    assert "cat" in line
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("frames", ["00005", 5, None, {"00005": 1}, [5.0], [None], [True], [["00005"]]])
+def test_frames_of_meta_json_that_are_no_list_of_names_are_refused(root, output, capsys, frames):
+    scored(root, frames)
+    assert "meta.json is not a meta.json of YouTube-VOS" in fail(capsys, root, output)
+
+
+@pytest.mark.parametrize("videos", [{}, {"cat": {"objects": {}}}, {"cat": {"objects": {"7": {"frames": []}}}}])
+def test_each_fifth_frame_of_videos_that_meta_json_does_not_tell_of_is_written_and_said(root, output, capsys, videos):
+    (root / "valid/meta.json").write_text(json.dumps({"videos": videos}))
+    evaluate(root, output)
+    assert written(output) == list(NAMES[1:])
+    assert "meta.json names no frames of videos, of which each fifth is written: cat" in capsys.readouterr().out
+
+
+def test_videos_of_meta_json_without_masks_are_said(root, output, capsys):
+    scored(root, ["00005"], dog={"objects": {"1": {"frames": ["00000"]}}})
+    evaluate(root, output)
+    assert "meta.json lists videos that have no masks: dog" in capsys.readouterr().out
+
+
+def test_a_meta_json_that_is_no_file_is_named(root, output, capsys):
+    (root / "valid/meta.json").unlink()
+    (root / "valid/meta.json").mkdir()
+    assert "meta.json" in fail(capsys, root, output)
+
+
 def test_a_damaged_meta_json_is_named(root, output, capsys):
     (root / "valid/meta.json").write_text("{}")
     assert "meta.json is not" in fail(capsys, root, output)

@@ -1,5 +1,7 @@
 """Unpacking archives."""
 
+import errno
+import gzip
 import io
 import shutil
 import stat
@@ -12,6 +14,7 @@ import pytest
 from tests.file_server import zip_bytes
 from util.errors import InputError
 from util.extract import extract
+from util.progress import Progress
 
 FILES = {"DAVIS/a/1.txt": "one", "DAVIS/2.txt": "two", "README": "text", "__MACOSX/DAVIS/._2.txt": "junk"}
 Usage = namedtuple("Usage", "total used free")
@@ -155,6 +158,147 @@ def test_a_truncated_tar_leaves_no_folder(tmp_path, mode):
     with pytest.raises(InputError, match=r"x\.tar is damaged"):
         extract(archive, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
+
+
+TAR_FILES = [(f"v/{number}.png", f"{number}" * 700) for number in range(4)]  # a header and two blocks each
+MEMBER = 3 * tarfile.BLOCKSIZE
+END = 4 * MEMBER
+ZEROS = bytes(tarfile.BLOCKSIZE)
+DAMAGED_TARS = {
+    "flipped bit in a header": lambda tar: tar[:MEMBER] + bytes([tar[MEMBER] ^ 1]) + tar[MEMBER + 1 :],
+    "zero block in the middle": lambda tar: tar[:MEMBER] + ZEROS + tar[MEMBER + 512 :],
+    "zero blocks between members": lambda tar: tar[:MEMBER] + 2 * ZEROS + tar[MEMBER:],
+    "cut inside a header": lambda tar: tar[: MEMBER + 100],
+    "cut between members": lambda tar: tar[:MEMBER],
+    "cut inside a member": lambda tar: tar[: MEMBER + 600],
+    "cut after the last member": lambda tar: tar[:END],
+    "half an end": lambda tar: tar[: END + 512],
+    "another archive behind it": lambda tar: tar + tar,
+    "text behind it": lambda tar: tar + b"text",
+    "block of text behind it": lambda tar: tar[: END + 1024] + b"t" * 512,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_TARS.values(), ids=DAMAGED_TARS)
+@pytest.mark.parametrize("packing", [bytes, gzip.compress], ids=["tar", "tar.gz"])
+def test_a_tar_that_lost_a_part_leaves_no_folder(tmp_path, damage, packing):
+    content = write_tar(tmp_path / "x.tar", TAR_FILES).read_bytes()
+    (tmp_path / "x.tar").write_bytes(packing(damage(content)))
+    with pytest.raises(InputError, match=r"x\.tar is damaged .*, so nothing was unpacked"):
+        extract(tmp_path / "x.tar", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("padding", [1024, 10240, 1 << 20])
+def test_a_whole_tar_may_have_long_names_and_any_padding(tmp_path, form, padding):
+    name = "/".join(["folder" * 10] * 4)
+    with tarfile.open(tmp_path / "x.tar", "w", format=form) as packed:
+        packed.addfile(tarfile.TarInfo(name))
+        end = packed.offset
+    content = (tmp_path / "x.tar").read_bytes()
+    (tmp_path / "x.tar").write_bytes(content[:end] + bytes(padding))
+    extract(tmp_path / "x.tar", tmp_path / "out")
+    assert tree(tmp_path / "out") == {name: ""}
+
+
+def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as packed:
+        info = tarfile.TarInfo("inner.zip")
+        info.size = len(content := zip_bytes({"a": "x"}))
+        packed.addfile(info, io.BytesIO(content))
+    extract(tmp_path / "x.tar", tmp_path / "out")
+    assert (tmp_path / "out/inner.zip").read_bytes() == content
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_compressed_tar_that_is_cut_or_damaged_leaves_no_folder(tmp_path, mode):
+    whole = write_tar(tmp_path / "x.tar", TAR_FILES, mode).read_bytes()
+    middle = len(whole) // 2
+    for content in (whole[:middle], whole[:-4], whole[:middle] + b"\xff" * 20 + whole[middle + 20 :]):
+        (tmp_path / "x.tar").write_bytes(content)
+        with pytest.raises(InputError, match=r"x\.tar is "):
+            extract(tmp_path / "x.tar", tmp_path / "out")
+        assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
+
+
+def test_a_name_that_comes_twice_leaves_no_folder(tmp_path):
+    for entries in ([("a", "1"), ("a", "2")], [("a", "1"), ("a/b", "2")], [("a/b", "1"), ("a", "2")]):
+        with pytest.raises(InputError, match=r"x\.tar holds a more than once"):
+            extract(write_tar(tmp_path / "x.tar", entries), tmp_path / "out")
+        assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
+
+
+def changed_zip(old, new, count=-1, method=zipfile.ZIP_STORED):
+    """A zip archive of ab, cd and ef with some bytes replaced."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as packed:
+        for name in ("ab", "cd", "ef"):
+            packed.writestr(name, name * 100)
+    content = stream.getvalue()
+    assert old in content
+    return content.replace(old, new, count)
+
+
+def nameless_zip():
+    entry = zipfile.ZipInfo("x")
+    entry.filename = ""
+    return zip_bytes({"good": "x", entry: "content"})
+
+
+LIST = b"PK\x01\x02"
+STORED, ENTRY_OF_CD = changed_zip(b"", b"", 0), changed_zip(b"", b"", 0).rindex(b"cd")
+DAMAGED_ZIPS = {
+    "no list": STORED[: STORED.index(LIST)],
+    "cut in the list": STORED[:-30],
+    "empty name": nameless_zip(),
+    "NUL in a name": changed_zip(b"cd", b"c\0"),
+    "list and data name another file": STORED[:ENTRY_OF_CD] + b"ce" + STORED[ENTRY_OF_CD + 2 :],
+    "list has lost an entry": STORED[: ENTRY_OF_CD - 46 - 16] + bytes([48]) + STORED[ENTRY_OF_CD - 46 - 15 :],
+    "another zip before it": STORED + STORED,
+    "changed content": changed_zip(b"cdcdcd", b"cdcecd"),
+    "changed bz2": changed_zip(b"1AY&SY", b"1AY&SX", method=zipfile.ZIP_BZIP2),
+    "unknown method": changed_zip(LIST + b"\x14\x03\x14\0\0\0\0\0", LIST + b"\x14\x03\x14\0\0\0\x62\0"),
+    "file in the place of the folder": zip_bytes({".": "x"}),
+    "absolute": zip_bytes({"good": "x", "\\evil": "x"}),
+    "name too long": zip_bytes({"n" * 300: "x"}),
+    "folder with content": zip_bytes({"folder/": "x"}),
+    "twice the same name": zip_bytes({"./a": "x", "a": "y"}),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED_ZIPS.values(), ids=DAMAGED_ZIPS)
+def test_a_zip_that_is_damaged_or_has_no_proper_names_leaves_no_folder(tmp_path, content):
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.zip "):
+        extract(tmp_path / "x.zip", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_the_methods_of_zip_are_unpacked(tmp_path, method):
+    (tmp_path / "x.zip").write_bytes(changed_zip(b"", b"", 0, method))
+    extract(tmp_path / "x.zip", tmp_path / "out")
+    assert tree(tmp_path / "out") == {name: name * 100 for name in ("ab", "cd", "ef")}
+
+
+def test_a_folder_of_the_user_is_not_replaced(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine").write_text("mine")
+    with pytest.raises(InputError, match=r"out exists already and is not empty"):
+        extract(pack(tmp_path, "zip"), tmp_path / "out")
+    assert tree(tmp_path / "out") == {"mine": "mine"}
+
+
+def test_a_disk_that_fills_up_is_reported_with_the_folder(tmp_path, monkeypatch):
+    def full(chunk):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Progress, "advance", lambda *arguments: full(arguments))
+    with pytest.raises(OSError, match="No space left") as raised:
+        extract(pack(tmp_path, "zip"), tmp_path / "out")
+    assert raised.value.filename == str(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
 
 
 def test_a_file_that_is_no_archive_is_reported(tmp_path):

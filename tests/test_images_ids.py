@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.result_files import shown
 from util.images import read_ids, write_ids
 from util.palette import voc_palette
 
@@ -40,4 +41,4 @@ def test_sixteen_bit_ids_are_sixteen_bit_grey(tmp_path, ids):
 
 def test_nothing_but_the_mask_is_left(tmp_path):
     write_ids(tmp_path / "mask.png", np.array([[0, 256]], np.uint16))
-    assert [path.name for path in tmp_path.iterdir()] == ["mask.png"]
+    assert [path.name for path in shown(tmp_path)] == ["mask.png"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.mask_files import MaskReader, read_objects
+from datasets.mask_files import MaskReader, MaskRules, read_objects
 from util.errors import InputError
 from util.palette import voc_palette
 
@@ -64,9 +64,30 @@ def test_ids_beyond_sixteen_bits_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("palette", [None, voc_palette()])
-def test_255_is_void_only_beside_other_ids(tmp_path, palette):
-    assert MaskReader().read(save(tmp_path / "a.png", grey([0, 1, 255]), palette)).tolist() == [[0, 1, 0]]
-    assert MaskReader().read(save(tmp_path / "b.png", grey([0, 255, 255]), palette)).tolist() == [[0, 255, 255]]
+def test_youtube_takes_255_as_void_only_beside_other_ids(tmp_path, palette):
+    reader = MaskReader(MaskRules(void_beside_ids=True))
+    path = save(tmp_path / "a.png", grey([0, 1, 255]), palette)
+    assert reader.read(path).tolist() == [[0, 1, 0]] and "255 is void" in reader.remarks(path)[0]
+    assert reader.read(save(tmp_path / "b.png", grey([0, 255, 255]), palette)).tolist() == [[0, 255, 255]]
+
+
+def test_255_is_an_object_like_others_and_that_is_said(tmp_path):
+    reader, path = MaskReader(), save(tmp_path / "a.png", grey([0, 128, 255]))
+    assert reader.read(path).tolist() == [[0, 128, 255]] and "255 is an object" in reader.remarks(path)[0]
+    assert MaskReader(MaskRules(void=255)).read(path).tolist() == [[0, 128, 0]]
+
+
+def test_255_along_edges_is_void_in_the_palette_of_pascal_voc_alone(tmp_path):
+    mask = np.zeros((40, 60), np.uint8)
+    mask[5:35, 5:55] = 255
+    mask[9:31, 9:51] = 3
+    reader, path = MaskReader(), save(tmp_path / "voc.png", mask, voc_palette())
+    assert np.unique(reader.read(path)).tolist() == [0, 3] and "PASCAL VOC" in reader.remarks(path)[0]
+    own = voc_palette()
+    own[255] = RED
+    assert np.unique(MaskReader().read(save(tmp_path / "own.png", mask, own))).tolist() == [0, 3, 255]
+    mask[:, 30:] = 255
+    assert np.unique(MaskReader().read(save(tmp_path / "area.png", mask, voc_palette()))).tolist() == [0, 3, 255]
 
 
 def test_colours_are_objects_numbered_as_they_appear(tmp_path):
@@ -86,7 +107,7 @@ def test_transparent_pixels_are_background(tmp_path):
 
 def test_an_rgb_file_of_grey_is_grey(tmp_path):
     reader = MaskReader()
-    assert reader.read(save(tmp_path / "a.png", grey([0, 2, 255]), mode="RGB")).tolist() == [[0, 2, 0]]
+    assert reader.read(save(tmp_path / "a.png", grey([0, 2, 255]), mode="RGB")).tolist() == [[0, 2, 255]]
     assert reader.read(save(tmp_path / "b.png", grey([0, 255]), mode="RGB")).tolist() == [[0, 255]]
 
 
@@ -106,7 +127,8 @@ def test_too_many_colours_are_refused_and_forgotten(tmp_path):
 
 def test_255_colours_are_allowed(tmp_path):
     ramp = np.array([[(i, 255 - i, 7) for i in range(255)]], np.uint8)
-    assert MaskReader().read(save(tmp_path / "a.png", ramp)).tolist() == [list(range(1, 256))]
+    reader = MaskReader(MaskRules(background=0))
+    assert reader.read(save(tmp_path / "a.png", ramp)).tolist() == [list(range(1, 256))]
 
 
 def test_jpegs_are_refused_whatever_their_name(tmp_path):

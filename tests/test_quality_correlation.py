@@ -59,6 +59,21 @@ def test_annotated_frames_are_left_out_and_a_picture_drawn(tree, monkeypatch, ca
     assert (tree / "out-quality/scatter.png").stat().st_size > 0
 
 
+def test_qualities_that_are_nan_are_left_out_and_counted(tree, monkeypatch, capsys):
+    table = tree / "out-quality/cow.csv"
+    table.write_text(table.read_text().replace("0.9000", "nan"))
+    correlate(monkeypatch, tree)
+    printed = capsys.readouterr().out
+    assert " 1.000  (3 masks)" in printed and "cow.csv that are NaN and left out: 1" in printed
+
+
+def test_qualities_of_frames_of_other_names_are_refused(tree, monkeypatch):
+    table = tree / "out-quality/cow.csv"
+    table.write_text(table.read_text().replace(",0000", ","))
+    with pytest.raises(InputError, match=r"cow\.csv holds no quality of a frame"):
+        correlate(monkeypatch, tree)
+
+
 def test_results_without_qualities_are_refused(tree, monkeypatch):
     (tree / "out-quality/cow.csv").unlink()
     with pytest.raises(InputError, match="--quality_csv"):

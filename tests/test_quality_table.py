@@ -39,6 +39,12 @@ def test_the_table_is_plain_csv_with_four_decimals(table):
     assert lines[3] == "6,00006,1,0.9125,0.9876,temporary,1,,0 3 5"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_table_that_a_spreadsheet_saved_is_read(table, encoding):
+    table.write_bytes(table.read_text().replace("\n", "\r\n").encode(encoding))
+    assert read_quality_table(table) == [SILENT, ROW, REJECTED]
+
+
 def test_rows_come_by_frame_and_then_by_object(tmp_path):
     order = [(9, 2), (9, 1), (0, 2), (10, 1)]
     rows = [replace(ROW, frame=frame, object=object_id) for frame, object_id in order]
@@ -66,6 +72,10 @@ def test_a_missing_table_is_named_with_the_remedy(tmp_path):
         ("dynamic,0", "dynamic,yes"),
         ("dynamic", "forever"),
         ("0.9125", "good"),
+        ("0.9125", "inf"),
+        ("0.9125", '"0,9125"'),
+        ("5,00005", "-1,00005"),
+        ("6,00006", "5,00005"),
         ("0 3 5", "0 x 5"),
         ('"a, ""b"""', '"a'),
     ],
@@ -83,7 +93,7 @@ def test_a_damaged_table_is_named_with_the_remedy(table, good, bad):
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00"])
 def test_a_table_that_is_no_text_table_is_damaged(tmp_path, content):
     (tmp_path / "t.csv").write_bytes(content)
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match=r"is damaged|is no text"):
         read_quality_table(tmp_path / "t.csv")
 
 

@@ -12,6 +12,7 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
+from tests.result_files import shown
 from util.quality_table import QualityRow
 from util.report_page import VideoReport, write_report
 from util.score_tables import ObjectScore, Scores
@@ -200,7 +201,7 @@ def test_a_failed_report_leaves_the_old_page(report, tmp_path):
     with pytest.raises(UndefinedError):
         report(videos=[None])
     assert (tmp_path / "page.html").read_bytes() == before
-    assert not list(tmp_path.glob(".*"))
+    assert all(not path.name.startswith(".") for path in shown(tmp_path))
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium browser")
@@ -219,3 +220,8 @@ def test_a_browser_shows_the_table_and_the_pictures(report, tmp_path):
     assert colours.std() > 5
     for colour in (MAGENTA, (0, 200, 0)):
         assert (np.abs(colours - colour).max(axis=2) < 8).sum() > 50_000, "the embedded pictures are shown"
+
+
+def test_names_that_are_no_text_are_shown_with_their_bytes(report):
+    video = VideoReport("a\udcff", 1, (1,), None, None, ())
+    assert report(videos=[video], facts={"Model": "b\udcfe.pth"}).rows[0] == ["Model", "b\\udcfe.pth"]

@@ -44,7 +44,7 @@ def videos(tmp_path):
 
 
 def files(root):
-    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("[!.]*") if path.is_file()}
 
 
 def test_videos_get_480_rows_and_keep_ids_and_palette(videos, tmp_path, monkeypatch, capsys):
@@ -152,3 +152,17 @@ def test_a_folder_of_another_layout_is_refused(videos, tmp_path):
         resize_tree.resize_youtube(videos / "JPEGImages", tmp_path / "out", 1)
     with pytest.raises(InputError, match="does not exist"):
         resize_tree.resize_folder(videos / "nowhere", tmp_path / "out", 1)
+
+
+@pytest.mark.parametrize("place", [".", "JPEGImages/small", ".."])
+def test_an_output_that_meets_the_input_is_refused(videos, monkeypatch, place):
+    before = files(videos.parent)
+    with pytest.raises(InputError, match="is, holds or lies in the folder of the large pictures"):
+        run(monkeypatch, resize_youtube, videos, videos / place, "--workers", 1)
+    assert files(videos.parent) == before
+
+
+def test_an_output_that_is_a_link_to_itself_is_reported(videos, tmp_path, monkeypatch):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match=r"loop.* is not writable"):
+        run(monkeypatch, resize_youtube, videos, tmp_path / "loop", "--workers", 1)

@@ -1,14 +1,22 @@
 """A run that was stopped goes on as if it had not been."""
 
 import signal
-import sys
 
 import pytest
 import torch
 
-import train
 from model.checkpoint import load_checkpoint
-from tests.training_runs import SMALL, begin, complete, interrupt, launcher, losses_of, only, write_training_data
+from tests.training_runs import (
+    SMALL,
+    begin,
+    complete,
+    interrupt,
+    launcher,
+    losses_of,
+    only,
+    train_here,
+    write_training_data,
+)
 from util.errors import InputError
 
 
@@ -71,17 +79,15 @@ def test_a_signal_saves_and_stops(data, uninterrupted, tmp_path, number):
 def test_a_run_with_sgd_ends_in_the_same_weights_and_not_with_another_optimizer(data, tmp_path, monkeypatch, capsys):
     arguments = [*SMALL, *data["static"], "--optimizer", "sgd", "-i", 4, "--checkpoint_interval", 2]
 
-    def train_here(*more):
-        monkeypatch.setattr(sys, "argv", ["train.py", *map(str, (*arguments, *more))])
-        train.main()
+    def train_on(*more):
+        train_here(monkeypatch, tmp_path, *arguments, *more)
 
-    monkeypatch.chdir(tmp_path)
-    train_here("--id", "run")
+    train_on("--id", "run")
     middle = only(tmp_path, "saves/*_run/*_previous.pth")
     with pytest.raises(InputError, match="--optimizer is adam but"):
-        train_here("--load_model", middle, "--optimizer", "adam")
+        train_on("--load_model", middle, "--optimizer", "adam")
     capsys.readouterr()
-    train_here("--load_model", middle, "--id", "again")
+    train_on("--load_model", middle, "--id", "again")
     assert list(losses_of(capsys.readouterr().out)) == [3, 4]
     again = load_checkpoint(only(tmp_path, "saves/*_again/*_checkpoint.pth"))
     assert all("momentum_buffer" in entries for entries in again.optimizer["state"].values())
@@ -103,41 +109,38 @@ def test_two_processes_that_were_killed_end_in_the_same_weights(data, tmp_path):
     assert_equal_states(*map(final, folders))
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(data, tmp_path):
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(data, tmp_path, monkeypatch, capsys, caplog):
     arguments = [*SMALL, *data["static"], "-i", 2, "--checkpoint_interval", 1, "--id", "run", "--resume", "auto"]
-    assert complete(tmp_path, arguments)[0] == 0
+    train_here(monkeypatch, tmp_path, *arguments)
     checkpoint = only(tmp_path, "saves/*_run/*_checkpoint.pth")
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1
     checkpoint.write_bytes(content)
-    code, output = complete(tmp_path, arguments)
-    assert code == 0, output
-    assert "trying the one before" in output
-    assert list(losses_of(output)) == [2]
+    capsys.readouterr()
+    train_here(monkeypatch, tmp_path, *arguments)
+    assert "trying the one before" in caplog.text
+    assert list(losses_of(capsys.readouterr().out)) == [2]
 
 
-def test_another_batch_size_is_refused(data, uninterrupted, tmp_path):
+def test_another_batch_size_is_refused(data, uninterrupted, tmp_path, monkeypatch):
     checkpoint = only(uninterrupted[0], "saves/*_run/*_checkpoint.pth")
     arguments = [*SMALL, *data["static"], *ALONE, "--total_batch", 4, "--load_model", checkpoint]
-    code, output = complete(tmp_path, arguments)
-    assert code == 2
-    assert "--total_batch is 4 but" in output
+    with pytest.raises(InputError, match="--total_batch is 4 but"):
+        train_here(monkeypatch, tmp_path, *arguments)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unreadable_picture_is_written_down_and_too_many_end_the_run(tmp_path):
+def test_an_unreadable_picture_is_written_down_and_too_many_end_the_run(tmp_path, monkeypatch):
     data = write_training_data(tmp_path / "data")
     broken = tmp_path / "data/static/ecssd/b.jpg"
     broken.write_bytes(broken.read_bytes()[:100])
     arguments = [*SMALL, *data["static"], "-i", 2, "--id", "run"]
-    code, output = complete(tmp_path, arguments)
-    assert code == 0, output
+    train_here(monkeypatch, tmp_path, *arguments)
     assert str(broken) in only(tmp_path, "saves/*_run/*_unreadable_0.txt").read_text()
     for name in "ac":
         (broken.parent / f"{name}.jpg").write_bytes(b"")
-    code, output = complete(tmp_path, [*arguments, "--max_unreadable", 1])
-    assert code == 2
-    assert "more than 1 samples cannot be read" in output
+    with pytest.raises(InputError, match="more than 1 samples cannot be read"):
+        train_here(monkeypatch, tmp_path, *arguments, "--max_unreadable", 1)
 
 
 def test_a_process_that_is_asked_to_stop_takes_the_others_along(data, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.result_files import shown
 from tests.scored_trees import build_trees, clip, save, score
 from util.errors import InputError
 from util.score_tables import format_table, score_folder, write_csv
@@ -29,7 +30,7 @@ def test_the_tables_have_the_columns_of_the_davis_toolkit(trees, tmp_path):
     assert whole[1] == [f"{value:.3f}" for value in (scores.jf_mean, *scores.j, *scores.f)]
     assert single[0] == ["Sequence", "J-Mean", "F-Mean"]
     assert single[1:] == [[item.name, f"{item.j.mean:.3f}", f"{item.f.mean:.3f}"] for item in scores.objects]
-    assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == sorted(path.name for path in paths)
+    assert sorted(path.name for path in shown(tmp_path / "tables")) == sorted(path.name for path in paths)
 
 
 def test_the_printed_table_ends_with_the_means(trees):
@@ -68,7 +69,7 @@ def test_the_script_prints_the_table_and_saves_it_beside_the_results(trees, tmp_
     done = run_script("--results", results, "--annotations", annotations, "--list", tmp_path / "mini.txt")
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split()[0] for line in done.stdout.splitlines()[2:4]] == ["cat_1", "cat_2"]
-    assert sorted(path.name for path in (tmp_path / "results-scores").iterdir()) == [
+    assert sorted(path.name for path in shown(tmp_path / "results-scores")) == [
         "global_results-mini.csv",
         "per-sequence_results-mini.csv",
     ]

@@ -84,3 +84,11 @@ def test_choice_of_the_command_line(size, compat, sizing):
 def test_three_numbers_are_refused():
     with pytest.raises(InputError, match="--size 1 2 3"):
         choose_sizing([1, 2, 3])
+
+
+@pytest.mark.parametrize("size", [(2000, 16), (16, 2000)])
+@pytest.mark.parametrize("sizing", [Limit((16, 16)), Letterbox((16, 16))])
+def test_the_thinnest_frame_keeps_a_pixel_of_its_width(sizing, size):
+    assert sizing.image(np.zeros((*size, 3), np.uint8)).shape[1:] == sizing.working(size)
+    assert min(sizing.working(size)) >= 1
+    assert sizing.restore(torch.zeros(2, *sizing.working(size)), size, size).shape == (2, *size)

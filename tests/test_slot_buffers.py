@@ -37,3 +37,10 @@ def test_some_objects_go_their_own_way():
         assert torch.equal(buffers.view(1).key, first.key)
         assert torch.equal(chosen.view(1).key, second.key)
         assert torch.equal(chosen.view(1).value, second.value)
+
+
+def test_room_is_made_when_it_is_needed():
+    buffers, entries = SlotBuffers(10**9), [entry(True) for _ in range(70)]
+    for index, one in enumerate(entries):
+        buffers.write(index, one)
+    assert torch.equal(buffers.view(70).value, torch.cat([one.value for one in entries], 2))

@@ -12,7 +12,8 @@ from model.losses import bootstrapped_cross_entropy, soft_iou_loss
 from model.memory_read import MemoryReader, stack_entries
 from model.objective import HARD_SHARE
 from tests.deterministic import fixture
-from tests.stm_cycle_networks import BACKBONES, assert_close, build, frames_and_masks
+from tests.parity import assert_close
+from tests.stm_cycle_networks import BACKBONES, build, frames_and_masks
 
 
 @pytest.fixture(scope="module", params=BACKBONES)

@@ -23,6 +23,7 @@ from inference_core_yv import InferenceCoreYV
 from model import build_network
 from model.checkpoint import Checkpoint, load_network, save_checkpoint
 from model.inference_form import for_inference
+from tests.result_files import shown
 from util.images import read_ids, write_ids
 from util.tensors import normalise, one_hot
 
@@ -118,7 +119,7 @@ def test_frames_asked_for_before_earlier_masks_are_fetched_give_the_same_files(w
     monkeypatch.setattr(core_factory, "build_engine", lambda *given: replace(build(*given), ahead=2))
     eval_generic.main([*flags(world, tmp_path / "run"), "--quality_csv"])
     assert results(tmp_path / "run") == results(whole)
-    for path in (tmp_path / "run-quality").iterdir():
+    for path in shown(tmp_path / "run-quality"):
         assert path.read_text() == (whole.with_name("run-quality") / path.name).read_text()
 
 
@@ -175,7 +176,7 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_files(world, whol
         assert len({Path(name).parent for name in seen}) in range(4)
     subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
     assert results(output) == results(whole)
-    assert sorted(path.name for path in output.iterdir()) == ["v0", "v1", "v2"]
+    assert sorted(path.name for path in shown(output)) == ["v0", "v1", "v2"]
 
 
 def test_what_a_dead_process_left_undone_is_done_on_a_rerun(world, whole, tmp_path):

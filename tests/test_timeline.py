@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.result_files import shown
 from util.palette import voc_palette
 from util.plots import figure, object_colour, readable
 from util.quality_table import QualityRow
@@ -23,7 +24,7 @@ def draw(tmp_path):
 
     def draw(rows, scores=(), **options):
         write_timeline(tmp_path / "t.png", rows, scores, **options)
-        assert [path.name for path in tmp_path.iterdir()] == ["t.png"]
+        assert [path.name for path in shown(tmp_path)] == ["t.png"]
         with Image.open(tmp_path / "t.png") as picture:
             return np.array(picture.convert("RGB"))
 
@@ -158,7 +159,7 @@ def test_many_marks_shrink_but_the_annotated_frame_stays_large(draw):
 def test_no_rows_are_refused(tmp_path):
     with pytest.raises(ValueError, match="at least one row"):
         write_timeline(tmp_path / "t.png", [])
-    assert not list(tmp_path.iterdir())
+    assert not shown(tmp_path)
 
 
 def test_many_objects_get_legend_rows_of_their_own(draw):
@@ -174,7 +175,7 @@ def test_dollar_signs_in_names_are_no_formulas(tmp_path):
 def test_a_figure_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(KeyError), figure(tmp_path / "p.png", 200, 100):
         raise KeyError
-    assert not list(tmp_path.iterdir())
+    assert not shown(tmp_path)
 
 
 def test_objects_beyond_the_palette_begin_anew():

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from datasets.video_file import VideoFile
+from tests.result_files import shown
 from util import video_writer
+from util.errors import InputError
 from util.video_writer import VideoWriter
 
 
@@ -37,7 +39,7 @@ def test_what_is_written_is_read_back(tmp_path, name, tolerance):
     video = VideoFile(write(tmp_path / name, frames))
     assert len(video) == 20 and video.size == (48, 64) and video.rate == 25
     assert max(difference(a, b) for a, b in zip(video.read(), frames, strict=True)) < tolerance
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert [path.name for path in shown(tmp_path)] == [name]
 
 
 def test_mp4_is_h264_that_every_player_shows_in_the_right_colours(tmp_path):
@@ -108,17 +110,26 @@ def test_gif_frames_have_palettes_of_their_own(tmp_path):
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.gif"])
 def test_a_failure_leaves_the_old_file(tmp_path, name):
-    (tmp_path / name).write_bytes(b"old")
+    write(tmp_path / name, [picture(0)] * 2)
+    before = (tmp_path / name).read_bytes()
     with pytest.raises(RuntimeError), VideoWriter(tmp_path / name, Fraction(25)) as writer:
         writer.write(picture(0))
         raise RuntimeError
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert [path.name for path in shown(tmp_path)] == [name]
+    assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif"])
+def test_a_file_of_the_user_is_not_replaced(tmp_path, name):
+    (tmp_path / name).write_bytes(b"old")
+    with pytest.raises(InputError, match="not known as written by this project"):
+        write(tmp_path / name, [picture(0)])
     assert (tmp_path / name).read_bytes() == b"old"
 
 
 def test_nothing_is_left_when_there_was_no_frame(tmp_path):
     write(tmp_path / "clip.mp4", [])
-    assert not list(tmp_path.iterdir())
+    assert not shown(tmp_path)
 
 
 def test_other_suffixes_and_frames_are_refused(tmp_path):
@@ -129,7 +140,7 @@ def test_other_suffixes_and_frames_are_refused(tmp_path):
             write(tmp_path / "clip.mp4", [wrong])
     with pytest.raises(ValueError, match=r"frame 1 of .* is \(40, 64\)"):
         write(tmp_path / "clip.mp4", [picture(0), picture(0, 40)])
-    assert not list(tmp_path.iterdir())
+    assert not shown(tmp_path)
 
 
 def test_a_missing_folder_is_an_operating_system_error(tmp_path):

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from util.files import make_output_folder
+from util.files import atomic_path, make_output_folder
 from util.images import list_images
 
 
@@ -17,10 +17,11 @@ def copy_first_masks(annotations: Path, output: Path, sequences: Sequence[str]) 
         sequences: their names.
 
     Raises:
-        InputError: a sequence is missing or empty, or `output` is not writable.
+        InputError: a sequence is missing or empty, `output` is not writable, or a file of the user is in the way.
     """
     for name in sequences:
         masks = list_images(annotations / name)
         folder = make_output_folder(output / name)
         for mask in masks:
-            shutil.copyfile(masks[0], folder / mask.name)
+            with atomic_path(folder / mask.name) as temporary:
+                shutil.copyfile(masks[0], temporary)

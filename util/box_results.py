@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from util.boxes import Box, box_of_mask, format_rows, read_boxes, read_numbers, write_text
+from util.boxes import Box, box_of_mask, format_rows, read_boxes, write_text
 from util.errors import InputError
-from util.files import make_output_folder
+from util.files import atomic_folder, make_output_folder
 from util.images import write_binary
 from util.png_writer import PngWriter
 from util.recorders import Recorder, Result
-from util.result_folder import atomic_folder
+from util.text_files import read_numbers
 
 BOX_FORM, TIME_FORM = "%.3f", "%.8f"
 
@@ -93,7 +93,8 @@ def read_result(folder: Path, name: str) -> TrackResult:
     """The results of a video, as `TrackRecorder` wrote them or in a layout of `<name>.txt`, with commas or tabs.
 
     Raises:
-        InputError: there are none, a file cannot be read, or a box is negative or not a number.
+        InputError: there are none, a file cannot be read, a box is negative or not a number, all are smaller than a
+            pixel, or times are no seconds.
     """
     nested, flat = folder / name / result_files(name)[0], folder / f"{name}.txt"
     path = nested if nested.is_file() or not flat.is_file() else flat
@@ -103,12 +104,29 @@ def read_result(folder: Path, name: str) -> TrackResult:
     bad = ~np.isfinite(boxes).all(1) | (boxes[:, 2:] < 0).any(1)
     if bad.any():
         raise InputError(f"row {int(bad.argmax()) + 1} of {path} is no box; run the evaluation of this video again")
+    if (boxes[:, 2:] < 1).all():
+        raise InputError(f"all boxes of {path} are smaller than a pixel; write them in pixels: x, y, width, height")
     places = (path.with_name(f"{name}_time.txt"), folder / "times" / f"{name}_time.txt")
     times = next((place for place in places if place.is_file()), None)
-    seconds = None if times is None else read_numbers(times)[:, 0]
+    seconds = None if times is None else _read_seconds(times)
     if seconds is not None and len(seconds) != len(boxes):
         raise InputError(f"{times} has {len(seconds)} rows but {path} {len(boxes)}; run the evaluation again")
     return TrackResult(path, boxes, seconds)
+
+
+def _read_seconds(path: Path) -> np.ndarray:
+    """The seconds of each frame, (T,): of several columns, which are repeated runs, the first.
+
+    Raises:
+        InputError: they cannot be read, are negative or not finite, or have decimal commas.
+    """
+    table = read_numbers(path)
+    if table.shape[1] > 1 and (table == table.round()).all():
+        raise InputError(f"{path} has columns of whole numbers; write seconds with a decimal point, one in each row")
+    bad = ~((table[:, 0] >= 0) & np.isfinite(table[:, 0]))
+    if bad.any():
+        raise InputError(f"row {int(bad.argmax()) + 1} of {path} is no time in seconds; run the evaluation again")
+    return table[:, 0]
 
 
 def finished_videos(folder: Path) -> list[str]:

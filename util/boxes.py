@@ -12,6 +12,7 @@ import numpy as np
 
 from util.errors import InputError
 from util.files import atomic_path
+from util.text_files import read_numbers
 
 Box = tuple[float, float, float, float]
 
@@ -57,33 +58,19 @@ def is_whole_box(box: Sequence[float]) -> bool:
     return bool(np.isfinite(box).all()) and box[2] > 0 and box[3] > 0
 
 
-def read_numbers(path: Path) -> np.ndarray:
-    """The numbers of a text file, (rows, columns) float64, separated by commas, tabs or spaces; NaN is a number.
-
-    Raises:
-        InputError: the file is missing or empty, or holds something else or rows of different lengths.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").replace(",", " ").splitlines()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); fetch the file again") from error
-    if not any(line.strip() for line in lines):
-        raise InputError(f"{path} is empty; fetch or write it again")
-    try:
-        return np.loadtxt(lines, ndmin=2, comments=None)
-    except ValueError as error:
-        raise InputError(f"{path} is no table of numbers ({error}); fetch or write it again") from error
-
-
 def read_boxes(path: Path) -> np.ndarray:
-    """The boxes of a text file, (T, 4) float64, one row x, y, width, height for each frame.
+    """The boxes of a text file, (T, 4) float64, one row x, y, width, height for each frame; all NaN for no box.
 
     Raises:
-        InputError: see `read_numbers`; or rows have not four numbers.
+        InputError: see `read_numbers`; or rows have not four numbers, or one holds an infinite number or some NaN.
     """
     boxes = read_numbers(path)
     if boxes.shape[1] != 4:
-        raise InputError(f"{path} has {boxes.shape[1]} numbers in a row; a box has four: x, y, width, height")
+        hint = "; is it written with decimal commas?" if boxes.shape[1] == 8 else ""
+        raise InputError(f"{path} has {boxes.shape[1]} numbers in a row; a box has four: x, y, width, height{hint}")
+    bad = ~np.isfinite(boxes).all(1) & ~np.isnan(boxes).all(1)
+    if bad.any():
+        raise InputError(f"row {int(bad.argmax()) + 1} of {path} is no box; fetch or write it again")
     return boxes
 
 

@@ -1,5 +1,6 @@
 """One process or several: who am I, and which device is mine."""
 
+import argparse
 import os
 import time
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from util.device import choose_device
+from util.errors import InputError
+from util.numbers import whole
 
 PATIENCE = timedelta(minutes=30)
 SETTLE_SECONDS = 0.2
@@ -52,16 +55,34 @@ def start(device: str, local_rank: int = 0, *, backend: str | None = None, patie
         patience: how long one process waits for another.
 
     Raises:
-        InputError: there is no such device.
+        InputError: there is no such device, the environment that launchers set makes no sense, or the processes do not
+            find each other.
     """
-    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    world, rank = _from_launcher("WORLD_SIZE", 1, least=1), _from_launcher("RANK", 0)
+    if rank >= world:
+        raise InputError(f"RANK {rank} is none of WORLD_SIZE {world} processes; start them by torchrun, or unset both")
+    _from_launcher("MASTER_PORT", 0, most=2**16 - 1)
     chosen = choose_device(device)
     if chosen.type == "cuda" and chosen.index is None:
-        chosen = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', local_rank)}")
+        chosen = choose_device(f"cuda:{_from_launcher('LOCAL_RANK', local_rank)}")
         torch.cuda.set_device(chosen)
     if world > 1:
-        dist.init_process_group(backend or ("nccl" if chosen.type == "cuda" else "gloo"), timeout=patience)
+        try:
+            dist.init_process_group(backend or ("nccl" if chosen.type == "cuda" else "gloo"), timeout=patience)
+        except (ValueError, dist.DistError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"the {world} processes do not find each other ({reason}); start them by torchrun"
+            ) from error
     return Process(rank, world, chosen)
+
+
+def _from_launcher(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
+    """The number of an environment variable."""
+    try:
+        return whole(least, most)(os.environ.get(name, str(default)))
+    except argparse.ArgumentTypeError as error:
+        raise InputError(f"{name}: {error}; start several processes by torchrun, or unset it") from error
 
 
 def in_any(process: Process, flag: bool) -> bool:

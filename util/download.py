@@ -16,8 +16,8 @@ from gdown.exceptions import FileURLRetrievalError
 
 from util.disk import require_space
 from util.errors import InputError
-from util.files import make_output_folder
-from util.http_transfer import BrokenTransfer, PageInsteadOfFile, discard, transfer
+from util.files import add_to_record, make_output_folder, name_errors
+from util.http_transfer import BrokenTransfer, PageInsteadOfFile, begin, discard, require_begun, transfer
 from util.progress import Progress
 
 ATTEMPTS = 5
@@ -56,7 +56,8 @@ def fetch(remote: RemoteFile, target: Path, *, unpacks: bool = False) -> Path:
     Args:
         remote: what to fetch.
         target: path of the file.
-        unpacks: whether the disk also has to hold what the file unpacks to, taken as equally large.
+        unpacks: it is an archive: the disk also has to hold what it unpacks to, taken as equally large, and that it
+            was fetched is recorded, so that only such an archive is removed later.
 
     Returns:
         `target`.
@@ -67,8 +68,11 @@ def fetch(remote: RemoteFile, target: Path, *, unpacks: bool = False) -> Path:
     if target.is_file():
         verify(target, remote)
         return target
+    if os.path.lexists(target):
+        raise InputError(f"{target} exists and is no file; move it away and run the same command again")
     make_output_folder(target.parent)
     part = target.with_name(f"{target.name}.part")
+    require_begun(part)
     try:
         _bring(remote, target, part, unpacks)
         if _is_page(part):
@@ -79,7 +83,7 @@ def fetch(remote: RemoteFile, target: Path, *, unpacks: bool = False) -> Path:
             f"{remote.link} sent a page instead of the file (its download quota may be used up); fetch it by a "
             f"browser from {remote.link}, put it at {target} and run the same command again"
         ) from error
-    _accept(part, remote, target)
+    _accept(part, remote, target, unpacks)
     return target
 
 
@@ -139,24 +143,29 @@ def _received(target: Path) -> int:
 def _transfer_from_drive(drive_id: str, target: Path, part: Path) -> None:
     complete = target.with_name(f"{target.name}.drive")
     try:
-        saved = gdown.download(id=drive_id, output=str(complete), quiet=not sys.stderr.isatty(), resume=True)
+        with name_errors(complete):
+            saved = gdown.download(id=drive_id, output=str(complete), quiet=not sys.stderr.isatty(), resume=True)
     except FileURLRetrievalError as error:
         raise PageInsteadOfFile from error
     except DRIVE_ERRORS as error:
         raise BrokenTransfer(str(error)) from error
     if saved is None:
         raise BrokenTransfer("gdown brought no file")
+    begin(part)
     os.replace(complete, part)
 
 
-def _accept(part: Path, remote: RemoteFile, target: Path) -> None:
+def _accept(part: Path, remote: RemoteFile, target: Path, recorded: bool) -> None:
     """Give a complete partial file its name, or remove it if it is not what it should be."""
     fault = _fault(part, remote)
     if fault:
         discard(part)
         raise InputError(f"{target.name} from {remote.link} {fault}, so it was removed; run the same command again")
+    digest = remote.sha256 or file_sha256(part)
     if remote.sha256 is None:
-        print(f"{target.name}: {part.stat().st_size} bytes, sha256 {file_sha256(part)}", flush=True)
+        print(f"{target.name}: {part.stat().st_size} bytes, sha256 {digest}", flush=True)
+    if recorded:
+        add_to_record(target.parent, {"files": {target.name: digest}})
     os.replace(part, target)
     discard(part)
 

@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from util.archive_content import FRAMES, MASKS, missing_content, missing_pairs
 from util.download import fetch
 from util.download_table import Download
 from util.errors import InputError
 from util.extract import extract
-from util.files import make_output_folder
+from util.files import RECORD, is_ours, make_output_folder
 
 ARCHIVES = "archives"
-MERGED_FOLDERS = ("Annotations", "JPEGImages")
+MERGED_FOLDERS = (MASKS, FRAMES)
 
 
 @dataclass(frozen=True)
@@ -106,24 +107,42 @@ def obtain_missing(
 
 
 def obtain(part: Download, options: Options) -> None:
-    """Fetch and unpack a part.
+    """Fetch and unpack a part; then the archive goes, unless the user has put it there.
 
     Raises:
         InputError: see `fetch` and `extract`.
     """
     archive = options.root / ARCHIVES / part.file_name
+    fetched = False
     if not _unmerged(part, options.root).is_dir():
-        print(f"{part.name}: fetching {part.file_name}", flush=True)
+        fetched = not archive.is_file()
+        print(f"{part.name}: {'fetching' if fetched else 'checking'} {part.file_name}", flush=True)
         fetch(part.remote(options.mirror), archive, unpacks=True)
         print(f"{part.name}: unpacking {part.file_name}", flush=True)
-        extract(archive, _unmerged(part, options.root) if part.merged else options.root / part.folder, part.member)
+        target = _unmerged(part, options.root) if part.merged else options.root / part.folder
+        extract(archive, target, part.member, _missing_of_videos if part.merged else missing_content)
     if part.merged:
         _merge(part, options.root)
-    if not options.keep_archives:
-        archive.unlink(missing_ok=True)
-        if archive.parent.is_dir() and not any(archive.parent.iterdir()):
-            archive.parent.rmdir()
+    if not options.keep_archives and archive.is_file():
+        _remove_ours(archive, fetched)
     print(f"{part.name}: done, in {options.root / part.folder}", flush=True)
+
+
+def _remove_ours(archive: Path, fetched: bool) -> None:
+    """Remove an archive that was fetched now or, as the record says, by an earlier run."""
+    if not fetched and not is_ours(archive):
+        print(f"{archive} was not fetched by this command, so it stays; remove it when you like", flush=True)
+        return
+    archive.unlink()
+    if {path.name for path in archive.parent.iterdir()} <= {RECORD}:
+        (archive.parent / RECORD).unlink(missing_ok=True)
+        archive.parent.rmdir()
+
+
+def _missing_of_videos(unpacked: Path) -> str:
+    pairs = [(frames, frames.with_name(MASKS)) for frames in _folders_named(FRAMES, unpacked)]
+    missing = [str(masks.relative_to(unpacked)) for _, masks in pairs if not masks.is_dir()]
+    return next(filter(None, missing or [missing_pairs(*pair) for pair in pairs]), "")
 
 
 def _mark(part: Download, root: Path) -> Path:
@@ -148,6 +167,9 @@ def _merge(part: Download, root: Path) -> None:
                         "remove one of them and run the same command again"
                     )
                 os.replace(video, destination / video.name)
+    left = sorted(path for path in unpacked.rglob("*") if path.is_file())
+    if left:
+        print(f"{part.name}: left out {len(left)} files that are no videos, such as {left[0].relative_to(unpacked)}")
     _mark(part, root).touch()
     shutil.rmtree(unpacked)
 

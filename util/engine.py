@@ -1,5 +1,6 @@
 """What segments the frames of a video, one or several at a time, on a device."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from util.device import autocast, from_device, to_device
+from util.errors import InputError
 from util.tensors import most_likely
 from util.video import Frame, Video
 
@@ -38,7 +40,8 @@ class Segmented:
     """A frame whose masks are asked of the device, and may still be in the making.
 
     Attributes:
-        ids: waits for the masks and gives the object ids (H, W), uint8, or uint16 where the video has one above 255.
+        ids: waits for the masks and gives the object ids (H, W), uint8, or uint16 where the video has one above 255;
+            raises InputError where a probability is not finite.
         probabilities: (K+1,H,W) that the ids are the arg max of.
         objects: their rows behind the background.
         report: of the core.
@@ -91,15 +94,17 @@ class Engine:
                 found = core.steps(torch.stack([frame.image for frame in frames]))
             else:
                 found = iter([self._step(core, frames[0])])
-        for _ in frames:
+        for frame in frames:
             with torch.inference_mode():
                 with autocast(self.device, self.amp):
                     probabilities = next(found).float()
                 probabilities = video.restore(probabilities)
                 labels = most_likely(probabilities)
                 labels = from_device(labels.to(torch.uint8) if len(probabilities) <= 256 else labels)
+                total = from_device(probabilities.sum())
+                place = f"frame {frame.name} of {video.name}"
             ids = np.array((0, *core.objects), np.uint8 if max(video.objects) <= 255 else np.uint16)
-            yield Segmented(partial(_ids_of, ids, labels), probabilities, core.objects, core.report)
+            yield Segmented(partial(_ids_of, ids, labels, total, place), probabilities, core.objects, core.report)
 
     def _step(self, core: Core, frame: Frame) -> Tensor:
         mask = None if frame.mask is None else to_device(frame.mask, self.device)
@@ -121,5 +126,7 @@ class Engine:
             yield batch
 
 
-def _ids_of(ids: np.ndarray, labels: Callable[[], Tensor]) -> np.ndarray:
+def _ids_of(ids: np.ndarray, labels: Callable[[], Tensor], total: Callable[[], Tensor], place: str) -> np.ndarray:
+    if not math.isfinite(total().item()):
+        raise InputError(f"the probabilities in {place} are not finite; check the weights, or use --amp off")
     return ids[labels().numpy()]

@@ -1,8 +1,27 @@
 """Errors that a user can cause, and how a script reports them."""
 
+from util.startup import INTERRUPTED
+
+import contextlib
 import errno
+import io
+import os
+import re
 import sys
 from collections.abc import Callable
+from typing import TextIO
+
+# 128 + the number of SIGPIPE
+READER_GONE = 141
+NO_MEMORY = (
+    "not enough memory",
+    "out of memory",
+    "can't allocate memory",
+    "Insufficient memory",
+    "Invalid buffer size",
+)
+NO_MEMORY += ("Storage size calculation overflowed", "integer multiplication overflow", "can't start new thread")
+LOST_PROCESS = ("DataLoader worker (pid", "process pool was terminated abruptly")
 
 
 class InputError(Exception):
@@ -31,30 +50,96 @@ def describe_os_error(error: OSError) -> str:
         return f"cannot write or read{where} ({error.strerror}); check its permissions"
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
         return f"cannot use{where} ({error.strerror}); choose another path"
+    if error.errno == errno.ENAMETOOLONG:
+        return f"the name{where} is too long for the file system; choose a shorter one"
+    if error.errno == errno.ENOMEM:
+        return _memory_sentence(str(error))
     return f"{error.strerror or error}{where}"
 
 
-def _sentence(error: InputError) -> str:
-    """The sentence itself: a loader process puts its traceback before it."""
-    return str(error).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
+def describe(error: Exception) -> str | None:
+    """One line for what a user, a file or the machine can cause; None for a fault of the program."""
+    text = str(error)
+    if isinstance(error, InputError):
+        # A loader process puts its traceback before the sentence.
+        line = text.strip().rpartition(f"\n{InputError.__module__}.{InputError.__name__}: ")[2]
+    elif isinstance(error, OSError):
+        line = None if error.errno is None else describe_os_error(error)
+    elif isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
+        line = _memory_sentence(text)
+    elif any(words in text for words in LOST_PROCESS):
+        line = "a process of this run was ended from outside, most often for want of memory; ask for fewer workers"
+    elif isinstance(error, RecursionError):
+        line = f"a file of the input is nested too deeply to be read ({text}); look at its tables and JSON files"
+    elif isinstance(error, UnicodeEncodeError):
+        line = f"the name {error.object[:200]!r} holds what is no text and cannot be written; rename the file"
+    else:
+        line = None
+    return None if line is None else _one_line(line)
+
+
+def _memory_sentence(text: str) -> str:
+    asked = re.search(r"[Tt]ried to allocate ([\d.]+ ?\w+)|[Uu]nable to allocate ([\d.]+ ?\w+)", text)
+    amount = f" for {asked[1] or asked[2]}" if asked else ""
+    return f"there is not enough memory{amount}; ask for smaller frames, less memory or fewer objects, batch or workers"
+
+
+def _one_line(text: str) -> str:
+    """Names may hold line breaks and other control characters."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
+
+
+def _say(line: str, stream: TextIO) -> None:
+    """One line, if anybody is there."""
+    with contextlib.suppress(OSError):
+        print(line, file=stream, flush=True)
+
+
+def _close_output() -> None:
+    """Let standard output lead nowhere, so that what is still to be written raises nothing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _finish(main: Callable[[], None]) -> None:
+    """Call it, and write what it printed before it is believed to have succeeded."""
+    try:
+        main()
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script: bad input prints one line to stderr and exits with code 2, a signal with 128 + its number."""
+    """Run a script.
+
+    Bad input prints one line to stderr and exits with code 2, a signal with 128 + its number. So does the end of the
+    program that reads standard output, such as `head`.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        main()
-    except InputError as error:
-        message = _sentence(error)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        message = describe_os_error(error)
+        _finish(main)
     except Stopped as stopped:
-        print(f"stopped: {stopped}", flush=True)
+        _say(f"stopped: {stopped}", sys.stdout)
         sys.exit(128 + stopped.number)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        _close_output()
+        _say("stopped: the program that reads the output has ended", sys.stderr)
+        sys.exit(READER_GONE)
+    except Exception as error:
+        message = describe(error)
+        if message is None:
+            raise
     else:
         return
-    print(f"error: {message}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _close_output()
+    _say(f"error: {message}", sys.stderr)
     sys.exit(2)

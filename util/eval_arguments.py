@@ -6,7 +6,18 @@ from pathlib import Path
 from util.device import AUTOCAST
 from util.errors import InputError
 from util.evaluation import RunOptions
+from util.files import content_hash
+from util.numbers import above_zero, number, pixels, positive, whole
 from util.video_writer import FORMATS
+
+SHIPPED = Path(__file__).resolve().parents[1] / "saves/qdmn_small.pth"
+# Options that change results.
+CHANGING = (
+    *("use_km", "no_top", "top_k", "memory", "keep_previous", "mem_every", "mem_capacity", "mem_frames"),
+    *("mem_annotated", "quality_threshold", "gate", "compat", "prior", "size", "flip", "scales"),
+    *("correct_rate", "correct_steps", "write_corrected", "amp", "decode_roi", "first_mask", "frames"),
+    *("start", "background", "void", "snap"),
+)
 
 
 def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
@@ -16,7 +27,7 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
         description: what the script does.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("saves/qdmn_small.pth"), help="checkpoint (%(default)s)")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="checkpoint (the one that ships)")
     parser.add_argument("--output", type=Path, help="folder for the results (output/<set>)")
     _add_memory_arguments(parser)
     _add_averaging_arguments(parser)
@@ -41,7 +52,7 @@ def add_arrival_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:
-    memory = parser.add_argument_group("memory")
+    memory, memory_size = parser.add_argument_group("memory"), whole(1, 1_000_000)
     memory.add_argument("--use_km", action="store_true", help="kernelised memory read, sigma 5.6")
     memory.add_argument("--no_top", action="store_true", help="read from all memory positions")
     memory.add_argument("--top_k", type=positive, help="memory positions read (by network: 50, STCN 20)")
@@ -57,16 +68,19 @@ def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:
         help="whether the previous frame is always in memory (by network: not for STCN)",
     )
     memory.add_argument("--mem_every", type=positive, default=5, help="frames between stores (%(default)s)")
-    memory.add_argument("--mem_capacity", type=positive, default=20, help="predicted frames kept (%(default)s)")
+    memory.add_argument("--mem_capacity", type=memory_size, default=20, help="predicted frames kept (%(default)s)")
     memory.add_argument(
         "--mem_frames",
-        type=positive,
+        type=memory_size,
         metavar="N",
         help="the annotated frame and N - 1 others, in place of --mem_capacity and --mem_annotated",
     )
-    memory.add_argument("--mem_annotated", type=positive, default=10, help="annotated frames kept (%(default)s)")
+    memory.add_argument("--mem_annotated", type=memory_size, default=10, help="annotated frames kept (%(default)s)")
     memory.add_argument(
-        "--quality_threshold", type=float, default=0.8, help="least relative quality to be stored (%(default)s)"
+        "--quality_threshold",
+        type=number(-10, 10),
+        default=0.8,
+        help="least relative quality to be stored (%(default)s)",
     )
     memory.add_argument(
         "--gate", choices=("mean", "object"), default="mean", help="judge the mean of all objects, or each by itself"
@@ -77,32 +91,34 @@ def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_averaging_arguments(parser: argparse.ArgumentParser) -> None:
     views = parser.add_argument_group("size and averaging")
     views.add_argument(
-        "--size", type=positive, nargs="+", metavar="PX", help="most pixels of the shorter side, or of height and width"
+        "--size", type=pixels, nargs="+", metavar="PX", help="most pixels of the shorter side, or of height and width"
     )
     views.add_argument("--flip", action="store_true", help="average with the mirrored frame")
     views.add_argument(
-        "--scales", type=_positive_number, nargs="+", default=[1.0], metavar="X", help="average over these sizes (1.0)"
+        "--scales", type=number(0.1, 10), nargs="+", default=[1.0], metavar="X", help="average over these sizes (1.0)"
     )
 
 
 def _add_correction_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("gradient correction (STM-Cycle)")
     group.add_argument(
-        "--correct_rate", type=_positive_number, metavar="X", help="refine masks against the annotated frame; e.g. 150"
+        "--correct_rate", type=above_zero, metavar="X", help="refine masks against the annotated frame; e.g. 150"
     )
-    group.add_argument("--correct_steps", type=positive, default=10, help="steps of a correction (%(default)s)")
+    group.add_argument("--correct_steps", type=whole(1, 10_000), default=10, help="steps of a correction (%(default)s)")
     group.add_argument("--write_corrected", action="store_true", help="corrected masks are the results of their frames")
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("run")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
-    run.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    run.add_argument("--local_rank", "--local-rank", type=whole(0), default=0, help=argparse.SUPPRESS)
     run.add_argument("--amp", choices=AUTOCAST, default="off", help="automatic mixed precision (%(default)s)")
     run.add_argument("--decode_roi", action="store_true", help="decode only where objects can be; faster, not exact")
-    run.add_argument("--frame_batch", type=positive, default=1, help="frames at a time, DropSeg only (%(default)s)")
+    run.add_argument(
+        "--frame_batch", type=whole(1, 1024), default=1, help="frames at a time, DropSeg only (%(default)s)"
+    )
     run.add_argument("--compile", action="store_true", help="let torch.compile fuse the network's operations")
-    run.add_argument("--max_memory_gb", type=_positive_number, metavar="GB", help="work in parts that fit into this")
+    run.add_argument("--max_memory_gb", type=above_zero, metavar="GB", help="work in parts that fit into this")
     run.add_argument("--overwrite", action="store_true", help="segment finished videos again")
 
 
@@ -118,23 +134,6 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     also.add_argument(
         "--overlay", choices=[suffix.removeprefix(".") for suffix in FORMATS], help="<output>-overlay/<video>.*"
     )
-
-
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return int(text)
-
-
-def _positive_number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return number
 
 
 def run_options(args: argparse.Namespace, set_name: str) -> RunOptions:
@@ -160,7 +159,15 @@ def run_options(args: argparse.Namespace, set_name: str) -> RunOptions:
         boxes=args.boxes,
         soft=args.soft,
         overlay=args.overlay,
+        settings=settings(args),
+        given=[args.model, *filter(None, [getattr(args, "list", None)])],
     )
+
+
+def settings(args: argparse.Namespace) -> dict[str, str]:
+    """What of a command line results depend on, beside the videos and their masks."""
+    found = {f"--{name}": str(getattr(args, name)) for name in CHANGING if getattr(args, name, None) is not None}
+    return {**found, "--model": content_hash(args.model)} if args.model.is_file() else found
 
 
 def describe(args: argparse.Namespace) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Run a segmentation core over a test set: results as PNGs, speed, memory, scores, an archive for the server."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,19 +11,28 @@ from util.device import peak_memory_mb
 from util.distributed import Process, gather
 from util.engine import Engine
 from util.errors import InputError
-from util.evaluation_set import Dataset, OwnResults
-from util.files import make_output_folder
+from util.evaluation_set import Dataset, NotedMasks, OwnResults
+from util.files import (
+    held,
+    ignores_case_of_letters,
+    make_output_folder,
+    remove_unfinished,
+    request_of,
+    require_apart,
+    require_ours,
+    require_replaceable,
+)
 from util.images import write_binary, write_ids
 from util.progress import Progress
 from util.recorders import BoxRecorder, OverlayRecorder, QualityRecorder, Recorder, SheetRecorder, SoftRecorder
 from util.result_folder import beside, is_complete, zip_results
-from util.run_report import QUALITY, SHEETS, write_run_report
+from util.run_report import PAGE, QUALITY, SHEETS, TIMELINES, write_run_report
 from util.score_tables import Scores, format_table, score_folder, write_csv
 from util.scoring import score_results
 from util.segmentation import Speed, segment_video
 from util.video import Video
 
-OVERLAY, BOXES, SOFT = "-overlay", "-boxes", "-soft"
+OVERLAY, BOXES, SOFT, MASKS = "-overlay", "-boxes", "-soft", "-masks"
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,9 @@ class RunOptions:
         overlay: write each video with its objects drawn in, "mp4" or "gif"; None for no.
         boxes: write a table of the boxes around the objects.
         soft: write the probabilities of the objects.
+        settings: what results depend on beside the video and its masks, by name: finished results of other settings
+            are not taken for those that are asked for.
+        given: files and folders that are read beside the dataset's, and never written to.
     """
 
     output: Path
@@ -52,6 +65,8 @@ class RunOptions:
     overlay: str | None = None
     boxes: bool = False
     soft: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+    given: Sequence[Path] = ()
 
 
 @dataclass
@@ -99,11 +114,21 @@ def evaluate(
         OSError: a result cannot be written. Nothing half-written stays.
     """
     _check(dataset, options)
-    missing = {v.name for v in dataset.videos if options.overwrite or not _is_finished(dataset, options.output, v)}
+    with held(make_output_folder(options.output), "output folder") if process.leads else nullcontext():
+        return _evaluate(dataset, options, process, build, facts)
+
+
+def _evaluate(
+    dataset: Dataset, options: RunOptions, process: Process, build: Callable[[], Engine], facts: dict[str, str]
+) -> Scores | None:
+    """`evaluate` with the output folder held."""
+    missing = {video.name for video in dataset.videos if not _is_finished(dataset, options, video)}
     missing = gather(process, missing)[0]  # one answer for all, before anyone begins
     pending = [video for video in dataset.videos if video.name in missing]
     if len(pending) < len(dataset.videos) and process.leads:
         print(f"{len(dataset.videos) - len(pending)} finished videos skipped; --overwrite segments them again")
+    if process.leads and isinstance(dataset, NotedMasks):
+        print("".join(f"{line}\n" for line in dataset.lines_on_masks(pending)), end="", flush=True)
     lines = facts
     if pending:
         mine = share(pending, process.rank, process.world)
@@ -149,12 +174,73 @@ def _check(dataset: Dataset, options: RunOptions) -> None:
             f"there are no true masks of all frames in {dataset.truth}; run without --score and"
             " send the archive of --zip to the server"
         )
-    if options.output.resolve() in [folder.resolve() for folder in dataset.inputs]:
-        raise InputError(f"output folder {options.output} holds the dataset; choose another folder")
+    _refuse_namesakes(dataset, options.output)
+    places = [options.output, score_folder(options.output), *_places_beside(options).values()]
+    sources = [path for video in dataset.videos for path in video.sources()]
+    require_apart(places, [*dataset.inputs, *options.given, *dict.fromkeys(sources)])
+    for path, wanted in ((beside(options.output, ".zip"), options.zip), (beside(options.output, PAGE), options.report)):
+        if wanted:
+            require_ours(path)
+    if options.score:
+        for path in score_folder(options.output).glob(f"*-{dataset.split}*"):
+            require_ours(path)
 
 
-def _is_finished(dataset: Dataset, output: Path, video: Video) -> bool:
-    return is_complete(output / video.name, _result_files(dataset, video))
+def _refuse_namesakes(dataset: Dataset, output: Path) -> None:
+    """Raise InputError for two videos whose results would have one folder."""
+    ignores_case = ignores_case_of_letters(output)
+    seen: dict[str, str] = {}
+    for video in dataset.videos:
+        name = video.name.casefold() if ignores_case else video.name
+        if name in seen:
+            raise InputError(
+                f"two videos would both write {output / video.name}: {seen[name]} and {video.origin}; rename one, or "
+                "segment them one at a time into outputs of their own"
+            )
+        seen[name] = str(video.origin)
+
+
+def _places_beside(options: RunOptions) -> dict[str, Path]:
+    """What is written beside the results, by its suffix."""
+    suffixes = (SHEETS, QUALITY, TIMELINES, OVERLAY, BOXES, SOFT, MASKS, PAGE, ".zip")
+    return {suffix: beside(options.output, suffix) for suffix in suffixes}
+
+
+def _request(options: RunOptions, video: Video) -> dict[str, str]:
+    """What the results of a video are made of."""
+    return {**video.fingerprint(), **options.settings}
+
+
+def _is_finished(dataset: Dataset, options: RunOptions, video: Video) -> bool:
+    """Whether a video has the results that are asked for.
+
+    Raises:
+        InputError: the results are of another request, or files of the user are in the way of what will be written.
+    """
+    folder, names = options.output / video.name, _result_files(dataset, video)
+    if not options.overwrite and folder.is_dir() and any(folder.iterdir()):
+        made_of = request_of(folder)
+        if made_of is None:
+            raise InputError(
+                f"{folder} is not known as results of this project (those of earlier versions are not, either); "
+                "move it away, or choose another --output"
+            )
+        request = _request(options, video)
+        others = sorted(key for key in request | made_of if request.get(key) != made_of.get(key))
+        if others:
+            raise InputError(
+                f"{folder} holds results that were made with other {', '.join(others)}; pass --overwrite, or choose "
+                "another --output"
+            )
+        if video.has_end and is_complete(folder, names):
+            return True
+    require_replaceable(folder, names)
+    beside_it = {SHEETS: ".png", QUALITY: ".csv", OVERLAY: f".{options.overlay}", BOXES: ".csv"}
+    for suffix, ending in beside_it.items():
+        require_replaceable(beside(options.output, suffix), [f"{video.name}{ending}"])
+    for suffix in (SOFT, MASKS):
+        require_replaceable(beside(options.output, suffix) / video.name, [])
+    return False
 
 
 def _result_files(dataset: Dataset, video: Video) -> list[str]:
@@ -162,7 +248,7 @@ def _result_files(dataset: Dataset, video: Video) -> list[str]:
 
 
 def _make_folders(options: RunOptions) -> None:
-    make_output_folder(options.output)
+    remove_unfinished(make_output_folder(options.output))
     wanted = {
         SHEETS: options.contact_sheet or options.report,
         QUALITY: options.quality_csv or options.report,
@@ -171,9 +257,9 @@ def _make_folders(options: RunOptions) -> None:
         SOFT: options.soft,
     }
     if options.score or options.zip:
-        make_output_folder(options.output.absolute().parent)
+        remove_unfinished(make_output_folder(options.output.absolute().parent))
     for suffix in (suffix for suffix, flag in wanted.items() if flag):
-        make_output_folder(beside(options.output, suffix))
+        remove_unfinished(make_output_folder(beside(options.output, suffix)))
 
 
 def _recorders(dataset: Dataset, video: Video, options: RunOptions, folder: Path) -> list[Recorder]:
@@ -188,7 +274,7 @@ def _recorders(dataset: Dataset, video: Video, options: RunOptions, folder: Path
     if options.quality_csv or options.report:
         recorders.append(QualityRecorder(path(QUALITY, ".csv")))
     if options.overlay:
-        recorders.append(OverlayRecorder(path(OVERLAY, f".{options.overlay}"), video.rate, video.palette))
+        recorders.append(OverlayRecorder(path(OVERLAY, f".{options.overlay}"), video.rate, video.palette, video.times))
     if options.boxes:
         recorders.append(BoxRecorder(path(BOXES, ".csv"), video.objects))
     if options.soft:
@@ -209,7 +295,8 @@ def _segment_videos(dataset: Dataset, videos: Sequence[Video], build: Callable[[
             write_mask = write_binary if dataset.merged else partial(write_ids, palette=video.palette)
             folder = options.output / video.name
             recorders = partial(_recorders, dataset, video, options)
-            speed = segment_video(video, engine, folder, write_mask, recorders, progress)
+            request = _request(options, video)
+            speed = segment_video(video, engine, folder, write_mask, recorders, progress, request)
             run.speed += speed
             progress.part_done(f"{video.name}: {speed.frames} frames, {speed.fps:.2f} FPS")
     run.wall = time.perf_counter() - start

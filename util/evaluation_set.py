@@ -29,6 +29,15 @@ class Dataset(Protocol):
 
 
 @runtime_checkable
+class NotedMasks(Protocol):
+    """A test set that says what the masks hold with which its videos begin."""
+
+    def lines_on_masks(self, videos: Sequence[Video]) -> list[str]:
+        """A line for each mask of these of its videos, the surprising ones first; many are cut short."""
+        ...
+
+
+@runtime_checkable
 class OwnResults(Protocol):
     """A test set whose results and whose truth are not masks; its videos want none (see `Video.wants`)."""
 

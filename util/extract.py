@@ -1,18 +1,19 @@
 """Unpacking archives so that nothing lands outside their folder and a folder that exists is complete."""
 
+import errno
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from util.archive_members import Kind, Member, damages_reported, location, members
+from util.archive_members import CHUNK, Kind, Member, damages_reported, location, members
 from util.disk import require_space
 from util.errors import InputError
-from util.files import make_output_folder
+from util.files import make_output_folder, new_folder, remove_unfinished
 from util.progress import Progress
-from util.result_folder import atomic_folder
 
-CHUNK = 1 << 20
+LONGEST_NAME = 255  # bytes, on the usual file systems
 JUNK = "__MACOSX"
 
 
@@ -31,28 +32,36 @@ class Contents:
     links: dict[PurePosixPath, PurePosixPath] = field(default_factory=dict)
 
 
-def extract(archive: Path, target: Path, folder: str = "") -> None:
+def extract(archive: Path, target: Path, folder: str = "", lacks: Callable[[Path], str] = lambda unpacked: "") -> None:
     """Unpack a folder of a zip or tar archive as `target`, which appears when everything is in it.
 
     Links within it are kept; what macOS adds in `__MACOSX` and owners, times and permissions are left out.
 
     Args:
         archive: the archive.
-        target: the folder to make; one that exists is replaced.
+        target: the folder to make; where there is one, it has to be empty.
         folder: of the archive, e.g. "DAVIS" or "DAVIS/Scribbles"; by default all of it. The rest is left out.
+        lacks: says what is missing from the unpacked folder, before it becomes `target`; empty if nothing is.
 
     Raises:
         InputError: a member would land outside, or links there, or is a device (nothing is unpacked then), the
-            archive is damaged or has no such folder, or the disk is too small.
+            archive is damaged, lacks something or has no such folder, `target` holds something, or the disk is too
+            small.
     """
     with damages_reported(archive):
         contents = _inspect(archive, folder)
+    if target.parent.is_dir():
+        remove_unfinished(target.parent)
     require_space(target.parent, contents.size, f"unpacking {archive.name}")
     make_output_folder(target.parent)
-    with atomic_folder(target) as partial, damages_reported(archive):
-        with Progress(contents.size, in_bytes=True) as progress:
+    with new_folder(target) as partial:
+        with damages_reported(archive), Progress(contents.size, in_bytes=True) as progress:
             _write(archive, folder, partial, lambda count: progress.advance(archive.stem, count))
-        _write_links(archive, partial, folder)
+            _write_links(archive, partial, folder)
+        if missing := lacks(partial):
+            raise InputError(
+                f"archive {archive} lacks {missing}, so nothing was unpacked; remove it and run the same command again"
+            )
 
 
 def _inspect(archive: Path, folder: str) -> Contents:
@@ -78,9 +87,13 @@ def _chosen(archive: Path, folder: str) -> Iterator[tuple[Member, PurePosixPath]
     for member in members(archive):
         path = location(member.name)
         if path is None:
-            raise _refusal(archive, member, "leads out of the folder")
+            raise _refusal(archive, member, "leads out of the folder or is no name")
         if member.kind is Kind.SPECIAL:
-            raise _refusal(archive, member, "is a device or another special file")
+            raise _refusal(archive, member, "is a device, a folder with content or another special thing")
+        if member.kind is not Kind.FOLDER and path in (PurePosixPath(), PurePosixPath(folder)):
+            raise _refusal(archive, member, "is a file where a folder should be")
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+            raise _refusal(archive, member, "has a name that is too long")
         if path.is_relative_to(folder) and path != PurePosixPath(folder) and path.parts[0] != JUNK:
             yield member, path.relative_to(folder)
 
@@ -147,10 +160,14 @@ def _write(archive: Path, folder: str, root: Path, advance: Callable[[int], None
         packed = member.open()
         if packed is None:
             raise EOFError(f"{member.name} has no data")
-        with packed, place.open("wb") as file:
+        count = 0
+        with packed, place.open("xb") as file:
             while chunk := packed.read(CHUNK):
                 file.write(chunk)
+                count += len(chunk)
                 advance(len(chunk))
+        if count != member.size:
+            raise EOFError(f"{member.name} has {count} bytes instead of {member.size}")
 
 
 def _write_links(archive: Path, root: Path, folder: str) -> None:
@@ -162,4 +179,6 @@ def _write_links(archive: Path, root: Path, folder: str) -> None:
             source = root / _link_target(archive, member, path, folder)
             if not source.is_file():
                 raise EOFError(f"{member.name} links to {member.target}, which is missing")
+            if (root / path).exists():
+                raise FileExistsError(errno.EEXIST, "File exists", str(root / path))
             shutil.copyfile(source, root / path)

@@ -12,10 +12,12 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from util.errors import InputError
+from util.files import name_errors
 from util.progress import Progress
 
 CHUNK = 1 << 20
 TIMEOUT = 60.0
+PARTIAL = 206
 NOT_SATISFIABLE = 416
 PASSING_ANSWERS = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -49,13 +51,15 @@ def transfer(url: str, part: Path, prepare: Callable[[int | None, int], None]) -
         return
     except (OSError, HTTPException) as error:
         raise BrokenTransfer(str(error)) from error
-    with response:
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{url} is no address that can be asked ({error}); change --mirror") from error
+    with response, name_errors(part):
         if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
             raise PageInsteadOfFile
         received = _kept_bytes(response, part)
         total = _total_size(response, received)
         prepare(total, received)
-        _tag_file(part).write_text(_version(response.headers), encoding="utf-8")
+        begin(part, _version(response.headers))
         with part.open("ab" if received else "wb") as file, Progress(total or 0, in_bytes=True) as progress:
             progress.advance(part.stem, received)
             received += _copy(response, file, lambda count: progress.advance(part.stem, count))
@@ -63,6 +67,21 @@ def transfer(url: str, part: Path, prepare: Callable[[int | None, int], None]) -
             os.fsync(file.fileno())
     if total is not None and received < total:
         raise BrokenTransfer(f"{received} of {total} bytes came")
+
+
+def begin(part: Path, version: str = "") -> None:
+    """Mark a partial file as ours, before it is written."""
+    _tag_file(part).write_text(version, encoding="utf-8")
+
+
+def require_begun(part: Path) -> None:
+    """Make sure that a partial file, if there is one, is ours: browsers use the same suffix.
+
+    Raises:
+        InputError: it is not.
+    """
+    if os.path.lexists(part) and not _tag_file(part).is_file():
+        raise InputError(f"{part} is not known as written by this project; move it away and run the same command again")
 
 
 def discard(part: Path) -> None:
@@ -83,11 +102,17 @@ def _version(headers: Message) -> str:
 
 def _ask(url: str, part: Path) -> HTTPResponse:
     headers = {"Accept-Encoding": "identity", "User-Agent": "Mozilla/5.0"}
-    if part.is_file() and part.stat().st_size:
-        headers["Range"] = f"bytes={part.stat().st_size}-"
-        with suppress(FileNotFoundError):
-            headers["If-Range"] = _tag_file(part).read_text(encoding="utf-8")
-    return urlopen(Request(url, headers={name: value for name, value in headers.items() if value}), timeout=TIMEOUT)
+    version = _known_version(part)
+    if version and part.is_file() and part.stat().st_size:
+        headers |= {"Range": f"bytes={part.stat().st_size}-", "If-Range": version}
+    return urlopen(Request(url, headers=headers), timeout=TIMEOUT)
+
+
+def _known_version(part: Path) -> str:
+    """Of the file that `part` was begun from; empty if it is not known, so that nothing can be added to `part`."""
+    with suppress(FileNotFoundError, UnicodeDecodeError):
+        return _tag_file(part).read_text(encoding="utf-8")
+    return ""
 
 
 def _judge_refusal(url: str, part: Path, error: HTTPError) -> None:
@@ -100,25 +125,30 @@ def _judge_refusal(url: str, part: Path, error: HTTPError) -> None:
         raise BrokenTransfer("the partial file does not belong to the file of the server") from error
     if error.code in PASSING_ANSWERS:
         raise BrokenTransfer(f"the server answers {error.code} {error.reason}") from error
+    reason = " ".join(str(error.reason).split())
     raise InputError(
-        f"{url} cannot be fetched ({error.code} {error.reason}); check the address, or leave out or change --mirror"
+        f"{url} cannot be fetched ({error.code} {reason}); check the address, or leave out or change --mirror"
     ) from error
 
 
 def _kept_bytes(response: HTTPResponse, part: Path) -> int:
     """How many bytes of `part` the answer continues."""
-    if response.status != 206:
+    if response.status != PARTIAL:
         return 0
-    begin = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    if begin is None or not part.is_file() or int(begin[1]) != part.stat().st_size:
+    start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    is_same = _version(response.headers) in ("", _known_version(part))
+    if start is None or not is_same or not part.is_file() or int(start[1]) != part.stat().st_size:
         discard(part)
         raise BrokenTransfer("the server sent another range than the one asked for")
-    return int(begin[1])
+    return int(start[1])
 
 
 def _total_size(response: HTTPResponse, received: int) -> int | None:
+    whole = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", ""))
+    if whole and response.status == PARTIAL:
+        return int(whole[1])
     length = response.headers.get("Content-Length", "")
-    return received + int(length) if length.isdigit() else None
+    return received + int(length) if length.isdecimal() else None
 
 
 def _copy(response: HTTPResponse, file: IO[bytes], advance: Callable[[int], None]) -> int:

@@ -1,19 +1,18 @@
 """The arguments of train_dropmae.py: what can be said, defaults, checks, and what must stay the same on resuming."""
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from util.device import AUTOCAST
 from util.errors import InputError
+from util.numbers import above_zero, number, positive, share, whole
 from util.run_arguments import add_batch, add_reports, add_run, check_same, fault, share_batch
 
 # As published (DropMAE, CVPR 2023): 64 samples on each of 64 GPUs, 1600 epochs of Kinetics-400
 EPOCHS, WARMUP_EPOCHS, BATCH = 1600, 40.0, 64
 RATE, RATE_BATCH = 1.5e-4, 256
-COUNTS = ("epochs", "iterations", "decoder_width", "decoder_depth", "decoder_heads")
 SAME_ON_RESUME = ("backbone", "image_size", "decoder_width", "decoder_depth", "decoder_heads", "mask_ratio")
 SAME_ON_RESUME += ("attention_dropout", "frame_gap", "samples", "total_batch", "iterations", "warmup", "lr")
 SAME_ON_RESUME += ("weight_decay", "amp", "seed")
@@ -38,19 +37,19 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         "--videos", type=Path, nargs="+", required=True, metavar="DIR", help="every folder of frames below is a video"
     )
     group.add_argument("--video_list", type=Path, help="file with the names of the videos to use; all by default")
-    group.add_argument("--samples_per_video", type=int, default=1, help="pairs of each video in an epoch")
-    group.add_argument("--image_size", type=int, default=224, metavar="PIXELS", help="side of the frames")
-    group.add_argument("--frame_gap", type=int, default=50, help="the frames of a pair lie less than this apart")
+    group.add_argument("--samples_per_video", type=whole(1, 10**6), default=1, help="pairs of each video in an epoch")
+    group.add_argument("--image_size", type=whole(16, 8192), default=224, metavar="PIXELS", help="side of the frames")
+    group.add_argument("--frame_gap", type=whole(2), default=50, help="the frames of a pair lie less than this apart")
 
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--backbone", choices=("vit_b16", "vit_s16", "vit_ti16"), default="vit_b16")
-    group.add_argument("--decoder_width", type=int, default=512)
-    group.add_argument("--decoder_depth", type=int, default=8)
-    group.add_argument("--decoder_heads", type=int, default=16)
-    group.add_argument("--mask_ratio", type=float, default=0.75, help="share of the patches that is hidden")
+    group.add_argument("--decoder_width", type=whole(4, 2**16), default=512)
+    group.add_argument("--decoder_depth", type=whole(1, 1000), default=8)
+    group.add_argument("--decoder_heads", type=whole(1, 1024), default=16)
+    group.add_argument("--mask_ratio", type=share, default=0.75, help="share of the patches that is hidden")
     group.add_argument(
-        "--attention_dropout", type=float, default=0.1, help="share of looks within a frame that the decoder loses"
+        "--attention_dropout", type=share, default=0.1, help="share of looks within a frame that the decoder loses"
     )
     group.add_argument(
         "--checkpoint_activations", action="store_true", help="less memory, more time: compute blocks twice"
@@ -60,16 +59,16 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 def _add_optimisation(group: argparse._ArgumentGroup) -> None:
     add_batch(group, size=BATCH, size_help="for each process and part")
     length = group.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=int, default=EPOCHS)
-    length.add_argument("-i", "--iterations", type=int, help="replaces --epochs")
+    length.add_argument("--epochs", type=whole(1, 10**6), default=EPOCHS)
+    length.add_argument("-i", "--iterations", type=positive, help="replaces --epochs")
     group.add_argument(
         "--warmup",
-        type=float,
+        type=number(0, 10**6),
         metavar="EPOCHS",
         help=f"the rate rises for so long; by default {WARMUP_EPOCHS:g}, at most a tenth of the run",
     )
-    group.add_argument("--lr", type=float, help=f"highest rate; by default {RATE:g} x total batch / {RATE_BATCH}")
-    group.add_argument("--weight_decay", type=float, default=0.05, help="none on biases and norms")
+    group.add_argument("--lr", type=above_zero, help=f"highest rate; by default {RATE:g} x total batch / {RATE_BATCH}")
+    group.add_argument("--weight_decay", type=number(0), default=0.05, help="none on biases and norms")
     group.add_argument("--amp", choices=AUTOCAST, default="off", help="mixed precision")
 
 
@@ -85,17 +84,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def _fault(args: argparse.Namespace) -> str:
     """What is wrong with the arguments; empty if nothing is."""
     faults = {
-        "--image_size must be a multiple of 16": args.image_size < 16 or args.image_size % 16 > 0,
-        "--frame_gap must be at least 2": args.frame_gap < 2,
-        "--mask_ratio must be more than 0 and less than 1": not 0 < args.mask_ratio < 1,
-        "--attention_dropout must be at least 0 and less than 1": not 0 <= args.attention_dropout < 1,
+        "--image_size must be a multiple of 16": args.image_size % 16 > 0,
+        "--mask_ratio must be more than 0 and less than 1": args.mask_ratio in (0, 1),
+        "--attention_dropout must be less than 1": args.attention_dropout == 1,
         "--decoder_width must be a multiple of 4 and of --decoder_heads": args.decoder_width % 4 > 0
-        or args.decoder_width % max(1, args.decoder_heads) > 0,
-        "--warmup must not be negative": args.warmup is not None and not 0 <= args.warmup < math.inf,
-        "--lr must be a positive number": args.lr is not None and not 0 < args.lr < math.inf,
-        "--weight_decay must not be negative": not 0 <= args.weight_decay < math.inf,
+        or args.decoder_width % args.decoder_heads > 0,
     }
-    return fault(args, COUNTS, faults)
+    return fault(args, faults)
 
 
 def fill_schedule(args: argparse.Namespace, world: int, samples: int) -> None:

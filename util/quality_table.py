@@ -1,6 +1,7 @@
 """The table of a video's quality scores and memory: one row for each frame and object."""
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from statistics import fmean
 
 from util.errors import InputError
 from util.files import atomic_path
+from util.text_files import read_text
 
 HEADER = (
     "frame",
@@ -63,15 +65,20 @@ def read_quality_table(path: Path) -> list[QualityRow]:
     """The rows of a table, by frame and then by object.
 
     Raises:
-        InputError: the table is missing or damaged.
+        InputError: the table is missing or damaged, or has two rows of one frame and object.
     """
     remedy = "segment again with --quality_csv --overwrite"
     try:
-        with Path(path).open(newline="", encoding="utf-8") as stream:
-            header, *rows = csv.reader(stream, strict=True)
-        if tuple(header) != HEADER:
+        table = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        if tuple(next(table, ())) != HEADER:
             raise ValueError(f"its columns are not {','.join(HEADER)}")
-        return sorted(map(_parse_row, rows), key=lambda row: (row.frame, row.object))
+        rows: dict[tuple[int, int], QualityRow] = {}
+        for cells in table:
+            row = _parse_row(cells, table.line_num)
+            if (row.frame, row.object) in rows:
+                raise ValueError(f"line {table.line_num} has frame {row.frame} and object {row.object} once more")
+            rows[row.frame, row.object] = row
+        return [rows[key] for key in sorted(rows)]
     except FileNotFoundError as error:
         raise InputError(f"quality table {path} does not exist; {remedy}") from error
     except (ValueError, csv.Error) as error:
@@ -111,7 +118,15 @@ def format_row(row: QualityRow) -> list[object]:
     return [row.frame, row.name, row.object, quality, relative, row.stored, int(row.rejected), row.evicted, memory]
 
 
-def _parse_row(cells: Sequence[str]) -> QualityRow:
+def _parse_row(cells: Sequence[str], line: int) -> QualityRow:
+    """The row of these cells, which end in this line of the file."""
+    try:
+        return _row_of(cells)
+    except ValueError as error:
+        raise ValueError(f"line {line}: {error}") from error
+
+
+def _row_of(cells: Sequence[str]) -> QualityRow:
     if len(cells) != len(HEADER):
         raise ValueError(f"a row has {len(cells)} columns instead of {len(HEADER)}")
     frame, name, object_id, quality, relative, stored, rejected, evicted, memory = cells
@@ -120,13 +135,28 @@ def _parse_row(cells: Sequence[str]) -> QualityRow:
     if rejected not in ("0", "1"):
         raise ValueError(f"rejected is {rejected!r}, not 0 or 1")
     return QualityRow(
-        frame=int(frame),
+        frame=_count(frame),
         name=name,
-        object=int(object_id),
-        quality=float(quality) if quality else None,
-        relative_quality=float(relative) if relative else None,
+        object=_count(object_id),
+        quality=_quality(quality),
+        relative_quality=_quality(relative),
         stored=stored,
         rejected=rejected == "1",
-        evicted=int(evicted) if evicted else None,
-        memory_frames=tuple(map(int, memory.split())),
+        evicted=_count(evicted) if evicted else None,
+        memory_frames=tuple(map(_count, memory.split())),
     )
+
+
+def _count(text: str) -> int:
+    """A number of a frame or an object."""
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"{text:.40} is no whole number from 0")
+    return int(text)
+
+
+def _quality(text: str) -> float | None:
+    """A quality, which may be NaN; None where the cell is empty."""
+    value = float(text) if text else None
+    if value is not None and math.isinf(value):
+        raise ValueError(f"{text:.40} is no quality")
+    return value

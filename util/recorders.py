@@ -16,9 +16,8 @@ from torch import Tensor
 
 from util.boxes import box_of_mask
 from util.contact_sheet import contact_sheet, draw_objects, write_contact_sheet
-from util.files import atomic_path
+from util.files import atomic_folder, atomic_path
 from util.quality_table import HEADER, QualityRow, format_row
-from util.result_folder import atomic_folder
 from util.video_writer import VideoWriter
 
 
@@ -186,11 +185,20 @@ class OverlayRecorder(Recorder):
         path: .mp4 or .gif.
         rate: frames per second.
         palette: colours of the ids, uint8 (256, 3); None for the usual ones.
+        times: seconds from the video's first frame to each of its frames; None for a steady rate.
     """
 
-    def __init__(self, path: Path, rate: Fraction, palette: np.ndarray | None = None) -> None:
-        self._writer = VideoWriter(path, rate)
+    def __init__(
+        self,
+        path: Path,
+        rate: Fraction,
+        palette: np.ndarray | None = None,
+        times: Sequence[Fraction] | None = None,
+    ) -> None:
+        self._writer = VideoWriter(path, rate, steady=times is None)
         self._palette = palette
+        self._times = times
+        self._start: Fraction | None = None
 
     def open(self, stack: ExitStack) -> None:
         """See `Recorder`."""
@@ -199,7 +207,14 @@ class OverlayRecorder(Recorder):
     def add(self, result: Result) -> None:
         """See `Recorder`."""
         outline = max(1, round(min(result.pixels.shape[:2]) / 240))
-        self._writer.write(draw_objects(result.pixels, result.ids, outline, self._palette))
+        self._writer.write(draw_objects(result.pixels, result.ids, outline, self._palette), self._time(result.index))
+
+    def _time(self, index: int) -> Fraction | None:
+        """Seconds from the first frame that is shown, where frames have times of their own."""
+        if self._times is None or index >= len(self._times):
+            return None
+        self._start = self._times[index] if self._start is None else self._start
+        return self._times[index] - self._start
 
 
 class SoftRecorder(Recorder):

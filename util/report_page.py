@@ -86,7 +86,7 @@ def write_report(
     pages.filters["number"] = _number
     shown = {"title": title, "videos": videos, "scores": scores, "facts": facts}
     tools = {"measures": measures, "mean_quality": mean_quality, "memory_events": _memory_events, "embed": _embed}
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         pages.get_template(TEMPLATE).stream(**shown, **tools).dump(stream)
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from util.errors import InputError
-from util.files import atomic_path, make_output_folder
+from util.files import atomic_path, make_output_folder, meets
 from util.images import IMAGE_SUFFIXES, list_images, open_picture
+from util.numbers import workers
 from util.progress import Progress
 
 VIDEO_SHORT_SIDE = 480
@@ -58,7 +59,7 @@ def parse_arguments(description: str, source: str) -> argparse.Namespace:
     parser.add_argument("input", metavar="IN", type=Path, help=source)
     parser.add_argument("output", metavar="OUT", type=Path, help="folder of the small ones")
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="pictures at the same time (default: all cores)"
+        "--workers", type=workers, default=os.cpu_count() or 1, help="pictures at the same time (default: all cores)"
     )
     return parser.parse_args()
 
@@ -110,7 +111,7 @@ def resize_picture(job: Job) -> None:
     width, height = picture.size
     short = min(width, height)
     size = (width * job.short_side // short, height * job.short_side // short)
-    with atomic_path(job.output) as temporary:
+    with atomic_path(job.output, known=True) as temporary:  # only what is missing is made
         if short > job.short_side:
             _save(_resized(picture, size, job.filter), temporary, job.output.suffix)
         elif job.source.suffix == job.output.suffix:
@@ -140,8 +141,10 @@ def _save(picture: Image.Image, path: Path, suffix: str) -> None:
 def _resize_all(source: Path, output: Path, jobs: list[Job], workers: int) -> int:
     if workers < 1:
         raise InputError(f"--workers {workers} is too few; give at least 1")
-    if output.resolve() == source.resolve():
-        raise InputError(f"{output} is the folder of the large pictures; choose another one for the small ones")
+    if meets(output, source):
+        raise InputError(
+            f"{output} is, holds or lies in the folder of the large pictures; choose another one for the small ones"
+        )
     outputs = {job.output for job in jobs}
     if len(outputs) < len(jobs):
         raise InputError(f"{source} holds pictures that differ in their suffix only; keep one of each name")

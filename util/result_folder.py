@@ -1,35 +1,11 @@
 """Folders of results, one folder for each video: a video's folder exists once all its files do."""
 
-import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from util.errors import InputError
 from util.files import atomic_path
-
-
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside `folder` that takes its place on success, and is removed on failure."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        _replace(folder, partial)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _replace(folder: Path, new: Path) -> None:
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def is_complete(folder: Path, file_names: Sequence[str]) -> bool:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from util.errors import InputError
+from util.numbers import positive, whole
+from util.run_folder import name_fault
 
-COUNTS = ("batch_size", "grad_accum", "samples_per_video", "max_unreadable", "max_not_finite")
-COUNTS += ("save_interval", "checkpoint_interval", "log_interval", "picture_interval")
+batch = whole(1, 2**16)
 
 
 def add_run(group: argparse._ArgumentGroup, *, first_weights: str) -> None:
@@ -19,46 +20,47 @@ def add_run(group: argparse._ArgumentGroup, *, first_weights: str) -> None:
     group.add_argument("--load_model", type=Path, help="resume from this training checkpoint")
     group.add_argument("--resume", choices=("auto",), help="go on with the newest run of this --id, if there is one")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    group.add_argument("--num_workers", type=int, default=min(8, os.cpu_count() or 1), help="loaders of each process")
-    group.add_argument("--seed", type=int, default=14159265)
-    group.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by torch.distributed.launch")
+    group.add_argument(
+        "--num_workers", type=whole(0, 1024), default=min(8, os.cpu_count() or 1), help="loaders of each process"
+    )
+    group.add_argument("--seed", type=whole(-(2**63), 2**63 - 1), default=14159265)
+    group.add_argument("--local_rank", "--local-rank", type=whole(0), default=0, help="set by torch.distributed.launch")
 
 
 def add_reports(group: argparse._ArgumentGroup, *, picture_interval: int) -> None:
     """Options of what is written during a run."""
-    group.add_argument("--save_interval", type=int, default=50_000, help="iterations between saved weights")
-    group.add_argument("--checkpoint_interval", type=int, default=1000, help="iterations between training checkpoints")
-    group.add_argument("--log_interval", type=int, default=100, help="iterations between logged scalars")
+    group.add_argument("--save_interval", type=positive, default=50_000, help="iterations between saved weights")
     group.add_argument(
-        "--picture_interval", type=int, default=picture_interval, help="iterations between logged pictures"
+        "--checkpoint_interval", type=positive, default=1000, help="iterations between training checkpoints"
     )
-    group.add_argument("--max_unreadable", type=int, default=100, help="unreadable samples after which the run ends")
+    group.add_argument("--log_interval", type=positive, default=100, help="iterations between logged scalars")
     group.add_argument(
-        "--max_not_finite", type=int, default=20, help="skipped iterations in a row after which the run ends"
+        "--picture_interval", type=positive, default=picture_interval, help="iterations between logged pictures"
+    )
+    group.add_argument(
+        "--max_unreadable", type=positive, default=100, help="unreadable samples after which the run ends"
+    )
+    group.add_argument(
+        "--max_not_finite", type=positive, default=20, help="skipped iterations in a row after which the run ends"
     )
 
 
 def add_batch(group: argparse._ArgumentGroup, *, size: int | None, size_help: str) -> None:
     """Options of the batch."""
-    group.add_argument("-b", "--batch_size", type=int, default=size, help=size_help)
-    group.add_argument("--total_batch", type=int, help="over all processes and parts; replaces --batch_size")
-    group.add_argument("--grad_accum", type=int, default=1, help="parts in which a process takes its batch")
+    group.add_argument("-b", "--batch_size", type=batch, default=size, help=size_help)
+    group.add_argument("--total_batch", type=batch, help="over all processes and parts; replaces --batch_size")
+    group.add_argument("--grad_accum", type=batch, default=1, help="parts in which a process takes its batch")
 
 
-def fault(args: argparse.Namespace, counts: Iterable[str], faults: Mapping[str, bool]) -> str:
+def fault(args: argparse.Namespace, faults: Mapping[str, bool]) -> str:
     """What is wrong with the arguments; empty if nothing is.
 
     Args:
         args: of the run.
-        counts: names, beside `COUNTS`, of what must be at least 1; None is no fault.
         faults: what else may be wrong, and whether it is.
     """
-    for name in (*COUNTS, *counts, "total_batch"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            return f"--{name} must be at least 1"
     found = {
-        "--num_workers must not be negative": args.num_workers < 0,
-        "--id is a name, not a path": "/" in args.id or "\\" in args.id,
+        name_fault(args.id): True,
         "--resume needs the --id of the run": args.resume is not None and args.id == "NULL",
         "--resume auto finds the checkpoint itself; leave out --load_model": bool(args.resume and args.load_model),
         "--load_network starts a run and --load_model resumes one; give one of them": bool(
@@ -66,7 +68,7 @@ def fault(args: argparse.Namespace, counts: Iterable[str], faults: Mapping[str, 
         ),
         **faults,
     }
-    return next((message for message, wrong in found.items() if wrong), "")
+    return next((message for message, wrong in found.items() if message and wrong), "")
 
 
 def share_batch(args: argparse.Namespace, world: int) -> None:

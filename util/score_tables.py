@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from util.errors import InputError
-from util.files import atomic_path, make_output_folder
+from util.files import atomic_path, make_output_folder, real_path
 from util.metrics import Statistics, statistics
 
 MEASURES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
@@ -93,10 +93,10 @@ def score_folder(results: Path, folder: Path | None = None) -> Path:
     Raises:
         InputError: `folder` lies inside the result tree, where tables would spoil an upload.
     """
-    results = Path(results).resolve()
+    results = real_path(results)
     if folder is None:
         return results.with_name(f"{results.name}-scores")
-    if Path(folder).resolve().is_relative_to(results):
+    if real_path(folder).is_relative_to(results):
         raise InputError(f"score folder {folder} lies inside the results {results}; choose a folder outside of them")
     return Path(folder)
 

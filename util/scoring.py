@@ -4,6 +4,7 @@ Both trees hold one folder per sequence with one PNG of object ids per frame. Be
 gaps and objects may appear late: an object is scored on the frames after the one that first shows it.
 """
 
+import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,11 +15,13 @@ import cv2
 import numpy as np
 
 from util.errors import InputError
-from util.images import list_images, read_ids
+from util.images import is_clutter, list_images, read_foreground, read_ids
 from util.metrics import boundary_f, jaccard
 from util.score_tables import ObjectScore, Scores
 
 VOID = 255
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -160,7 +163,7 @@ def annotated_sequences(annotations: Path) -> list[str]:
     annotations = Path(annotations)
     if not annotations.is_dir():
         raise InputError(f"annotation folder {annotations} does not exist; check the path")
-    names = sorted(path.name for path in annotations.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = sorted(path.name for path in annotations.iterdir() if path.is_dir() and not is_clutter(path.name))
     if not names:
         raise InputError(f"annotation folder {annotations} has no sequence folders; give the folder that holds them")
     return names
@@ -189,13 +192,14 @@ def _follow_objects(
     scored = range(1, len(annotations) - 1) if skip_ends else range(len(annotations))
     tracks: dict[int, _Track] = {}
     predicted: dict[int, Path] = {}
+    said: set[Path] = set()
     for frame, (annotation, result) in enumerate(zip(annotations, results, strict=True)):
-        truth = _read_labels(annotation, binary)
+        truth = _read_labels(annotation, binary, said)
         for label in _labels(truth):
             if label != VOID:
                 tracks.setdefault(label, _Track(first_scored=frame + 1 if frame else 0))
         if frame in scored:
-            guess = _read_result(result, annotation, truth.shape, binary)
+            guess = _read_result(result, annotation, truth.shape, binary, said)
             for label in _labels(guess):
                 predicted.setdefault(label, result)
             begun = {label: track for label, track in tracks.items() if track.first_scored <= frame}
@@ -220,13 +224,19 @@ def _list_masks(folder: Path) -> list[Path]:
     return masks
 
 
-def _read_labels(path: Path, binary: bool) -> np.ndarray:
-    labels = read_ids(path)
-    return (labels > 0).astype(np.uint8) if binary else labels
+def _read_labels(path: Path, binary: bool, said: set[Path], *, checked: bool = True) -> np.ndarray:
+    """The labels of a mask (H, W), uint8. Smoothed edges that count from half brightness on are said once a folder."""
+    if not binary:
+        return read_ids(path, checked=checked)
+    mask, is_cut = read_foreground(path)
+    if is_cut and path.parent not in said:
+        said.add(path.parent)
+        logger.warning("masks in %s have smooth edges and count from half brightness on", path.parent)
+    return mask
 
 
-def _read_result(path: Path, annotation: Path, shape: tuple[int, int], binary: bool) -> np.ndarray:
-    labels = _read_labels(path, binary)
+def _read_result(path: Path, annotation: Path, shape: tuple[int, int], binary: bool, said: set[Path]) -> np.ndarray:
+    labels = _read_labels(path, binary, said, checked=False)
     if labels.shape != shape:
         sizes = [f"{width}x{height}" for height, width in (labels.shape, shape)]
         raise InputError(
@@ -246,7 +256,7 @@ def _holds_only_void(annotations: Iterable[Path]) -> bool:
     """Whether 255 is the only label of a sequence, which makes it a binary one."""
     found = False
     for path in annotations:
-        labels = _labels(read_ids(path))
+        labels = _labels(read_ids(path, checked=False))
         if any(label != VOID for label in labels):
             return False
         found = found or bool(labels)

@@ -12,11 +12,11 @@ from typing import TypeVar
 import numpy as np
 
 from util.engine import Core, Engine, Segmented
+from util.files import atomic_folder
 from util.images import read_written_ids
 from util.png_writer import PngWriter
 from util.progress import Progress
 from util.recorders import Recorder, Result
-from util.result_folder import atomic_folder
 from util.video import Frame, Pass, Video
 
 Item = TypeVar("Item")
@@ -47,6 +47,7 @@ def segment_video(
     write_mask: Callable[[Path, np.ndarray], None],
     recorders: Callable[[Path], Sequence[Recorder]],
     progress: Progress,
+    request: dict[str, str] | None = None,
 ) -> Speed:
     """Segment a video into a folder, which appears when all its files and those of the recorders are on disk.
 
@@ -58,10 +59,11 @@ def segment_video(
         recorders: are told every result; those that show frames in their order (`in_order`) are told afterwards where
             the video does not simply run forward. Made for the path at which the folder is filled.
         progress: advanced by one for each frame.
+        request: what the results are made of, for the folder's record.
     """
     speed = Speed()
     simple = len(video.passes) == 1 and not video.passes[0].reverse
-    with atomic_folder(folder) as partial, ExitStack() as stack:
+    with atomic_folder(folder, request) as partial, ExitStack() as stack:
         told = [stack.enter_context(recorder) for recorder in recorders(partial)]
         for way in video.passes:
             with PngWriter(write_mask) as writer:

@@ -3,10 +3,12 @@
 import argparse
 from pathlib import Path
 
+from util.numbers import above_zero, number, positive, share, whole
 from util.run_arguments import add_batch, add_reports, add_run
 from util.stage_defaults import STAGES
 
 FAMILIES = ("mivos", "stm_cycle")
+MIN_SIDE, MOST_SIDE = 32, 8192
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_v1", "resnet101", "vit_b16", "vit_s16", "vit_ti16")
 
 
@@ -41,7 +43,7 @@ def _add_reports(group: argparse._ArgumentGroup) -> None:
     add_reports(group, picture_interval=800)
     group.add_argument("--debug", action="store_true", help="log scalars and pictures on every iteration")
     group.add_argument("--val_root", type=Path, help="DAVIS 2017 tree whose val videos are scored now and then")
-    group.add_argument("--val_interval", type=int, default=5000, help="iterations between validations")
+    group.add_argument("--val_interval", type=positive, default=5000, help="iterations between validations")
 
 
 def _add_data(group: argparse._ArgumentGroup) -> None:
@@ -58,27 +60,31 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--image_size",
-        type=int,
+        type=whole(MIN_SIDE, MOST_SIDE),
         nargs="+",
         metavar="PIXELS",
         help="side of the training frames, or height and width; by default 384, STM-Cycle 240 427",
     )
-    group.add_argument("--clip_length", type=int, help="frames of a training clip; by default 3, DropSeg 2")
-    group.add_argument("--num_objects", type=int, help="most objects of a clip of a video; by default 2, STM-Cycle 5")
+    group.add_argument("--clip_length", type=whole(2, 1000), help="frames of a training clip; by default 3, DropSeg 2")
     group.add_argument(
-        "--samples_per_video", type=int, default=1, help="clips of each video in an epoch, DAVIS 5 times"
+        "--num_objects", type=whole(1, 255), help="most objects of a clip of a video; by default 2, STM-Cycle 5"
     )
-    group.add_argument("--max_skip", type=int, help="upper limit on the published frame skips, for fast or short clips")
+    group.add_argument(
+        "--samples_per_video", type=whole(1, 10**6), default=1, help="clips of each video in an epoch, DAVIS 5 times"
+    )
+    group.add_argument(
+        "--max_skip", type=positive, help="upper limit on the published frame skips, for fast or short clips"
+    )
     group.add_argument(
         "--skip_growth",
-        type=int,
+        type=whole(0),
         metavar="EPOCHS",
         help="every so many epochs the frame skips of stage 2 grow by 5 (DAVIS) and 1 (YouTube, each counts for 5 "
         "frames); 0: they follow the lists of MiVOS or QDMN; by default 0, STM-Cycle 5",
     )
     group.add_argument(
         "--skip_start",
-        type=int,
+        type=positive,
         nargs=2,
         default=(5, 3),
         metavar=("DAVIS", "YOUTUBE"),
@@ -129,7 +135,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         choices=("layer1", "layer2", "layer3"),
         help="the image encoder keeps its weights up to this stage; by default all learn",
     )
-    group.add_argument("--drop_path", type=float, default=0.1, help="stochastic depth of DropSeg's last block")
+    group.add_argument("--drop_path", type=share, default=0.1, help="stochastic depth of DropSeg's last block")
     group.add_argument(
         "--checkpoint_activations", action="store_true", help="DropSeg: less memory, each block computed twice"
     )
@@ -138,13 +144,15 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 
 def _add_optimisation(group: argparse._ArgumentGroup) -> None:
     add_batch(group, size=None, size_help="for each process and part; published by default")
-    group.add_argument("-i", "--iterations", type=int, help="published by default")
-    group.add_argument("--steps", type=int, nargs="*", help="iterations at which the rate falls; published by default")
+    group.add_argument("-i", "--iterations", type=positive, help="published by default")
+    group.add_argument(
+        "--steps", type=whole(0), nargs="*", help="iterations at which the rate falls; published by default"
+    )
     group.add_argument("--optimizer", choices=("adam", "sgd"), default="adam")
-    group.add_argument("--momentum", type=float, default=0.9, help="of --optimizer sgd")
-    group.add_argument("--lr", type=float, help="published by default: 2e-5 for QDMN, else 1e-5")
-    group.add_argument("--weight_decay", type=float, help="published by default: 1e-7, STM-Cycle 5e-4")
-    group.add_argument("--gamma", type=float, default=0.1, help="factor of the rate at each step")
+    group.add_argument("--momentum", type=share, default=0.9, help="of --optimizer sgd")
+    group.add_argument("--lr", type=above_zero, help="published by default: 2e-5 for QDMN, else 1e-5")
+    group.add_argument("--weight_decay", type=number(0), help="published by default: 1e-7, STM-Cycle 5e-4")
+    group.add_argument("--gamma", type=above_zero, default=0.1, help="factor of the rate at each step")
     group.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="mixed precision")
     group.add_argument(
         "--objective",

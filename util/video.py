@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -69,6 +70,12 @@ class Video(Protocol):
     has_end: bool
     palette: np.ndarray | None
     rate: Fraction
+    times: Sequence[Fraction] | None
+    origin: object
+
+    def sources(self) -> list[Path]: ...
+
+    def fingerprint(self) -> dict[str, str]: ...
 
     def __len__(self) -> int: ...
 

@@ -24,6 +24,7 @@ H264_OPTIONS = {"crf": "20", "preset": "veryfast"}
 MPEG4_OPTIONS = {"qmin": "2", "qmax": "5"}
 MPEG4_BITS_PER_PIXEL = 1  # of a frame; more than the quantiser range needs, so that the range decides
 MAX_TICKS = 65535  # per second, of MPEG-4
+UNSTEADY_TICKS = 60000  # per second, of a video whose frames have times of their own
 BT709 = 1  # primaries and transfer curve in a stream's colour tags
 
 
@@ -35,12 +36,13 @@ class VideoWriter:
             `.gif` gives frames of 256 colours each that are played in a loop.
         rate: frames per second; a GIF has 50 at most.
         max_width: wider frames are shrunk to this many pixels; by default 480 for a GIF, no limit for an mp4.
+        steady: whether all frames are shown equally long; else `write` may be told when each is shown.
 
     Raises:
         ValueError: the path has another suffix.
     """
 
-    def __init__(self, path: Path, rate: Fraction, *, max_width: int | None = None) -> None:
+    def __init__(self, path: Path, rate: Fraction, *, max_width: int | None = None, steady: bool = True) -> None:
         self._path = Path(path)
         if self._path.suffix.lower() not in FORMATS:
             raise ValueError(f"{path} must end in {' or '.join(FORMATS)}")
@@ -51,12 +53,18 @@ class VideoWriter:
         self._max_width = GIF_MAX_WIDTH if max_width is None and self._is_gif else max_width
         self._shape: tuple[int, ...] = ()
         self._count = 0
+        self._steady = steady
+        self._last_tick = -1
         self._files = ExitStack()
         self._container: OutputContainer
         self._stream: VideoStream
 
-    def write(self, rgb: np.ndarray) -> None:
-        """Append a frame, RGB (H, W, 3), uint8.
+    def write(self, rgb: np.ndarray, time: Fraction | None = None) -> None:
+        """Append a frame.
+
+        Args:
+            rgb: (H, W, 3), uint8.
+            time: seconds from the first frame to this one; by default one frame's time after the one before.
 
         Raises:
             ValueError: the frame is no such picture or differs in size from the first one.
@@ -72,7 +80,8 @@ class VideoWriter:
             self._open(frame.width, frame.height)
             self._shape = rgb.shape
         frame.time_base = 1 / self._tick_rate
-        frame.pts = round(self._count * self._tick_rate / self._rate)
+        seconds = self._count / self._rate if time is None else time
+        frame.pts = self._last_tick = max(self._last_tick + 1, round(seconds * self._tick_rate))
         self._count += 1
         self._container.mux(self._stream.encode(frame))
 
@@ -86,7 +95,9 @@ class VideoWriter:
 
     @property
     def _tick_rate(self) -> Fraction:
-        return Fraction(GIF_TICKS) if self._is_gif else self._rate
+        if self._is_gif:
+            return Fraction(GIF_TICKS)
+        return self._rate if self._steady else Fraction(UNSTEADY_TICKS)
 
     def _open(self, width: int, height: int) -> None:
         options = {"final_delay": str(round(GIF_TICKS / self._rate))} if self._is_gif else {}
@@ -94,6 +105,10 @@ class VideoWriter:
         self._container = av.open(f"file:{temporary}", "w", format=self._format, options=options)
         self._files.enter_context(self._container)
         self._stream = _add_gif(self._container) if self._is_gif else _add_mp4(self._container, self._rate)
+        if not self._is_gif:
+            self._stream.codec_context.time_base = 1 / self._tick_rate
+            if not self._steady:  # frames in their order: a player adds up their times
+                self._stream.codec_context.max_b_frames = 0
         self._stream.width, self._stream.height = width, height
         if self._stream.codec_context.name == "mpeg4":
             self._stream.bit_rate = math.ceil(width * height * self._rate * MPEG4_BITS_PER_PIXEL)

@@ -18,6 +18,7 @@ from datasets.synthetic import SyntheticClip
 from datasets.vos_dataset import VOSDataset
 from scripts.bench.pil_pipeline import static_clip, video_clip
 from scripts.bench.timing import measure
+from util.numbers import pixels
 
 Pipeline = Callable[[int], object]
 CPU = torch.device("cpu")
@@ -25,10 +26,10 @@ CPU = torch.device("cpu")
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py data`."""
-    command.add_argument("--image_size", type=int, default=384)
+    command.add_argument("--image_size", type=pixels, default=384)
     command.add_argument("--pictures", type=Path, help="folder of .jpg and .png pairs; made ones by default")
     command.add_argument("--videos", type=Path, help="folder with JPEGImages and Annotations; made ones by default")
-    command.add_argument("--height", type=int, default=480, help="of made frames, 16:9 (%(default)s)")
+    command.add_argument("--height", type=pixels, default=480, help="of made frames, 16:9 (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -20,12 +20,13 @@ from core_factory import build_engine
 from datasets.generic_videos import GenericDataset, Wishes
 from datasets.synthetic_trees import VideoPlan, write_video
 from inference_core_yv import InferenceCoreYV
-from scripts.bench.made_clip import SHIPPED, disagreement
+from scripts.bench.made_clip import disagreement
 from util.device import choose_device
 from util.engine import Engine
-from util.eval_arguments import add_arrival_arguments, evaluation_parser, positive
+from util.eval_arguments import SHIPPED, add_arrival_arguments, evaluation_parser
 from util.files import atomic_path
-from util.images import read_ids, read_written_ids, write_ids
+from util.images import list_images, read_ids, read_written_ids, write_ids
+from util.numbers import pixels, positive
 from util.progress import Progress
 from util.segmentation import segment_video
 from util.tensors import one_hot
@@ -98,7 +99,7 @@ def make_video(root: Path, args: argparse.Namespace) -> tuple[Video, list[np.nda
     """A made video of JPEG pictures with a mask of its first frame, and the ids (H,W) of every frame."""
     objects = (args.objects, args.objects)
     name = write_video(VideoPlan(root, "bl30k", "val", 0, 0, args.frames, args.size, objects, 1.0, clutter=3, late=0.0))
-    masks = sorted((root / "Annotations" / name).iterdir())
+    masks = list_images(root / "Annotations" / name)
     dataset = GenericDataset(str(root / "JPEGImages" / name), masks[:1], Wishes())
     return dataset.videos[0], [read_ids(path) for path in masks]
 
@@ -168,6 +169,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py files`."""
     command.add_argument("--frames", type=positive, default=40, help="of the made video (%(default)s)")
     command.add_argument("--objects", type=positive, default=3)
-    command.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=[480, 854])
+    command.add_argument("--size", type=pixels, nargs=2, metavar=("H", "W"), default=[480, 854])
     command.add_argument("--network", action="store_true", help="once more with a network at work")
     command.add_argument("--model", type=Path, default=SHIPPED, help="of --network (%(default)s)")

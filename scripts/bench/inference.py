@@ -20,6 +20,7 @@ from model.memory_read import Memory, MemoryEntry, MemoryReader
 from model.resnet import STAGES as BACKBONES
 from scripts.bench.timing import PartClock, measure
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
+from util.numbers import pixels, positive
 
 STAGES = {"query": "encode_query", "read": "read", "decode": "decode", "memorise": "encode_memory"}
 
@@ -149,7 +150,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py inference`."""
     command.add_argument("--arch", choices=NETWORKS, default="qdmn")
     command.add_argument("--backbone", choices=BACKBONES, default="resnet50")
-    command.add_argument("--objects", type=int, nargs="+", default=[1, 3])
-    command.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=[480, 854])
-    command.add_argument("--memory_frames", type=int, default=20)
+    command.add_argument("--objects", type=positive, nargs="+", default=[1, 3])
+    command.add_argument("--size", type=pixels, nargs=2, metavar=("H", "W"), default=[480, 854])
+    command.add_argument("--memory_frames", type=positive, default=20)
     command.add_argument("--amp", choices=AUTOCAST, default="off")

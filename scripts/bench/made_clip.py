@@ -1,7 +1,5 @@
 """A made clip, and how far the masks of two runs over it agree."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
@@ -10,7 +8,6 @@ from inference_core import InferenceCore
 from util.tensors import normalise, one_hot
 
 CLIP_SIZE, CLIP_FRAMES = (240, 432), 16
-SHIPPED = Path("saves/qdmn_small.pth")
 
 
 def segment_clip(network: torch.nn.Module, objects: int, device: torch.device, options: dict) -> np.ndarray:

@@ -10,14 +10,15 @@ import numpy as np
 
 from datasets.synthetic import make_clip
 from util.metrics import boundary_f, jaccard
+from util.numbers import pixels, positive
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py score`."""
-    command.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=[480, 854])
-    command.add_argument("--frames", type=int, default=20, help="of each of three made videos (%(default)s)")
+    command.add_argument("--size", type=pixels, nargs=2, metavar=("H", "W"), default=[480, 854])
+    command.add_argument("--frames", type=positive, default=20, help="of each of three made videos (%(default)s)")
 
 
 def made_pairs(args: argparse.Namespace) -> Iterator[Pair]:

@@ -21,14 +21,17 @@ from model.checkpoint import load_network
 from model.decode_window import choose_window
 from model.inference_form import for_inference
 from model.memory_network import MemoryNetwork
+from model.resnet import STAGES as BACKBONES
 from scripts.bench.inference import fill_memory, unit_work
-from scripts.bench.made_clip import SHIPPED, disagreement, segment_clip
+from scripts.bench.made_clip import disagreement, segment_clip
 from scripts.bench.plain import LOOK_AHEAD, MEMORY, exact_rows, without
 from scripts.bench.settings import ALL_ON, ON_TOP, Setting, settings, wanted
 from scripts.bench.timing import busy_share, measure
 from scripts.bench.turns import Turns
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.errors import InputError
+from util.eval_arguments import SHIPPED
+from util.numbers import pixels, positive
 
 STREAMED = 8
 
@@ -212,11 +215,11 @@ def run(args: argparse.Namespace) -> None:
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py speed`."""
     command.add_argument("--arch", choices=NETWORKS, default="qdmn")
-    command.add_argument("--backbone", default="resnet50")
+    command.add_argument("--backbone", choices=BACKBONES, default="resnet50")
     command.add_argument(
         "--model", type=Path, default=SHIPPED, help="whose masks are compared (%(default)s); DropSeg's are its own"
     )
-    command.add_argument("--objects", type=int, nargs="+", default=[1, 3])
-    command.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), default=[480, 854])
-    command.add_argument("--memory_frames", type=int, default=20)
+    command.add_argument("--objects", type=positive, nargs="+", default=[1, 3])
+    command.add_argument("--size", type=pixels, nargs=2, metavar=("H", "W"), default=[480, 854])
+    command.add_argument("--memory_frames", type=positive, default=20)
     command.add_argument("--only", nargs="+", default=[], metavar="NAME", help="settings whose name holds one of these")

@@ -19,7 +19,8 @@ from model.inference_form import for_inference
 from model.object_memory import GATES
 from scripts.bench.stream_chart import draw_stream
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb, synchronise
-from util.eval_arguments import positive
+from util.eval_arguments import SHIPPED
+from util.numbers import pixels, positive, whole
 from util.tensors import normalise, one_hot
 
 PARTS = 10
@@ -86,12 +87,12 @@ def run(args: argparse.Namespace) -> None:
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py stream`."""
     add = command.add_argument
-    add("--model", type=Path, default=Path("saves/qdmn_small.pth"))
+    add("--model", type=Path, default=SHIPPED)
     add("--frames", type=positive, nargs="+", default=[300, 3000], help="lengths of the videos (%(default)s)")
     add("--objects", type=positive, nargs="+", default=[2], help="objects on the first frame (%(default)s)")
     add("--plot", type=Path, metavar="PNG", help="draw it")
-    add("--late", type=int, default=0, help="objects that appear later, one each 10 frames (%(default)s)")
-    add("--size", type=int, nargs=2, metavar=("H", "W"), default=[240, 432])
+    add("--late", type=whole(0), default=0, help="objects that appear later, one each 10 frames (%(default)s)")
+    add("--size", type=pixels, nargs=2, metavar=("H", "W"), default=[240, 432])
     add("--memory", choices=("quality", "latest", "every"), default="quality")
     add("--gate", choices=GATES, default="mean")
     add("--amp", choices=AUTOCAST, default="off")

@@ -22,6 +22,7 @@ from scripts.bench.plain import EXACT as PUBLISHED
 from scripts.bench.plain import MEMORY
 from scripts.bench.timing import PartClock, measure
 from util.device import choose_device, keep_freed_memory, peak_memory_mb
+from util.numbers import pixels, positive
 
 PARTS = {"forward": "clip", "loss": "losses", "update": "update"}
 EXACT = {
@@ -47,9 +48,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--arch", choices=NETWORKS, default="qdmn")
     command.add_argument("--backbone", choices=BACKBONES, default="resnet50")
     command.add_argument("--freeze", choices=("layer1", "layer2", "layer3"))
-    command.add_argument("--image_size", type=int, default=384)
-    command.add_argument("--batch_size", type=int, default=4)
-    command.add_argument("--num_objects", type=int, default=2)
+    command.add_argument("--image_size", type=pixels, default=384)
+    command.add_argument("--batch_size", type=positive, default=4)
+    command.add_argument("--num_objects", type=positive, default=2)
     command.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off")
     command.add_argument("--compile", action="store_true")
     choice = command.add_mutually_exclusive_group()

@@ -22,11 +22,12 @@ from tests.box_runs import (
     BrightCore,
     boxes_of,
     evaluate,
-    files_below,
     make_trees,
 )
-from util.boxes import format_rows, read_boxes, read_numbers, write_text
+from tests.result_files import files_below, shown
+from util.boxes import format_rows, read_boxes, write_text
 from util.images import read_ids, write_binary
+from util.text_files import read_numbers
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -239,7 +240,7 @@ def test_an_interrupted_run_leaves_nothing_half_written_and_a_rerun_does_the_res
     with pytest.raises(KeyboardInterrupt):
         evaluate(made, output, "--write_masks")
     assert files_below(output) == ["made-1/made-1_001.txt", "made-1/made-1_time.txt"]
-    assert [path.name for path in output.with_name("run-masks").iterdir()] == ["made-1"]
+    assert [path.name for path in shown(output.with_name("run-masks"))] == ["made-1"]
     BrightCore.made = 10
     evaluate(made, output, "--write_masks")
     assert BrightCore.made == 12

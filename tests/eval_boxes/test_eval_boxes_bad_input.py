@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scripts import analyse_boxes
-from tests.box_runs import SIZE, evaluate, files_below
+from tests.box_runs import SIZE, evaluate
 from tests.failures import failure_line
+from tests.result_files import files_below
 from util.images import write_binary
 
 
@@ -26,6 +27,8 @@ def fail(capsys, trees, output, *flags, dataset="lasot"):
         ("0,0,0,0", "has no size"),
         ("5,5,-2,4", "has no size"),
         ("5,5,2", "3 numbers in a row"),
+        ("0.1,0.2,0.3,0.4", "smaller than a pixel"),
+        ("5,5,9,9\n5,5,9,9", "2 rows but"),
         ("five", "no table of numbers"),
         ("", "is empty"),
     ],
@@ -109,6 +112,7 @@ def scored(trees, output, monkeypatch, capsys):
         ("1,2,3,4\n", "rows but"),
         ("1,2,3,4\n" * 5 + "1,2,-3,4\n", "row 6 of"),
         ("1,2,3,4\nnan,2,3,4\n" * 3, "row 2 of"),
+        ("0.1,0.2,0.3,0.4\n" * 6, "smaller than a pixel"),
     ],
 )
 def test_results_that_cannot_be_scored_are_named(scored, output, text, message):
@@ -122,12 +126,37 @@ def test_results_of_another_length_are_named(scored, output):
     assert "made-2_001.txt has 4 rows but" in scored(output / "made-2/made-2_001.txt", "1,2,3,4\n" * 4)
 
 
+@pytest.mark.parametrize("row", ["0,05", "-0.05", "nan", "inf"])
+def test_times_that_are_no_seconds_are_named(scored, output, row):
+    assert "made-2_time.txt" in scored(output / "made-2/made-2_time.txt", f"{row}\n" * 6)
+
+
+def test_a_first_box_that_reaches_far_beyond_its_frame_is_said(trees, output, caplog):
+    (trees / "lasot/made/made-2/groundtruth.txt").write_text("40,30,72,46\n")
+    evaluate(trees, output)
+    (line,) = (line for line in caplog.messages if "reaches beyond" in line)
+    assert "made-2/groundtruth.txt" in line
+
+
+def test_results_that_begin_beside_the_true_box_are_said(scored, trees, output, caplog):
+    path = output / "made-1/made-1_001.txt"
+    path.write_text("70,0,5,5\n" + path.read_text().partition("\n")[2])
+    scored(output / "made-2/made-2_001.txt", None)
+    (line,) = (line for line in caplog.messages if "are these results of it" in line)
+    assert "made-1_001.txt" in line
+
+
 def test_annotations_that_cannot_be_used_are_named(scored, trees):
     folder = trees / "got10k/val/GOT-10k_Val_000001"
     assert "meta_info.ini does not tell" in scored(
         folder / "meta_info.ini", "[METAINFO]\nresolution: big\n", "got10k_val"
     )
+    assert "says that frames have 0x0" in scored(
+        folder / "meta_info.ini", "[METAINFO]\nresolution: 0x0\n", "got10k_val"
+    )
     assert "cover.label has 2 numbers" in scored(folder / "cover.label", "1\n2\n", "got10k_val")
+    assert "cover.label holds nan" in scored(folder / "cover.label", "nan\n" * 7, "got10k_val")
+    assert "cover.label has 2 columns" in scored(folder / "cover.label", "8 8\n" * 4, "got10k_val")
     assert "out_of_view.txt cannot be read" in scored(trees / "lasot/made/made-1/out_of_view.txt", None)
 
 

@@ -11,9 +11,10 @@ from PIL import Image
 
 import eval_davis
 import eval_davis_2016
-from tests.davis_runs import evaluate, files_below, frames_of, masks_of
+from tests.davis_runs import evaluate, frames_of, masks_of
 from tests.davis_trees import make_davis_2016, make_davis_2017, make_mask, write_list
 from tests.failures import failure_line
+from tests.result_files import files_below, shown
 from util.images import write_binary, write_ids
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -86,7 +87,7 @@ BAD_INPUT = {
 def test_bad_input_is_one_line_and_leaves_nothing(davis, output, capsys, damage, message):
     damage(davis)
     assert message in fail(capsys, eval_davis, davis, output)
-    assert not output.exists() or list(output.iterdir()) == []
+    assert not output.exists() or shown(output) == []
 
 
 def test_2016_without_a_list_says_how_to_give_one(tmp_path, output, capsys):
@@ -111,7 +112,7 @@ def test_an_output_folder_that_cannot_be_made_is_named(davis, tmp_path, capsys):
 
 def test_the_dataset_is_never_overwritten(davis, capsys):
     before = (masks_of(davis) / "00000.png").read_bytes()
-    assert "holds the dataset" in fail(capsys, eval_davis, davis, masks_of(davis).parent, "--overwrite")
+    assert "which is read" in fail(capsys, eval_davis, davis, masks_of(davis).parent, "--overwrite")
     assert (masks_of(davis) / "00000.png").read_bytes() == before
 
 
@@ -122,13 +123,13 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(davis, output, capsys, monke
 
     monkeypatch.setattr(Image.Image, "save", save)
     assert "no space left" in fail(capsys, eval_davis, davis, output)
-    assert list(output.iterdir()) == []
+    assert shown(output) == []
 
 
 def test_a_bad_frame_leaves_the_videos_before_it(davis, output, capsys):
     truncate(frames_of(davis, "cat") / "00002.jpg")
     fail(capsys, eval_davis, davis, output)
-    assert [path.name for path in output.iterdir()] == ["bike"]
+    assert [path.name for path in shown(output)] == ["bike"]
     assert len(files_below(output)) == 4
 
 

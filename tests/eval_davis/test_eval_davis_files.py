@@ -1,15 +1,20 @@
 """What runs of the DAVIS evaluation scripts find finished, and what they write beside the results."""
 
 import csv
+import shutil
 import zipfile
 
 import numpy as np
+import pytest
+from PIL import Image
 
 import eval_davis
 import eval_davis_2016
-from tests.davis_runs import evaluate, files_below
+from tests.davis_runs import evaluate
 from tests.davis_trees import make_davis_2016, make_mask
-from util.images import read_ids, write_ids
+from tests.result_files import files_below
+from util.errors import InputError
+from util.images import read_ids
 
 # Running again
 
@@ -24,20 +29,29 @@ def test_a_rerun_skips_finished_videos_and_loads_no_network(davis, output, built
     assert "2 finished videos skipped" in capsys.readouterr().out
 
 
-def test_overwrite_segments_finished_videos_again(davis, output):
+def test_overwrite_segments_finished_videos_again_and_leaves_what_others_put_there(davis, output, built):
     evaluate(eval_davis, davis, output)
-    write_ids(output / "bike/00001.png", np.zeros((37, 53), np.uint8))
-    (output / "bike/stale.png").touch()
+    built.clear()
+    (output / "bike/notes.txt").write_text("mine")
     evaluate(eval_davis, davis, output, "--overwrite")
+    assert built != []
     np.testing.assert_array_equal(read_ids(output / "bike/00001.png"), make_mask())
-    assert len(files_below(output)) == 8
+    assert (output / "bike/notes.txt").read_text() == "mine"
+    assert len(files_below(output)) == 9
+
+
+def test_a_result_that_was_edited_is_never_replaced(davis, output):
+    evaluate(eval_davis, davis, output)
+    Image.new("P", (53, 37)).save(output / "bike/00001.png")
+    with pytest.raises(InputError, match=r"bike/00001\.png exists .* or was changed since"):
+        evaluate(eval_davis, davis, output, "--overwrite")
+    assert not read_ids(output / "bike/00001.png").any()
 
 
 def test_an_unfinished_video_is_segmented_again(davis, output):
     evaluate(eval_davis, davis, output)
     (output / "cat/00003.png").unlink()
-    (output / ".bike.partial").mkdir()
-    (output / "bike").rename(output / ".bike.partial/bike")
+    shutil.rmtree(output / "bike")
     evaluate(eval_davis, davis, output)
     assert files_below(output) == [f"{video}/{frame:05d}.png" for video in ("bike", "cat") for frame in range(4)]
 

@@ -58,5 +58,5 @@ def test_a_lossy_mask_is_refused(frames, tmp_path, output, capsys):
 
 def test_frames_are_never_overwritten(frames, mask, capsys):
     before = sorted(frames.iterdir())
-    assert "choose another folder" in fail(capsys, frames, frames, "--masks", mask)
+    assert "which is read" in fail(capsys, frames, frames, "--masks", mask)
     assert sorted(frames.iterdir()) == before

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.static_dataset import StaticDataset, static_datasets
+from datasets.static_dataset import StaticDataset, read_static_mask, static_datasets
 from tests.pictures import CANVAS, write_set
 from util.errors import InputError
 
@@ -22,11 +22,40 @@ def test_static_masks_are_binary_by_default(static_root):
     assert set(StaticDataset(static_root / "flat", image_size=CANVAS)[0]["masks"].unique().tolist()) == {0, 255}
 
 
-@pytest.mark.parametrize(("value", "is_object"), [(127, False), (128, True)])
-def test_a_grey_mask_is_the_object_from_one_half_on(static_root, value, is_object):
-    Image.fromarray(np.full((60, 80), value, np.uint8)).save(static_root / "flat/a.png")
-    masks = StaticDataset(static_root / "flat", image_size=CANVAS)[0]["masks"]
-    assert bool(masks.any()) == is_object
+def test_a_bright_grey_mask_is_the_object_from_one_half_on(tmp_path):
+    Image.fromarray(np.array([[0, 127, 128, 255]], np.uint8)).save(tmp_path / "a.png")
+    assert (read_static_mask(tmp_path / "a.png") > 127).tolist() == [[False, False, True, True]]
+
+
+@pytest.mark.parametrize("kind", ["grey", "palette", "two bits", "one bit"])
+def test_masks_of_0_and_1_hold_the_object(tmp_path, kind):
+    mask = np.array([[0, 1, 1, 0]], np.uint8)
+    picture = Image.fromarray(mask * 255 if kind == "one bit" else mask)
+    if kind in ("palette", "two bits"):
+        picture.putpalette([0, 0, 0, 90, 0, 0])
+    picture.convert("1" if kind == "one bit" else picture.mode).save(tmp_path / "a.png")
+    assert (read_static_mask(tmp_path / "a.png") > 127).tolist() == [[False, True, True, False]]
+
+
+def test_a_mask_without_object_is_refused(static_root):
+    Image.fromarray(np.zeros((60, 80), np.uint8)).save(static_root / "flat/a.png")
+    with pytest.raises(InputError, match=r"a\.png shows no object"):
+        StaticDataset(static_root / "flat", image_size=CANVAS)[0]
+
+
+def test_a_set_whose_masks_are_all_empty_is_refused(static_root):
+    for path in (static_root / "flat").glob("*.png"):
+        Image.fromarray(np.zeros((60, 80), np.uint8)).save(path)
+    with pytest.raises(InputError, match=r"no mask of .*flat shows an object"):
+        StaticDataset(static_root / "flat")
+
+
+def test_hidden_files_are_no_pictures_and_capitals_are(static_root):
+    folder = static_root / "flat"
+    for name in ("._a.jpg", "._a.png"):
+        (folder / name).write_bytes(b"mac")
+    (folder / "a.jpg").rename(folder / "a.JPG")
+    assert [path.name for path in StaticDataset(folder).pictures] == ["a.JPG", "b.jpg"]
 
 
 def test_views_of_one_picture_differ(static_root):

@@ -13,6 +13,7 @@ from tests.pictures import (
     write_numbered_video,
     write_video,
 )
+from util.errors import InputError
 
 
 def test_objects_are_drawn_in_either_order(video_root):
@@ -40,10 +41,19 @@ def test_a_single_object_leaves_the_second_plane_empty(tmp_path):
 
 
 def test_a_clip_without_objects_has_empty_masks(tmp_path):
-    write_video(tmp_path, "none", [boxes()] * 3)
-    sample = video_dataset(tmp_path)[0]
+    write_video(tmp_path, "late", [boxes()] * 3 + [boxes(1)])
+    sample = video_dataset(tmp_path, draw_positions=lambda *_: [0, 1, 2])[0]
     assert sample["selector"].tolist() == [1.0, 0.0]
     assert not sample["masks"].any()
+
+
+def test_videos_without_any_object_are_refused(tmp_path):
+    write_video(tmp_path, "none", [boxes()] * 3)
+    with pytest.raises(InputError, match=r"no mask in .* shows an object"):
+        video_dataset(tmp_path)
+    write_video(tmp_path, "some", [boxes(1)] * 3)
+    with pytest.raises(InputError, match=r"no mask in .*none shows an object"):
+        video_dataset(tmp_path)[0]
 
 
 def test_clips_that_start_without_an_object_are_drawn_again(tmp_path):
