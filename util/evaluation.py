@@ -33,6 +33,7 @@ from util.segmentation import Speed, segment_video
 from util.video import Video
 
 OVERLAY, BOXES, SOFT, MASKS = "-overlay", "-boxes", "-soft", "-masks"
+BESIDE = (SHEETS, QUALITY, TIMELINES, OVERLAY, BOXES, SOFT, MASKS, PAGE, ".zip")  # what may be written beside results
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def _check(dataset: Dataset, options: RunOptions) -> None:
             " send the archive of --zip to the server"
         )
     _refuse_namesakes(dataset, options.output)
-    places = [options.output, score_folder(options.output), *_places_beside(options).values()]
+    places = [options.output, score_folder(options.output), *(beside(options.output, suffix) for suffix in BESIDE)]
     sources = [path for video in dataset.videos for path in video.sources()]
     require_apart(places, [*dataset.inputs, *options.given, *dict.fromkeys(sources)])
     for path, wanted in ((beside(options.output, ".zip"), options.zip), (beside(options.output, PAGE), options.report)):
@@ -198,12 +199,6 @@ def _refuse_namesakes(dataset: Dataset, output: Path) -> None:
                 "segment them one at a time into outputs of their own"
             )
         seen[name] = str(video.origin)
-
-
-def _places_beside(options: RunOptions) -> dict[str, Path]:
-    """What is written beside the results, by its suffix."""
-    suffixes = (SHEETS, QUALITY, TIMELINES, OVERLAY, BOXES, SOFT, MASKS, PAGE, ".zip")
-    return {suffix: beside(options.output, suffix) for suffix in suffixes}
 
 
 def _request(options: RunOptions, video: Video) -> dict[str, str]:

@@ -31,14 +31,10 @@ LONGEST_NAME = 120  # bytes of a name that fit into that of an unfinished file
 
 def content_hash(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file: Any) -> str:
     digest = hashlib.sha256()
-    while block := file.read(BLOCK):
-        digest.update(block)
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -164,15 +160,13 @@ def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterat
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        yield partial
-        made = {path.relative_to(partial).as_posix(): content_hash(path) for path in _files_below(partial)}
-        entry = {"files": {f"{folder.name}/{name}": digest for name, digest in made.items()}}
-        add_to_record(folder.parent, entry if request is None else {**entry, "folder": folder.name, "request": request})
-        _put_in_place(folder, partial, made)
-    except OSError as error:
-        if error.errno is not None and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(folder)) from error
-        raise
+        with name_errors(folder):
+            yield partial
+            made = {path.relative_to(partial).as_posix(): content_hash(path) for path in _files_below(partial)}
+            entry = {"files": {f"{folder.name}/{name}": digest for name, digest in made.items()}}
+            wanted = {} if request is None else {"folder": folder.name, "request": request}
+            add_to_record(folder.parent, entry | wanted)
+            _put_in_place(folder, partial, made)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -57,10 +57,11 @@ def require_text(path: Path) -> None:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Pictures of a folder in natural order; hidden files, and what is no regular file, are left out.
+    """Pictures of a folder in natural order; hidden files, and folders named like pictures, are left out.
 
     Raises:
-        InputError: the folder is missing or holds no picture, or a name is not UTF-8.
+        InputError: the folder is missing or holds no picture, a pipe, a device or a broken link is named like one, or a
+            name is not UTF-8.
     """
     folder = Path(folder)
     if not folder.is_dir():
