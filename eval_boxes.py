@@ -16,14 +16,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from core_factory import run_evaluation
-from datasets.box_dataset import FIRST_MASKS, BoxDataset
-from datasets.box_trees import BOX_SETS, open_tree
-from datasets.sizing import choose_sizing
+from datasets.boxes.dataset import FIRST_MASKS, BoxDataset
+from datasets.boxes.trees import BOX_SETS, open_tree
+from datasets.test.sizing import choose_sizing
+from evaluation.arguments import add_list_arguments, evaluation_parser
+from evaluation.build import run_evaluation
+from evaluation.result_folder import beside
 from inference_core import InferenceCore
 from util.errors import InputError, run
-from util.eval_arguments import add_list_arguments, evaluation_parser
-from util.result_folder import beside
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

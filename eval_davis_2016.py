@@ -10,12 +10,12 @@ import util.startup  # noqa: F401
 from collections.abc import Sequence
 from pathlib import Path
 
-from core_factory import run_evaluation
-from datasets.davis_test_dataset import DavisTestDataset
-from datasets.sizing import choose_sizing
+from datasets.test.davis_test_dataset import DavisTestDataset
+from datasets.test.sizing import choose_sizing
+from evaluation.arguments import add_list_arguments, evaluation_parser
+from evaluation.build import run_evaluation
 from inference_core import InferenceCore
 from util.errors import run
-from util.eval_arguments import add_list_arguments, evaluation_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from core_factory import run_evaluation
-from datasets.generic_videos import DIRECTIONS, GenericDataset, Wishes
 from datasets.mask_files import MaskRules, Value, parse_value
-from datasets.sizing import choose_sizing
+from datasets.test.generic_videos import DIRECTIONS, GenericDataset, Wishes
+from datasets.test.sizing import choose_sizing
+from evaluation.arguments import add_arrival_arguments, evaluation_parser
+from evaluation.build import run_evaluation
 from inference_core_yv import InferenceCoreYV
 from util.errors import run
-from util.eval_arguments import add_arrival_arguments, evaluation_parser
 from util.numbers import positive
 
 MIN_RATE, MAX_RATE = Fraction(1, 100), Fraction(1000)

@@ -13,12 +13,12 @@ import util.startup  # noqa: F401
 from collections.abc import Sequence
 from pathlib import Path
 
-from core_factory import run_evaluation
-from datasets.sizing import choose_sizing
-from datasets.yv_test_dataset import FRAMES, SHORT_SIDE, SPLITS, YouTubeTestDataset
+from datasets.test.sizing import choose_sizing
+from datasets.test.yv_test_dataset import FRAMES, SHORT_SIDE, SPLITS, YouTubeTestDataset
+from evaluation.arguments import add_arrival_arguments, add_list_arguments, evaluation_parser
+from evaluation.build import run_evaluation
 from inference_core_yv import InferenceCoreYV
 from util.errors import run
-from util.eval_arguments import add_arrival_arguments, add_list_arguments, evaluation_parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:

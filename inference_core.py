@@ -7,15 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.aggregate import soft_aggregate
-from model.correction import MaskCorrection
-from model.frame_report import FrameReport
-from model.given_masks import check_mask, compose
-from model.look_ahead import LookAhead
+from inference.correction import MaskCorrection
+from inference.frame_report import FrameReport
+from inference.given_masks import check_mask, compose
+from inference.look_ahead import LookAhead
+from inference.object_steps import ObjectSteps
+from model.layers.aggregation import soft_aggregate
+from model.memory.objects import ObjectMemory
+from model.memory.read import MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, QueryFeatures
-from model.memory_read import MemoryEntry, MemoryReader
-from model.object_memory import ObjectMemory
-from model.object_steps import ObjectSteps
 from util.tensors import Padding, pad_to_multiple, unpad
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from inference_core import InferenceCore
-from model.aggregate import soft_aggregate
+from model.layers.aggregation import soft_aggregate
+from model.memory.objects import ObjectMemory, PublishedObjectMemory
 from model.memory_network import MemoryNetwork
-from model.object_memory import ObjectMemory, PublishedObjectMemory
 
 PRIORS = ("softmax", "max")
 

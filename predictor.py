@@ -16,13 +16,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasets.frame_sources import FrameFolder, FrameSource
-from datasets.movie_sources import FrameFile
-from datasets.sizing import Size, choose_sizing
+from datasets.test.frame_sources import FrameFolder, FrameSource
+from datasets.test.movie_sources import FrameFile
+from datasets.test.sizing import Size, choose_sizing
+from inference.fast_form import for_inference
 from inference_core_yv import InferenceCoreYV
-from model.checkpoint import load_network
-from model.inference_form import for_inference
 from model.memory_network import MemoryNetwork
+from model.weights.checkpoint import load_network
 from util.device import AUTOCAST, autocast, choose_device
 from util.tensors import most_likely, one_hot
 

@@ -16,24 +16,24 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from datasets.davis_test_dataset import DavisTestDataset
-from datasets.stages import StageData, stage_data
+from datasets.test.davis_test_dataset import DavisTestDataset
+from datasets.train.stages import StageData, stage_data
+from evaluation.run import RunOptions, evaluate
+from evaluation.segmenter import Engine
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
-from model.checkpoint import Checkpoint, build_from, fill_network, load_weights
 from model.dropseg import DropSeg
-from model.mae_weights import load_mae_encoder
-from model.pretrained import load_imagenet_encoders
-from model.trainer import Trainer
-from training_loop import TrainingLoop, Validate
-from training_run import announce, build_folder, build_loader, build_reports, find_checkpoint
+from model.weights.checkpoint import Checkpoint, build_from, fill_network, load_weights
+from model.weights.imagenet import load_imagenet_encoders
+from model.weights.mae import load_mae_encoder
+from training.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
+from training.loop import TrainingLoop, Validate
+from training.run import announce, build_folder, build_loader, build_reports, find_checkpoint
+from training.run_folder import RunFolder
+from training.trainer import Trainer
 from util.device import keep_freed_memory
 from util.distributed import Process, start, stop
-from util.engine import Engine
 from util.errors import InputError, run
-from util.evaluation import RunOptions, evaluate
-from util.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
-from util.run_folder import RunFolder
 
 
 def check_image_size(args: argparse.Namespace) -> None:

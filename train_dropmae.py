@@ -14,20 +14,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from datasets.clips import Sample
-from datasets.frame_pairs import FramePairs, collate_pairs, find_videos, pairs_to_device
-from datasets.stages import Part, StageData
+from datasets.train.clips import Sample
+from datasets.train.frame_pairs import FramePairs, collate_pairs, find_videos, pairs_to_device
+from datasets.train.stages import Part, StageData
 from datasets.video_list import read_video_list
-from model.checkpoint import Checkpoint, fill_network, load_weights
 from model.dropmae import Completion, DropMAE
-from model.pretrainer import Pretrainer
-from training_loop import TrainingLoop
-from training_run import announce, build_folder, build_loader, build_reports, find_checkpoint
+from model.weights.checkpoint import Checkpoint, fill_network, load_weights
+from training.loop import TrainingLoop
+from training.pretrain_arguments import check_resumable, describe_run, fill_schedule, parse_arguments
+from training.pretrainer import Pretrainer
+from training.run import announce, build_folder, build_loader, build_reports, find_checkpoint
+from training.run_folder import RunFolder
 from util.device import keep_freed_memory
 from util.distributed import Process, start, stop
 from util.errors import InputError, run
-from util.pretrain_arguments import check_resumable, describe_run, fill_schedule, parse_arguments
-from util.run_folder import RunFolder
 from util.tensors import denormalise
 
 SHOWN_SAMPLES = 4

@@ -22,17 +22,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datasets.sizing import Limit
-from model.checkpoint import load_network
-from model.correspondence import transfer
+from datasets.test.sizing import Limit
+from evaluation.arguments import SHIPPED
+from evaluation.report.contact_sheet import MARGIN, contact_sheet, write_contact_sheet
+from evaluation.report.correspondence_window import choose_point, require_display
+from evaluation.report.heat_map import (
+    STRIDE,
+    Point,
+    cells_of_points,
+    mark_points,
+    overlay_heat,
+    strongest_point,
+    to_pixels,
+)
+from inference.correspondence import transfer
 from model.memory_network import MemoryNetwork
-from util.contact_sheet import MARGIN, contact_sheet, write_contact_sheet
-from util.correspondence_window import choose_point, require_display
+from model.weights.checkpoint import load_network
 from util.device import choose_device
 from util.errors import InputError, run
-from util.eval_arguments import SHIPPED
 from util.files import make_output_folder, require_apart, require_ours
-from util.heat_map import STRIDE, Point, cells_of_points, mark_points, overlay_heat, strongest_point, to_pixels
 from util.images import read_frame, read_ids, write_ids
 from util.numbers import pixels, positive
 from util.tensors import normalise, one_hot, pad_to_multiple

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageColor
 
-from datasets.pairs import VOID
+from datasets.smooth_edges import SmoothEdges, find_smooth_edges
+from datasets.train.pairs import VOID
 from util.errors import InputError
 from util.images import HALF_BRIGHTNESS, brightness_of_object, find_edges, natural_key, open_mask, smooth_mask_error
 from util.palette import voc_palette
-from util.smooth_edges import SmoothEdges, find_smooth_edges
 
 MAX_ID = 65535
 MAX_COLOURS = 255

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from model.blocks import KeyValueProjection, MaskDecoder
+from model.layers.blocks import KeyValueProjection, MaskDecoder
+from model.layers.quality import QualityScorer
+from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork, QueryFeatures, with_others
-from model.memory_read import MemoryEntry
-from model.quality import QualityScorer
 
 WIDTH = 16
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.attention_dropout import DroppedAttention
-from model.vit import (
+from model.layers.attention_dropout import DroppedAttention
+from model.layers.vit import (
     NORM_EPS,
     PATCH,
     Block,
@@ -41,7 +41,7 @@ class DropMAE(nn.Module):
     """Masked auto-encoder of two frames, to begin `DropSeg` with: its encoder is DropSeg's.
 
     Args:
-        backbone: one of `model.vit.SIZES`; `vit_b16` is published.
+        backbone: one of `model.layers.vit.SIZES`; `vit_b16` is published.
         image_size: side of the square frames, in pixels, a multiple of 16; sets the position grids.
         mask_ratio: share of the patches of both frames together that is hidden.
         attention_dropout: see `DroppedAttention`; in the decoder, in training.

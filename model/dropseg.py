@@ -5,11 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.blocks import MaskDecoder
+from model.layers.blocks import MaskDecoder
+from model.layers.quality import QualityScorer
+from model.layers.vit import NORM_EPS, PATCH, PRETRAINED_GRID, ViTEncoder, grid_tokens, resize_grid, sincos_grid
+from model.memory.read import Memory, MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork
-from model.memory_read import Memory, MemoryEntry, MemoryReader
-from model.quality import QualityScorer
-from model.vit import NORM_EPS, PATCH, PRETRAINED_GRID, ViTEncoder, grid_tokens, resize_grid, sincos_grid
 
 F8_CHANNELS = 512
 F4_CHANNELS = 256
@@ -28,7 +28,7 @@ class DropSeg(MemoryNetwork):
     A memory entry holds tokens: its keys have no channels. Objects do not see each other before the aggregation.
 
     Args:
-        backbone: one of `model.vit.SIZES`; `vit_b16` is published.
+        backbone: one of `model.layers.vit.SIZES`; `vit_b16` is published.
         image_size: side of the square pictures that it learns from, in pixels; sets the stored position grid.
         drop_path: see `ViTEncoder`.
         quality_head: add QDMN's scorer, on the tokens of frame and mask, so that the quality-gated memory works.

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from model.blocks import MaskDecoder
+from model.layers.blocks import MaskDecoder
+from model.layers.quality import QualityScorer
 from model.memory_network import QueryFeatures
-from model.quality import QualityScorer
 from model.two_encoders import TwoEncoderNetwork
 
 

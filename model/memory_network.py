@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.decode_window import CELL, Window
-from model.memory_read import Memory, MemoryEntry, MemoryReader
-from model.quality import QualityScorer
-from model.resnet import ResNetEncoder
+from model.layers.quality import QualityScorer
+from model.layers.resnet import ResNetEncoder
+from model.layers.window import CELL, Window
+from model.memory.read import Memory, MemoryEntry, MemoryReader
 
 
 class QueryFeatures(NamedTuple):
@@ -57,7 +57,7 @@ class MemoryNetwork(nn.Module):
 
     @property
     def decodes_windows(self) -> bool:
-        """Whether a part of a frame can be decoded, see `model.decode_window`."""
+        """Whether a part of a frame can be decoded, see `model.layers.window`."""
         return self.reads_by_affinity and self.size_multiple == CELL
 
     @property

@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
-from model.aspp import ASPP
-from model.blocks import MaskDecoder
-from model.decode_window import Window
+from model.layers.aspp import ASPP
+from model.layers.blocks import MaskDecoder
+from model.layers.prior import PriorGate
+from model.layers.quality import QualityScorer
+from model.layers.window import Window
 from model.memory_network import QueryFeatures
-from model.prior import PriorGate
-from model.quality import QualityScorer
 from model.two_encoders import TwoEncoderNetwork
 
 

@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.aspp import ASPP
-from model.blocks import MaskDecoder, ResidualBlock
-from model.decode_window import Window
+from model.layers.aspp import ASPP
+from model.layers.blocks import MaskDecoder, ResidualBlock
+from model.layers.prior import PriorGate
+from model.layers.quality import QualityScorer
+from model.layers.resnet import ResNetEncoder
+from model.layers.window import Window
+from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork, QueryFeatures, object_positions, with_others
-from model.memory_read import MemoryEntry
-from model.prior import PriorGate
-from model.quality import QualityScorer
-from model.resnet import ResNetEncoder
 
 SHARPNESS = 12.0
 

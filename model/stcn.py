@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import MaskDecoder, ResidualBlock
+from model.layers.blocks import MaskDecoder, ResidualBlock
+from model.layers.quality import QualityScorer
+from model.layers.resnet import ResNetEncoder
+from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork, QueryFeatures, object_positions, with_others
-from model.memory_read import MemoryEntry
-from model.quality import QualityScorer
-from model.resnet import ResNetEncoder
 
 REDUCTION = 16
 ATTENTION_KERNEL = 7

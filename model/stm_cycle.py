@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import Refine, ResidualBlock, object_conv
+from model.layers.blocks import Refine, ResidualBlock, object_conv
+from model.layers.quality import QualityScorer
 from model.memory_network import QueryFeatures
-from model.quality import QualityScorer
 from model.two_encoders import TwoEncoderNetwork
 
 WIDTH = 256

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from model.blocks import KeyValueProjection
+from model.layers.blocks import KeyValueProjection
+from model.layers.quality import QualityScorer
+from model.layers.resnet import ResNetEncoder
+from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork, QueryFeatures, object_positions, with_others
-from model.memory_read import MemoryEntry
-from model.quality import QualityScorer
-from model.resnet import ResNetEncoder
 
 
 class TwoEncoderNetwork(MemoryNetwork):

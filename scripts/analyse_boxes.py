@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from datasets.box_trees import BOX_SETS, open_tree, score_tree
-from util.box_tables import report_scores
+from datasets.boxes.trees import BOX_SETS, open_tree, score_tree
+from evaluation.arguments import add_list_arguments
+from evaluation.boxes.tables import report_scores
+from evaluation.score_tables import score_folder
 from util.errors import InputError, run
-from util.eval_arguments import add_list_arguments
 from util.progress import Progress
-from util.score_tables import score_folder
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -23,13 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from datasets.findings import Finding, Kind, Tally, show_size
-from datasets.inspection import SetPlan, plan_static, plan_videos
+from datasets.train.findings import Finding, Kind, Tally, show_size
+from datasets.train.inspection import SetPlan, plan_static, plan_videos
+from datasets.train.vos_dataset import bl30k_train, davis_train, youtube_train
 from datasets.video_list import read_video_list
-from datasets.vos_dataset import bl30k_train, davis_train, youtube_train
+from training.hyper_parameters import parse_arguments as training_arguments
 from util.errors import InputError, run
 from util.files import atomic_path, make_output_folder
-from util.hyper_parameters import parse_arguments as training_arguments
 from util.numbers import workers
 from util.progress import Progress
 

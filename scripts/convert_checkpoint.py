@@ -19,8 +19,8 @@ import util.startup  # noqa: F401
 import torch
 from torch import nn
 
-from model.checkpoint import Checkpoint, load_network, save_checkpoint, save_published
-from model.published import NAMES, to_published
+from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint, save_published
+from model.weights.published import NAMES, to_published
 from util.errors import InputError, run
 from util.files import make_output_folder, require_apart, require_ours
 

@@ -16,12 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from util.baseline import copy_first_masks
+from evaluation.baseline import copy_first_masks
+from evaluation.scoring import score_results
 from util.errors import InputError, run
 from util.files import make_output_folder
 from util.images import list_images
 from util.numbers import positive
-from util.scoring import score_results
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP = "libby"

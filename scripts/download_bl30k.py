@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from util.download_parts import Options, add_download_arguments, obtain_missing
-from util.download_table import BL30K, PAGES
+from scripts.download.parts import Options, add_download_arguments, obtain_missing
+from scripts.download.table import BL30K, PAGES
 from util.errors import run
 
 

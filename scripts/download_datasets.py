@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from util.download_parts import Options, add_download_arguments, is_finished, obtain_missing
-from util.download_table import GROUPS, PAGES, YOUTUBE_TRAIN, Download
+from scripts.download.parts import Options, add_download_arguments, is_finished, obtain_missing
+from scripts.download.table import GROUPS, PAGES, YOUTUBE_TRAIN, Download
+from scripts.resize_tree import resize_youtube
 from util.errors import InputError, run
 from util.numbers import workers
-from util.resize_tree import resize_youtube
 
 HELP = {
     "static": "pictures for stage 0: FSS-1000, DUTS-TR, DUTS-TE, ECSSD, BIG_small, HRSOD_small",

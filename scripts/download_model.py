@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from util.download import fetch
-from util.download_table import MODELS
+from scripts.download.fetch import fetch
+from scripts.download.table import MODELS
 from util.errors import run
 
 

@@ -20,16 +20,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datasets.davis_test_dataset import DavisTestDataset
-from model.frame_report import FrameReport
-from model.pretrained import load_imagenet_encoders
-from model.resnet import STAGES as BACKBONES
-from model.resnet import ResNetEncoder
+from datasets.test.davis_test_dataset import DavisTestDataset
+from evaluation.run import RunOptions, evaluate
+from evaluation.segmenter import Engine
+from inference.frame_report import FrameReport
+from model.layers.resnet import STAGES as BACKBONES
+from model.layers.resnet import ResNetEncoder
+from model.weights.imagenet import load_imagenet_encoders
 from util.device import AUTOCAST, choose_device
 from util.distributed import Process
-from util.engine import Engine
 from util.errors import run
-from util.evaluation import RunOptions, evaluate
 from util.tensors import pad_to_multiple, unpad
 
 STRIDE = 16

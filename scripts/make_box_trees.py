@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from datasets.synthetic import make_clip
-from datasets.synthetic_boxes import BoxVideo, write_box_tree
+from datasets.synthetic.boxes import BoxVideo, write_box_tree
+from datasets.synthetic.clips import make_clip
 from util.errors import InputError, run
 from util.files import make_output_folder
 from util.numbers import pixels, positive, whole

@@ -5,7 +5,7 @@
     python scripts/make_synthetic.py --output data/DAVIS   --layout davis   --videos 60 --val 10
     python scripts/make_synthetic.py --output data/YouTube --layout youtube --videos 100 --val 10 --frames 60
 
-The videos are those of `datasets.synthetic`; the same arguments write the same pixels. Training and validation
+The videos are those of `datasets.synthetic.clips`; the same arguments write the same pixels. Training and validation
 videos never share a seed, and neither do trees whose `--seed` differs.
 """
 
@@ -24,7 +24,7 @@ import util.startup  # noqa: F401
 
 import cv2
 
-from datasets.synthetic_trees import LAYOUTS_WITH_VALIDATION, WRITERS, VideoPlan, write_lists, write_video
+from datasets.synthetic.trees import LAYOUTS_WITH_VALIDATION, WRITERS, VideoPlan, write_lists, write_video
 from util.errors import InputError, run
 from util.files import make_output_folder
 from util.numbers import number, pixels, positive, share, whole, workers

@@ -18,13 +18,13 @@ import util.startup  # noqa: F401
 
 import numpy as np
 
+from evaluation.quality_table import PERMANENT, read_quality_table
+from evaluation.report.plots import figure
+from evaluation.report.run_report import QUALITY
+from evaluation.result_folder import beside
+from evaluation.scoring import score_results
 from util.errors import InputError, run
 from util.images import is_clutter
-from util.plots import figure
-from util.quality_table import PERMANENT, read_quality_table
-from util.result_folder import beside
-from util.run_report import QUALITY
-from util.scoring import score_results
 
 SIDE = 480  # of the picture, in pixels
 

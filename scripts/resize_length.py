@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
+from scripts.resize_tree import parse_arguments, resize_folder
 from util.errors import run
-from util.resize_tree import parse_arguments, resize_folder
 
 
 def main() -> None:

@@ -15,11 +15,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import util.startup  # noqa: F401
 
 from datasets.video_list import choose_videos, read_video_list
+from evaluation.score_tables import format_table, score_folder, write_csv
+from evaluation.scoring import annotated_sequences, score_results
 from util.errors import run
 from util.numbers import workers
 from util.progress import Progress
-from util.score_tables import format_table, score_folder, write_csv
-from util.scoring import annotated_sequences, score_results
 
 
 def parse_arguments() -> argparse.Namespace:

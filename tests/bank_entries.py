@@ -4,8 +4,8 @@ import random
 
 import torch
 
-from model.memory_bank import MemoryBank
-from model.memory_read import MemoryEntry
+from model.memory.bank import MemoryBank
+from model.memory.read import MemoryEntry
 
 POSITIONS = 3
 REFERENCE = 0.5

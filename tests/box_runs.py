@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-import core_factory
 import eval_boxes
-from datasets.synthetic_boxes import BoxVideo, write_box_tree
+from datasets.boxes.boxes import read_boxes
+from datasets.synthetic.boxes import BoxVideo, write_box_tree
+from evaluation import build as core_factory
 from tests.davis_trees import FAKE_NETWORK, FakeBankReport, FakeReport
-from util.boxes import read_boxes
 from util.tensors import denormalise
 
 SIZE = (48, 80)

@@ -1,8 +1,8 @@
 """Runs of the DAVIS evaluation scripts with a core that needs no network, and where their files lie."""
 
-import core_factory
 import eval_davis
 import eval_davis_2016
+from evaluation import build as core_factory
 from tests.davis_trees import FAKE_NETWORK, FakeCore
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.published import from_published, to_published
+from model.weights.published import from_published, to_published
 from tests.parity import as_asked
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -1,7 +1,7 @@
 """Runs of eval_generic.py with a core that needs no network."""
 
-import core_factory
 import eval_generic
+from evaluation import build as core_factory
 from tests.davis_trees import FAKE_NETWORK, FakeCore, make_mask
 
 NAMES = tuple(f"shot{number}" for number in range(8, 14))

@@ -2,8 +2,8 @@
 
 import torch
 
-from model.memory_read import MemoryEntry
-from model.object_memory import ObjectMemory
+from model.memory.objects import ObjectMemory
+from model.memory.read import MemoryEntry
 
 POSITIONS = 2
 

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from datasets.augment import View, video_views
-from datasets.colour import colour_map
-from datasets.frame_sampling import sample_positions
-from datasets.render import render_clip, render_frame
-from datasets.vos_dataset import VOSDataset
+from datasets.train.augment import View, video_views
+from datasets.train.colour import colour_map
+from datasets.train.frame_sampling import sample_positions
+from datasets.train.render import render_clip, render_frame
+from datasets.train.vos_dataset import VOSDataset
 from util.images import write_ids
 
 SIZE = 48

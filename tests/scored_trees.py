@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from evaluation.scoring import annotated_sequences, score_results
 from util.images import write_ids
-from util.scoring import annotated_sequences, score_results
 
 SHAPE = (48, 64)
 FRAMES = 6

@@ -6,8 +6,8 @@ import zlib
 import numpy as np
 import torch
 
-from model.published import from_published
 from model.stm_cycle import STMCycle
+from model.weights.published import from_published
 from tests.deterministic import FIXTURES
 from tests.parity import as_asked
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.attention_dropout import DroppedAttention, draw_dropped, drop_weights, dropped_count
+from model.layers.attention_dropout import DroppedAttention, draw_dropped, drop_weights, dropped_count
 from tests.deterministic import fixture
 
 DRAWS = 40_000

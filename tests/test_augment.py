@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.augment import WARP_PROBABILITY, letterboxed_views, static_views, video_views
-from datasets.geometry import letterbox
-from datasets.render import render_frame, render_mask
+from datasets.train.augment import WARP_PROBABILITY, letterboxed_views, static_views, video_views
+from datasets.train.geometry import letterbox
+from datasets.train.render import render_frame, render_mask
 from tests.pictures import PLAIN, RENDERERS, centre_of_mass, ellipse, smooth_picture
 
 CANVAS = (80, 96)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from util.baseline import copy_first_masks
+from evaluation.baseline import copy_first_masks
 from util.errors import InputError
 from util.images import read_ids, write_ids
 

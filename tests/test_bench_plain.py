@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model.dropseg import DropSeg
-from model.inference_form import for_inference
-from model.memory_bank import MemoryBank
-from model.memory_read import Memory, MemoryReader, stack_entries
+from model.memory.bank import MemoryBank
+from model.memory.read import Memory, MemoryReader, stack_entries
 from scripts.bench.made_clip import disagreement
 from scripts.bench.plain import EXACT, EXACT_CUDA, EXACT_DROPSEG, ONLY_CPU, plain_read, without
 from scripts.bench.settings import settings

@@ -5,11 +5,12 @@ import argparse
 import numpy as np
 import pytest
 
-from datasets import annotated_video
-from model.checkpoint import save_checkpoint
+from datasets.test import annotated_video
+from evaluation import png_writer, segmentation
+from model.weights.checkpoint import save_checkpoint
 from scripts.bench import files
 from tests.weight_files import checkpoint_of, small_network
-from util import images, png_writer, read_ahead, segmentation
+from util import images, read_ahead
 from util.errors import InputError
 from util.progress import Progress
 

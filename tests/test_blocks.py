@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from model.aspp import ASPP
-from model.blocks import MaskDecoder, ResidualBlock, object_conv
-from model.resnet import ResNetEncoder
+from model.layers.aspp import ASPP
+from model.layers.blocks import MaskDecoder, ResidualBlock, object_conv
+from model.layers.resnet import ResNetEncoder
 
 
 def halves(batch, objects, own=6, shared=4, size=(7, 9)):

@@ -6,11 +6,11 @@ import zipfile
 import numpy as np
 import pytest
 
+from datasets.boxes.boxes import format_rows, write_text
+from evaluation.boxes.results import finished_videos, read_result
 from scripts import pack_boxes
 from tests.failures import failure_line
 from tests.result_files import files_below
-from util.box_results import finished_videos, read_result
-from util.boxes import format_rows, write_text
 from util.errors import InputError
 
 ROWS = np.array([[1.25, -2.75, 10.999, 0.5], [3, 4, 5, 6], [3, 4, 5, 6]])

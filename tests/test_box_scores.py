@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from util.box_scores import GOT10K, LASOT, BoxScores, VideoScore, box_ious, score_got10k, score_lasot
+from evaluation.boxes.scores import GOT10K, LASOT, BoxScores, VideoScore, box_ious, score_got10k, score_lasot
 
 SQUARE = (10.0, 10.0, 10.0, 10.0)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from datasets.first_masks import fill_box, grabcut
-from util.boxes import box_of_mask, format_rows, is_whole_box, mask_of_box, read_boxes
+from datasets.boxes.boxes import box_of_mask, format_rows, is_whole_box, mask_of_box, read_boxes
+from datasets.boxes.first_masks import fill_box, grabcut
 from util.errors import InputError
 from util.text_files import read_numbers
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import load_checkpoint, load_network, load_weights, save_checkpoint, save_published
 from model.qdmn import QDMN
-from model.trainer import Trainer
+from model.weights.checkpoint import load_checkpoint, load_network, load_weights, save_checkpoint, save_published
 from tests.result_files import shown
 from tests.weight_files import (
     assert_same,
@@ -18,6 +17,7 @@ from tests.weight_files import (
     saved,
     small_network,
 )
+from training.trainer import Trainer
 from util.errors import InputError
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 
-from model.checkpoint import Checkpoint, load_checkpoint, load_network, load_weights, read_weights
+from model.weights.checkpoint import Checkpoint, load_checkpoint, load_network, load_weights, read_weights
 from tests.weight_files import published_constants, read_published_entries, saved, small_network
 from util.errors import InputError
 

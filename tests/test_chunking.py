@@ -5,10 +5,10 @@ import logging
 import pytest
 import torch
 
+from inference.chunks import LEAST_ELEMENTS, ObjectChunks
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
-from model.chunking import LEAST_ELEMENTS, ObjectChunks
-from model.memory_read import MemoryReader
+from model.memory.read import MemoryReader
 from model.qdmn import QDMN
 from model.qdmn_small import SmallQDMN
 from tests.streams import assert_same, clip, run, small_network

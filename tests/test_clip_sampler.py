@@ -2,7 +2,7 @@
 
 import pytest
 
-from datasets.clip_sampler import ClipSampler, derive_seed
+from datasets.train.clip_sampler import ClipSampler, derive_seed
 
 LENGTH, BATCH, ITERATIONS = 50, 8, 20
 STEPS_PER_EPOCH = 6

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from datasets.clips import Unrendered, collate, pack_clip, to_device
-from datasets.geometry import flip, sampling_matrix
-from datasets.static_dataset import StaticDataset
+from datasets.train.clips import Unrendered, collate, pack_clip, to_device
+from datasets.train.geometry import flip, sampling_matrix
+from datasets.train.static_dataset import StaticDataset
 from tests.pictures import (
     CANVAS,
     SIZE,

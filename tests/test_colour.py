@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as tvf
 
-from datasets.colour import GREY, Jitter, colour_map
+from datasets.train.colour import GREY, Jitter, colour_map
 
 BY_TORCHVISION = {
     "brightness": tvf.adjust_brightness,

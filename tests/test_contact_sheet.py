@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from util.contact_sheet import CAPTION_HEIGHT, MARGIN, contact_sheet, draw_objects, write_contact_sheet
+from evaluation.report.contact_sheet import CAPTION_HEIGHT, MARGIN, contact_sheet, draw_objects, write_contact_sheet
 from util.images import read_frame
 from util.palette import voc_palette
 

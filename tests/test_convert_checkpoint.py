@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model import build_network
-from model.checkpoint import Checkpoint, load_network, save_checkpoint
+from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 from scripts.convert_checkpoint import main
 from util.errors import InputError
 

@@ -5,15 +5,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import core_factory
-from core_factory import build_engine, new_core
-from inference_average import AveragingCore
+from evaluation import build as core_factory
+from evaluation.arguments import add_arrival_arguments, evaluation_parser
+from evaluation.averaging import AveragingCore
+from evaluation.build import build_engine, new_core
+from evaluation.run import share
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import build_network
 from util.errors import InputError
-from util.eval_arguments import add_arrival_arguments, evaluation_parser
-from util.evaluation import share
 
 CPU = torch.device("cpu")
 

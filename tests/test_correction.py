@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from inference.correction import MaskCorrection
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import build_network
-from model.correction import MaskCorrection
-from model.memory_read import MemoryReader
+from model.memory.read import MemoryReader
 from tests.streams import clip
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from datasets.synthetic import make_clip
-from model.checkpoint import load_network
-from model.correspondence import correspondence
+from datasets.synthetic.clips import make_clip
+from inference.correspondence import correspondence
+from model.weights.checkpoint import load_network
 from util.tensors import normalise
 
 SHIPPED = Path(__file__).parents[1] / "saves/qdmn_small.pth"

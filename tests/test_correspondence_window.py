@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from util.correspondence_window import choose_point, require_display
+from evaluation.report.correspondence_window import choose_point, require_display
 from util.errors import InputError
 
 CORNER, SIZE = (12, 10), (40, 60)

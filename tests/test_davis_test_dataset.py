@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.davis_test_dataset import DavisTestDataset
+from datasets.test.davis_test_dataset import DavisTestDataset
 from tests.davis_trees import make_davis_2016, make_davis_2017, make_mask
 from util.errors import InputError
 from util.read_ahead import read_ahead

@@ -5,8 +5,8 @@ import torch
 
 from inference_core import InferenceCore
 from model import build_network
-from model.decode_window import Window, choose_window, with_evidence
-from model.memory_read import MemoryEntry
+from model.layers.window import Window, choose_window, with_evidence
+from model.memory.read import MemoryEntry
 from tests.weight_files import small_network
 
 
@@ -69,7 +69,7 @@ def test_every_network_decodes_the_window_as_it_does_the_whole_frame(arch):
 
 def test_where_the_window_is_the_frame_nothing_changes(monkeypatch):
     network = small_network()
-    monkeypatch.setattr("model.object_steps.choose_window", lambda evidence, previous: None)
+    monkeypatch.setattr("inference.object_steps.choose_window", lambda evidence, previous: None)
     torch.testing.assert_close(stream(network, decode_roi=True), stream(network), atol=1e-5, rtol=0)
 
 

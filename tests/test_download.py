@@ -11,9 +11,9 @@ import gdown
 import pytest
 import requests
 
+from scripts.download import fetch as download
+from scripts.download.fetch import RemoteFile, fetch
 from tests.file_server import serving, zip_bytes
-from util import download
-from util.download import RemoteFile, fetch
 from util.errors import InputError
 
 CONTENT = zip_bytes({"a/b.txt": bytes(range(256)) * 20})

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from scripts import download_bl30k, download_datasets, download_model
+from scripts.download import fetch as download
+from scripts.download.table import BL30K, GROUPS, MODELS
 from tests.file_server import serving, zip_bytes
-from util import download
-from util.download_table import BL30K, GROUPS, MODELS
 from util.errors import InputError
 
 Usage = namedtuple("Usage", "total used free")

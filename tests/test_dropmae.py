@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from model import NETWORKS, build_network
-from model.checkpoint import Checkpoint, load_network, read_weights, save_checkpoint, save_published
 from model.dropmae import DropMAE, MAEDecoder, frames_of, patches
-from model.published import from_published, identify, to_published
-from model.published_dropmae import add_class_rows
-from model.vit import sincos_grid
+from model.layers.vit import sincos_grid
+from model.weights.checkpoint import Checkpoint, load_network, read_weights, save_checkpoint, save_published
+from model.weights.published import from_published, identify, to_published
+from model.weights.published_dropmae import add_class_rows
 from tests.deterministic import FIXTURES, fixture
 from tests.weight_files import saved
 from util.errors import InputError

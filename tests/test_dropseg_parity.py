@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from inference_core import InferenceCore
-from model.checkpoint import load_network, save_published
-from model.clip_forward import ClipForward
 from model.dropseg import DropSeg
-from model.memory_read import MemoryReader, stack_entries
-from model.objective import Objective
-from model.published import from_published, published_options, to_published
-from model.published_dropseg import as_grid, two_frame_positions
-from model.vit import grid_tokens, resize_grid
+from model.layers.vit import grid_tokens, resize_grid
+from model.memory.read import MemoryReader, stack_entries
+from model.weights.checkpoint import load_network, save_published
+from model.weights.published import from_published, published_options, to_published
+from model.weights.published_dropseg import as_grid, two_frame_positions
 from tests.deterministic import FIXTURES, fixture
 from tests.parity import ROUNDING, as_asked, assert_close
 from tests.weight_files import saved
+from training.clip_forward import ClipForward
+from training.objective import Objective
 
 KINDS = ("base", "pos")
 READER = MemoryReader(top_k=None)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import core_factory
 import eval_youtube
+from evaluation import build as core_factory
 from tests.davis_trees import FAKE_NETWORK, FakeCore, make_mask, write_frames
 from tests.failures import failure_line
 from util.images import read_ids, write_ids

@@ -8,16 +8,16 @@ import torch
 
 import train
 from examples.tiny_network import TinyNetwork
+from inference.memory_limit import plan_chunks
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import NETWORKS, build_network, fitting_options
-from model.checkpoint import Checkpoint, load_network, save_checkpoint
-from model.memory_budget import plan_chunks
-from model.memory_read import MemoryReader, stack_entries
-from model.trainer import Trainer
+from model.memory.read import MemoryReader, stack_entries
+from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 from tests.streams import HEIGHT, WIDTH, assert_distributions, assert_same, clip
 from tests.training_runs import SMALL, losses_of, only, write_training_data
-from util.stage_defaults import STAGES
+from training.stage_defaults import STAGES
+from training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

@@ -11,9 +11,9 @@ from collections import namedtuple
 
 import pytest
 
+from scripts.download.extract import extract
 from tests.file_server import zip_bytes
 from util.errors import InputError
-from util.extract import extract
 from util.progress import Progress
 
 FILES = {"DAVIS/a/1.txt": "one", "DAVIS/2.txt": "two", "README": "text", "__MACOSX/DAVIS/._2.txt": "junk"}

@@ -6,8 +6,8 @@ import torch
 import eval_davis
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
-from model.checkpoint import save_checkpoint
 from model.dropseg import DropSeg
+from model.weights.checkpoint import save_checkpoint
 from tests.davis_trees import make_davis_2017
 from tests.weight_files import checkpoint_of, small_network
 from util.errors import InputError

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.clip_sampler import SampleRequest
-from datasets.frame_pairs import FramePairs, collate_pairs, draw_pair, find_videos, pairs_to_device
-from datasets.stages import Part, StageData
+from datasets.train.clip_sampler import SampleRequest
+from datasets.train.frame_pairs import FramePairs, collate_pairs, draw_pair, find_videos, pairs_to_device
+from datasets.train.stages import Part, StageData
 from util.errors import InputError
 
 

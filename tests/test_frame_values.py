@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from datasets.frame_sources import FrameFolder
-from datasets.video_file import VideoFile
+from datasets.test.frame_sources import FrameFolder
+from datasets.test.video_file import VideoFile
+from evaluation.video_writer import VideoWriter
 from util.errors import InputError
 from util.images import list_images, natural_key, picture_size, read_frame, read_ids
-from util.video_writer import VideoWriter
 
 SIZE = (24, 40)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.fused_read import available, fused_read
-from model.memory_read import Memory, MemoryReader
+from model.memory.fused_read import available, fused_read
+from model.memory.read import Memory, MemoryReader
 from tests.test_memory_read import LargestTensor
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")
@@ -157,7 +157,7 @@ class Launches:
 def launches(monkeypatch):
     """By name of the kernel."""
     pytest.importorskip("triton")
-    from model import fused_kernels
+    from model.memory import fused_kernels
 
     found = {name: Launches(getattr(fused_kernels, name)) for name in ("select", "gather", "dense")}
     for name, launch in found.items():

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from model import memory_read
-from model.fused_read import available
-from model.memory_read import Memory, MemoryReader
+from model.memory import read as memory_read
+from model.memory.fused_read import available
+from model.memory.read import Memory, MemoryReader
 
 
 def scene():

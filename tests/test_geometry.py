@@ -6,7 +6,7 @@ import torch
 from torchvision.transforms import InterpolationMode, RandomAffine, RandomResizedCrop
 from torchvision.transforms import functional as tvf
 
-from datasets.geometry import (
+from datasets.train.geometry import (
     affine,
     flip,
     letterbox,

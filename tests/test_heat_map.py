@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from util.heat_map import cells_of_points, mark_points, overlay_heat, strongest_point, to_pixels
+from evaluation.report.heat_map import cells_of_points, mark_points, overlay_heat, strongest_point, to_pixels
 
 GREY = np.full((64, 96, 3), 120, np.uint8)
 PADDING = (2, 4, 3, 3)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from training.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
 from util.errors import InputError
-from util.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
 
 ROOT = Path(__file__).parents[1]
 OTHERWISE = [
@@ -19,7 +19,7 @@ OTHERWISE = [
 ]
 OTHERWISE += [("momentum", 0.5), ("augmentation", "stm_cycle"), ("clip_draw", "stm_cycle"), ("samples_per_video", 2)]
 OTHERWISE += [("skip_growth", 5), ("skip_start", (9, 9))]
-READERS = [ROOT / name for name in ("train.py", "training_run.py", "training_loop.py", "util/hyper_parameters.py")]
+READERS = [ROOT / name for name in ("train.py", "training/run.py", "training/loop.py", "training/hyper_parameters.py")]
 
 
 def names_read_by(script):

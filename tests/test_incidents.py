@@ -2,9 +2,9 @@
 
 import pytest
 
+from training.bad_samples import Incidents
+from training.run_folder import RunFolder
 from util.errors import InputError
-from util.incidents import Incidents
-from util.run_folder import RunFolder
 
 
 @pytest.fixture

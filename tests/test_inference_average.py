@@ -5,10 +5,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from inference_average import AveragingCore, View
+from evaluation.averaging import AveragingCore, View
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
-from model.aggregate import soft_aggregate
+from model.layers.aggregation import soft_aggregate
 from tests.streams import assert_distributions, assert_same, banks, clip, run, small_network
 
 EAGER = {"mem_every": 1, "capacity": 2, "quality_threshold": 0.0}

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from inference.fast_form import for_inference, use_winograd
 from inference_core import InferenceCore
 from model import NETWORKS
-from model.inference_form import for_inference, use_winograd
-from model.resnet import ResNetEncoder
-from model.winograd import WinogradConv2d
+from model.layers.resnet import ResNetEncoder
+from model.layers.winograd import WinogradConv2d
 from tests.weight_files import smallest_network
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from model.resnet import ResNetEncoder
+from model.layers.resnet import ResNetEncoder
 from scripts.label_propagation import LabelPropagation, main
 from tests.davis_trees import make_davis_2016
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import av
 import pytest
 
-from datasets.live_video import LiveVideo, is_live
+from datasets.test.live_video import LiveVideo, is_live
 from tests.grey_videos import positions, write_video
 from util.errors import InputError
 
@@ -24,7 +24,7 @@ def test_live_sources_are_told_from_paths(tmp_path, monkeypatch):
 def test_standard_input_is_read_from_a_pipe(tmp_path):
     path = write_video(tmp_path / "clip.mkv", times=range(5))
     script = (
-        "from datasets.live_video import LiveVideo\n"
+        "from datasets.test.live_video import LiveVideo\n"
         "with LiveVideo('-') as video: print(video.name, video.rate, *(f.shape for f in video))"
     )
     command = [sys.executable, "-c", script]

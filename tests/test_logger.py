@@ -3,8 +3,8 @@
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from training.log import TrainingLogger
 from util.distributed import Process
-from util.logger import TrainingLogger
 
 
 def losses(value):

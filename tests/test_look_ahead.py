@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from inference_average import AveragingCore, View
+from evaluation.averaging import AveragingCore, View
+from inference.look_ahead import LookAhead
 from inference_core import InferenceCore
 from model import NETWORKS
-from model.look_ahead import LookAhead
 from tests.weight_files import smallest_network
 
 HEIGHT, WIDTH = 44, 60

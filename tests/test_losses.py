@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.clip_forward import ClipOutput
 from model.losses import (
     bootstrap_share,
     bootstrapped_cross_entropy,
@@ -14,7 +13,8 @@ from model.losses import (
     quality_loss,
     squared_error,
 )
-from model.objective import Objective
+from training.clip_forward import ClipOutput
+from training.objective import Objective
 
 SIZE = 16
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from model import build_network
-from model.checkpoint import Checkpoint, save_checkpoint
 from model.dropmae import DropMAE
 from model.dropseg import DropSeg
-from model.mae_weights import load_mae_encoder
-from model.published import to_published
-from model.published_dropmae import add_class_rows
-from model.vit import resize_grid, sincos_grid
+from model.layers.vit import resize_grid, sincos_grid
+from model.weights.checkpoint import Checkpoint, save_checkpoint
+from model.weights.mae import load_mae_encoder
+from model.weights.published import to_published
+from model.weights.published_dropmae import add_class_rows
 from tests.deterministic import FIXTURES
 from tests.weight_files import saved
 from util.errors import InputError
@@ -139,7 +139,7 @@ def test_a_quality_scorer_is_a_new_layer(tmp_path):
 
 
 def test_what_happened_is_logged(tmp_path, caplog):
-    with caplog.at_level(logging.INFO, "model.mae_weights"):
+    with caplog.at_level(logging.INFO, "model.weights.mae"):
         load_mae_encoder(dropseg(), saved(tmp_path / "mae.pth", published_weights()))
     assert "151 taken" in caplog.text
     assert "mask_token" in caplog.text

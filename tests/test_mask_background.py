@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from datasets.mask_files import MaskReader, MaskRules, parse_value
-from datasets.mask_notes import MaskNote, note_lines
+from datasets.test.mask_notes import MaskNote, note_lines
 from util.errors import InputError
 from util.images import read_ids
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.mask_frames import FrameNames
-from datasets.movie_sources import Numbers
+from datasets.test.mask_frames import FrameNames
+from datasets.test.movie_sources import Numbers
 from util.errors import InputError
 
 PLAIN = FrameNames([str(number) for number in range(12)])

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from model.memory_bank import MemoryBank, relative_quality
-from model.memory_read import MemoryEntry
+from model.memory.bank import MemoryBank, relative_quality
+from model.memory.read import MemoryEntry
 from tests.bank_entries import POSITIONS, REFERENCE, annotated_bank, entry, feed, tags
 
 

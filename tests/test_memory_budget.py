@@ -2,8 +2,8 @@
 
 import pytest
 
+from inference.memory_limit import FLOAT_BYTES, LEAST_ELEMENTS, MOST_ELEMENTS, READ_COPIES, needed_bytes, plan_chunks
 from inference_core_yv import InferenceCoreYV
-from model.memory_budget import FLOAT_BYTES, LEAST_ELEMENTS, MOST_ELEMENTS, READ_COPIES, needed_bytes, plan_chunks
 from model.qdmn import QDMN
 from model.qdmn_small import SmallQDMN
 from tests.streams import clip, run, small_network

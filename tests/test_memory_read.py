@@ -6,7 +6,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from model.memory_read import Memory, MemoryEntry, MemoryReader, stack_entries
+from model.memory.read import Memory, MemoryEntry, MemoryReader, stack_entries
 
 BATCH, OBJECTS, FRAMES, GRID, KEY_DIM, VALUE_DIM = 2, 3, 4, (3, 5), 6, 7
 CELLS = GRID[0] * GRID[1]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from util.metrics import boundary_f, boundary_map, jaccard, statistics
+from evaluation.metrics import boundary_f, boundary_map, jaccard, statistics
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 LONG = (256, 300)

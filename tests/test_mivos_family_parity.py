@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from inference.correspondence import correspondence, transfer
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
-from model.aggregate import soft_aggregate
-from model.correspondence import correspondence, transfer
+from model.layers.aggregation import soft_aggregate
 from model.mask_propagation import MaskPropagation
-from model.memory_read import MemoryReader, stack_entries
+from model.memory.read import MemoryReader, stack_entries
 from model.stcn import STCN
 from tests.deterministic import clip_tensors, fill, fixture
 from tests.parity import assert_close, assert_run, assert_same_masks

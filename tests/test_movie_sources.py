@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from datasets.movie_sources import FrameFile, LiveFrames, Numbers
+from datasets.test.movie_sources import FrameFile, LiveFrames, Numbers
 from tests.grey_videos import write_video
 from util.errors import InputError
 

@@ -8,13 +8,13 @@ import pytest
 import eval_davis
 import eval_generic
 import try_correspondence
+from evaluation.arguments import evaluation_parser
 from scripts import benchmark, check_data, demo, download_datasets, make_box_trees, make_synthetic, resize_length, score
+from training.arguments import training_parser
+from training.pretrain_arguments import pretraining_parser
 from util.distributed import start
 from util.errors import InputError
-from util.eval_arguments import evaluation_parser
 from util.numbers import number, whole
-from util.pretrain_arguments import pretraining_parser
-from util.train_arguments import training_parser
 
 ABSURD = ("99999999999999999999", "9" * 5000, "nan", "inf", "-1e400", "", "many")
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from model.memory_bank import MemoryBank
-from model.object_memory import ObjectMemory, concatenate
+from model.memory.bank import MemoryBank
+from model.memory.objects import ObjectMemory, concatenate
 from tests.object_entries import eager, entry, remember, remembered
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from model.object_memory import ObjectMemory, PublishedObjectMemory, mean_of_heard
+from model.memory.objects import ObjectMemory, PublishedObjectMemory, mean_of_heard
 from tests.object_entries import eager, entry, remember, remembered
 
 

@@ -6,16 +6,16 @@ Shown without a GPU: tensors of PyTorch's meta device, which have no values, mix
 import pytest
 import torch
 
-import inference_average
 import inference_core
-from inference_average import AveragingCore, View
+from evaluation import averaging as inference_average
+from evaluation.averaging import AveragingCore, View
+from inference.fast_form import fold_batch_norm
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import NETWORKS
-from model.clip_forward import ClipForward
-from model.inference_form import fold_batch_norm
-from model.objective import LOSSES, Objective
 from tests.weight_files import smallest_network
+from training.clip_forward import ClipForward
+from training.objective import LOSSES, Objective
 
 DEVICE = torch.device("meta")
 MEMORY = {"mem_every": 2, "capacity": 2}

@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import pytest
 
+from evaluation.png_writer import PngWriter
 from util.images import read_ids, write_ids
-from util.png_writer import PngWriter
 
 MASK = np.arange(6, dtype=np.uint8).reshape(2, 3)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from model import NETWORKS, fitting_options
-from model.checkpoint import load_network, read_weights, save_published
-from model.published import NAMES, from_published, published_options, to_published
+from model.weights.checkpoint import load_network, read_weights, save_published
+from model.weights.published import NAMES, from_published, published_options, to_published
 from tests.weight_files import (
     STEMS,
     assert_same,

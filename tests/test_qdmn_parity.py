@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model.aggregate import soft_aggregate
-from model.memory_read import Memory, MemoryReader, stack_entries
+from model.layers.aggregation import soft_aggregate
+from model.memory.read import Memory, MemoryReader, stack_entries
 from model.qdmn import QDMN
 from tests.deterministic import clip_tensors, fill, fixture
 from tests.parity import assert_close

@@ -7,9 +7,9 @@ import torch
 
 from inference_core import InferenceCore
 from model import build_network
-from model.checkpoint import Checkpoint, load_network, save_checkpoint
-from model.memory_read import MemoryReader, stack_entries
+from model.memory.read import MemoryReader, stack_entries
 from model.qdmn_small import SmallQDMN
+from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 
 READER = MemoryReader(top_k=None)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.quality import QualityScorer
+from model.layers.quality import QualityScorer
 
 CHANNELS = 32
 both_forms = pytest.mark.parametrize("activation", ["sigmoid", "relu"])

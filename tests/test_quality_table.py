@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from util.errors import InputError
-from util.quality_table import (
+from evaluation.quality_table import (
     HEADER,
     QualityRow,
     mean_quality,
@@ -14,6 +13,7 @@ from util.quality_table import (
     read_quality_table,
     write_quality_table,
 )
+from util.errors import InputError
 
 ROW = QualityRow(5, "00005", 1, 0.9125, 0.9876, "dynamic", False, 2, (0, 3, 5))
 REJECTED = replace(ROW, frame=6, name="00006", stored="temporary", rejected=True, evicted=None)

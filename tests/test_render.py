@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.augment import MEAN_COLOUR, letterboxed_views, static_views, video_views
-from datasets.colour import colour_map
-from datasets.geometry import affine, flip, sampling_matrix, scaling, translation, transposition
-from datasets.render import reduced, reduction, render_clip, render_frame, render_mask
+from datasets.train.augment import MEAN_COLOUR, letterboxed_views, static_views, video_views
+from datasets.train.colour import colour_map
+from datasets.train.geometry import affine, flip, sampling_matrix, scaling, translation, transposition
+from datasets.train.render import reduced, reduction, render_clip, render_frame, render_mask
 from tests.pictures import RENDERERS, as_clip, ellipse, plain_view, smooth_picture
 
 SIDE = 64

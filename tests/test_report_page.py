@@ -12,10 +12,10 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
+from evaluation.quality_table import QualityRow
+from evaluation.report.page import VideoReport, write_report
+from evaluation.score_tables import ObjectScore, Scores
 from tests.result_files import shown
-from util.quality_table import QualityRow
-from util.report_page import VideoReport, write_report
-from util.score_tables import ObjectScore, Scores
 
 VOID = {"meta", "link", "img", "br", "hr"}
 MAGENTA = (255, 0, 255)

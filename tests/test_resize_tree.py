@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts import resize_length, resize_youtube
-from util import resize_tree
+from scripts import resize_length, resize_tree, resize_youtube
 from util.errors import InputError
 from util.images import read_frame, read_ids, write_ids
 from util.palette import voc_palette

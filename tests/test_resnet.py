@@ -6,10 +6,10 @@ import pytest
 import torch
 import torchvision
 
-from model.pretrained import load_imagenet_encoders
+from model.layers.resnet import ResNetEncoder, append_input_channels
 from model.qdmn import QDMN
-from model.resnet import ResNetEncoder, append_input_channels
 from model.stcn import STCN
+from model.weights.imagenet import load_imagenet_encoders
 from util.errors import InputError
 
 NAMES = ["resnet18", "resnet50"]

@@ -5,7 +5,7 @@ import signal
 import pytest
 import torch
 
-from model.checkpoint import load_checkpoint
+from model.weights.checkpoint import load_checkpoint
 from tests.training_runs import (
     SMALL,
     begin,

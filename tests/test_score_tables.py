@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.score_tables import format_table, score_folder, write_csv
 from tests.result_files import shown
 from tests.scored_trees import build_trees, clip, save, score
 from util.errors import InputError
-from util.score_tables import format_table, score_folder, write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from evaluation.scoring import pair_frames, score_sequence
 from util.images import write_ids
-from util.scoring import pair_frames, score_sequence
 
 FRAMES = 6
 

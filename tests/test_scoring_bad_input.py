@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evaluation.scoring import annotated_sequences, pair_frames, score_results
 from tests.result_files import shown
 from tests.scored_trees import FRAMES, SHAPE, build_trees, clip, save, score
 from util.errors import InputError
 from util.images import write_ids
-from util.scoring import annotated_sequences, pair_frames, score_results
 
 
 @pytest.fixture

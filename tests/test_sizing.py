@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.sizing import FULL_SIZE, Letterbox, Limit, choose_sizing
+from datasets.test.sizing import FULL_SIZE, Letterbox, Limit, choose_sizing
 from tests.deterministic import fixture
 from util.errors import InputError
 from util.tensors import one_hot

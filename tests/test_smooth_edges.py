@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from datasets.mask_files import MaskReader, MaskRules
+from datasets.smooth_edges import find_smooth_edges
 from util.errors import InputError
 from util.images import read_foreground, read_ids
-from util.smooth_edges import find_smooth_edges
 
 
 def disc(value=255, line=cv2.LINE_8):

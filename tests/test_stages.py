@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from datasets.clip_sampler import ClipSampler, SampleRequest
-from datasets.clips import Unrendered, collate
-from datasets.stages import stage_data
-from datasets.static_dataset import StaticDataset
+from datasets.train.clip_sampler import ClipSampler, SampleRequest
+from datasets.train.clips import Unrendered, collate
+from datasets.train.stages import stage_data
+from datasets.train.static_dataset import StaticDataset
 from tests.pictures import boxes, frame_numbers, longest_step, same, write_numbered_video, write_set, write_video
 from util.errors import InputError
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from inference.correction import MaskCorrection
 from inference_core import InferenceCore
-from inference_core_stm_cycle import PublishedSTMCycleCore
-from model.aggregate import soft_aggregate
-from model.correction import MaskCorrection
+from model.layers.aggregation import soft_aggregate
 from model.losses import bootstrapped_cross_entropy, soft_iou_loss
-from model.memory_read import MemoryReader, stack_entries
-from model.objective import HARD_SHARE
+from model.memory.read import MemoryReader, stack_entries
+from published.stm_cycle import PublishedSTMCycleCore
 from tests.deterministic import fixture
 from tests.parity import assert_close
 from tests.stm_cycle_networks import BACKBONES, build, frames_and_masks
+from training.objective import HARD_SHARE
 
 
 @pytest.fixture(scope="module", params=BACKBONES)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from model.aggregate import soft_aggregate
-from model.clip_forward import ClipForward
+from model.layers.aggregation import soft_aggregate
 from model.losses import bootstrapped_cross_entropy, soft_iou_loss
-from model.memory_read import MemoryReader, stack_entries
-from model.objective import HARD_SHARE, Objective
-from model.published import to_published
+from model.memory.read import MemoryReader, stack_entries
+from model.weights.published import to_published
 from tests.deterministic import fixture
 from tests.parity import ROUNDING, assert_close
 from tests.stm_cycle_networks import BACKBONES, SHARP, build, entries_of, frames_and_masks
+from training.clip_forward import ClipForward
+from training.objective import HARD_SHARE, Objective
 
 
 @pytest.fixture(scope="module", params=BACKBONES)

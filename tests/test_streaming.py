@@ -16,13 +16,13 @@ import pytest
 import torch
 from PIL import Image
 
-import core_factory
 import eval_generic
-from datasets.synthetic import make_clip
+from datasets.synthetic.clips import make_clip
+from evaluation import build as core_factory
+from inference.fast_form import for_inference
 from inference_core_yv import InferenceCoreYV
 from model import build_network
-from model.checkpoint import Checkpoint, load_network, save_checkpoint
-from model.inference_form import for_inference
+from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 from tests.result_files import shown
 from util.images import read_ids, write_ids
 from util.tensors import normalise, one_hot

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets.synthetic import SyntheticClip, iterate_clip, make_clip
+from datasets.synthetic.clips import SyntheticClip, iterate_clip, make_clip
 from util.errors import InputError
 
 SIZE = (96, 160)

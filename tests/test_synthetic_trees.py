@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import synthetic_trees
-from datasets.synthetic import make_clip
+from datasets.synthetic.clips import make_clip
+from datasets.synthetic import trees as synthetic_trees
 from scripts import make_synthetic
 from tests.result_files import shown
 from util.errors import InputError

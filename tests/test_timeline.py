@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evaluation.quality_table import QualityRow
+from evaluation.report.plots import figure, object_colour, readable
+from evaluation.report.timeline import ADMITTED, ANNOTATED, EVICTED, REJECTED, write_timeline
+from evaluation.score_tables import ObjectScore
 from tests.result_files import shown
 from util.palette import voc_palette
-from util.plots import figure, object_colour, readable
-from util.quality_table import QualityRow
-from util.score_tables import ObjectScore
-from util.timeline import ADMITTED, ANNOTATED, EVICTED, REJECTED, write_timeline
 
 LEGEND = 25  # pixels above the curves and above the lanes
 LANES = slice(-90, -40)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.tps import draw_control_points, pixel_map
+from datasets.train.tps import draw_control_points, pixel_map
 
 FIXTURE = Path(__file__).parent / "fixtures/tps_warp.npz"
 

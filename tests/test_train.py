@@ -5,7 +5,7 @@ import torch
 import torchvision
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from model.checkpoint import load_checkpoint, load_network, save_checkpoint
+from model.weights.checkpoint import load_checkpoint, load_network, save_checkpoint
 from tests.failures import failure_line
 from tests.result_files import shown
 from tests.training_runs import SMALL, complete, launcher, losses_of, only, train_here, write_training_data

@@ -13,15 +13,15 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train_dropmae
-from datasets.frame_pairs import FramePairs, collate_pairs, find_videos, pairs_to_device
-from model.checkpoint import load_checkpoint, load_network
+from datasets.train.frame_pairs import FramePairs, collate_pairs, find_videos, pairs_to_device
 from model.dropmae import DropMAE
 from model.dropseg import DropSeg
-from model.mae_weights import load_mae_encoder
-from model.pretrainer import Pretrainer, rate_factor
+from model.weights.checkpoint import load_checkpoint, load_network
+from model.weights.mae import load_mae_encoder
 from tests.training_runs import launcher, losses_of, only
+from training.pretrain_arguments import SAME_ON_RESUME, check_resumable, fill_schedule, parse_arguments
+from training.pretrainer import Pretrainer, rate_factor
 from util.errors import InputError
-from util.pretrain_arguments import SAME_ON_RESUME, check_resumable, fill_schedule, parse_arguments
 
 CPU = torch.device("cpu")
 NETWORK = {"backbone": "vit_ti16", "image_size": 32, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import train
-from model.checkpoint import load_network
+from model.weights.checkpoint import load_network
 from tests.pictures import boxes, write_video
 from tests.training_runs import losses_of, only, write_training_data
 from util.errors import InputError

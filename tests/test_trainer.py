@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model import build_network
-from model.trainer import Trainer
+from training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

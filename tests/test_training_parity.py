@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from model.losses import bootstrap_share, bootstrapped_cross_entropy, mask_iou
-from model.published import to_published
 from model.qdmn import QDMN
-from model.trainer import Trainer
+from model.weights.published import to_published
 from tests.deterministic import clip_tensors, fill, fixture
+from training.trainer import Trainer
 
 
 def test_bootstrapped_cross_entropy_equals_the_published_one():

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 import try_correspondence
+from evaluation.report.contact_sheet import MARGIN
+from evaluation.report.heat_map import colour_of
 from model import build_network
-from model.checkpoint import Checkpoint, save_checkpoint
+from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork, QueryFeatures
-from model.memory_read import MemoryEntry
+from model.weights.checkpoint import Checkpoint, save_checkpoint
 from try_correspondence import main
-from util.contact_sheet import MARGIN
 from util.errors import InputError
-from util.heat_map import colour_of
 from util.images import read_frame, read_ids, write_ids
 
 HEIGHT, WIDTH = 64, 96

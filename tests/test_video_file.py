@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from datasets.video_file import VideoFile
-from datasets.video_index import Layout
+from datasets.test.video_file import VideoFile
+from datasets.test.video_index import Layout
 from tests.grey_videos import COUNT, grey, positions, write_video
 from util.errors import InputError
 

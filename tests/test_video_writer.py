@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.video_file import VideoFile
+from datasets.test.video_file import VideoFile
+from evaluation import video_writer
+from evaluation.video_writer import VideoWriter
 from tests.result_files import shown
-from util import video_writer
 from util.errors import InputError
-from util.video_writer import VideoWriter
 
 
 def picture(number, height=48, width=64):

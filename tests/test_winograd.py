@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from model.blocks import object_conv
-from model.winograd import WinogradConv2d, fits
+from model.layers.blocks import object_conv
+from model.layers.winograd import WinogradConv2d, fits
 
 
 @pytest.mark.parametrize("size", [(4, 4), (1, 1), (7, 9), (30, 54), (33, 2)])

@@ -5,8 +5,8 @@ import json
 import torch
 
 from model import build_network, fitting_options
-from model.checkpoint import Checkpoint
 from model.qdmn import QDMN
+from model.weights.checkpoint import Checkpoint
 from tests.deterministic import FIXTURES
 from util.tensors import IMAGENET_MEAN, IMAGENET_STD
 

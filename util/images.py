@@ -12,10 +12,10 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps
 
+from datasets.smooth_edges import SmoothEdges, find_smooth_edges
 from util.errors import InputError
 from util.files import atomic_path
 from util.palette import voc_palette
-from util.smooth_edges import SmoothEdges, find_smooth_edges
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 JPEG_SUFFIXES = frozenset({".jpeg", ".jpg"})

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from datasets.augment import video_views
-from datasets.static_dataset import StaticDataset
-from datasets.synthetic import SyntheticClip
-from datasets.vos_dataset import VOSDataset
+from datasets.synthetic.clips import SyntheticClip
+from datasets.train.augment import video_views
+from datasets.train.static_dataset import StaticDataset
+from datasets.train.vos_dataset import VOSDataset
 from scripts.bench.pil_pipeline import static_clip, video_clip
 from scripts.bench.timing import measure
 from util.numbers import pixels

@@ -16,21 +16,21 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from core_factory import build_engine
-from datasets.generic_videos import GenericDataset, Wishes
-from datasets.synthetic_trees import VideoPlan, write_video
+from datasets.synthetic.trees import VideoPlan, write_video
+from datasets.test.generic_videos import GenericDataset, Wishes
+from evaluation.arguments import SHIPPED, add_arrival_arguments, evaluation_parser
+from evaluation.build import build_engine
+from evaluation.segmentation import segment_video
+from evaluation.segmenter import Engine
+from evaluation.video import Frame, Video
 from inference_core_yv import InferenceCoreYV
 from scripts.bench.made_clip import disagreement
 from util.device import choose_device
-from util.engine import Engine
-from util.eval_arguments import SHIPPED, add_arrival_arguments, evaluation_parser
 from util.files import atomic_path
 from util.images import list_images, read_ids, read_written_ids, write_ids
 from util.numbers import pixels, positive
 from util.progress import Progress
-from util.segmentation import segment_video
 from util.tensors import one_hot
-from util.video import Frame, Video
 
 
 class Run(NamedTuple):
@@ -51,12 +51,12 @@ class StandInCore:
         self.objects, self.report = objects, None
 
     def step(self, image: Tensor, mask: Tensor | None, objects: Sequence[int] | None) -> Tensor:
-        """See `util.engine.Core`."""
+        """See `evaluation.segmenter.Core`."""
         return next(self._made)
 
 
 def blocking_writer(save: Callable[[Path, np.ndarray], None]) -> AbstractContextManager[SimpleNamespace]:
-    """See `util.png_writer.PngWriter`; a mask is on disk when `write` returns."""
+    """See `evaluation.png_writer.PngWriter`; a mask is on disk when `write` returns."""
     return nullcontext(SimpleNamespace(write=save))
 
 
@@ -77,9 +77,9 @@ def largest_row(probabilities: Tensor) -> Tensor:
 
 
 REPLACED: dict[str, tuple[str, Callable[..., Any], str]] = {
-    "frames read ahead": ("datasets.annotated_video.read_ahead", read_when_asked, "reading each frame when asked"),
-    "masks written by threads": ("util.segmentation.PngWriter", blocking_writer, "writing each mask in place"),
-    "objects by max": ("util.engine.most_likely", largest_row, "argmax"),
+    "frames read ahead": ("datasets.test.annotated_video.read_ahead", read_when_asked, "reading each frame when asked"),
+    "masks written by threads": ("evaluation.segmentation.PngWriter", blocking_writer, "writing each mask in place"),
+    "objects by max": ("evaluation.segmenter.most_likely", largest_row, "argmax"),
     "fast PNG compression": ("util.images._save_png", save_png, "Pillow's default compression"),
 }
 SETTINGS = {"all on": (), "plain": tuple(REPLACED), **{f"without {name}": (name,) for name in REPLACED}}

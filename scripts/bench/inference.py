@@ -12,12 +12,12 @@ import torchvision
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
-from model.inference_form import for_inference
+from model.layers.resnet import STAGES as BACKBONES
+from model.memory.read import Memory, MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, sum_of_others
-from model.memory_read import Memory, MemoryEntry, MemoryReader
-from model.resnet import STAGES as BACKBONES
 from scripts.bench.timing import PartClock, measure
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.numbers import pixels, positive

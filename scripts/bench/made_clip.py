@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from datasets.synthetic import make_clip
+from datasets.synthetic.clips import make_clip
 from inference_core import InferenceCore
 from util.tensors import normalise, one_hot
 

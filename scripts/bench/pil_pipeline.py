@@ -18,7 +18,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as tvf
 
-from datasets.tps import draw_control_points, pixel_map
+from datasets.train.tps import draw_control_points, pixel_map
 from util.tensors import normalise
 
 FILL = {tv_tensors.Mask: 0, "others": (124, 116, 104)}

@@ -7,8 +7,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from model.memory_read import Memory, MemoryEntry, MemoryReader
-from model.vit import Attention, ViTEncoder
+from model.layers.vit import Attention, ViTEncoder
+from model.memory.read import Memory, MemoryEntry, MemoryReader
 
 MEMORY = "freed memory kept"
 FUSED, LOOK_AHEAD = "fused read", "images encoded ahead"
@@ -33,7 +33,7 @@ EXACT_CUDA = {
     FUSED: "the portable read",
     LOOK_AHEAD: "each image is encoded in its turn",
 }
-CONVOLVING = ("model.aspp", "model.blocks", "model.resnet", "model.stm_cycle")
+CONVOLVING = ("model.layers.aspp", "model.layers.blocks", "model.layers.resnet", "model.stm_cycle")
 
 
 def exact_rows(arch: str, device: torch.device) -> dict[str, str]:
@@ -68,7 +68,7 @@ def plain_read(reader: MemoryReader, memory: Memory, query_key: Tensor) -> Tenso
 
 
 def plain_object_conv(conv: nn.Module, own: Tensor, shared: Tensor | None, *, shared_first: bool = False) -> Tensor:
-    """See `model.blocks.object_conv`."""
+    """See `model.layers.blocks.object_conv`."""
     if shared is None:
         return conv(own)
     shared = shared.repeat_interleave(len(own) // len(shared), 0)
@@ -76,19 +76,19 @@ def plain_object_conv(conv: nn.Module, own: Tensor, shared: Tensor | None, *, sh
 
 
 def plain_attention(attention: Attention, x: Tensor, last: int) -> Tensor:
-    """See `model.vit.Attention`."""
+    """See `model.layers.vit.Attention`."""
     query, key, value = attention.split(x)
     weight = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5).softmax(3)
     return attention.project((weight @ value).transpose(1, 2).flatten(2))[:, -last:]
 
 
 def plain_encoder(encoder: ViTEncoder, memory: Tensor, query: Tensor) -> Tensor:
-    """See `model.vit.ViTEncoder`."""
+    """See `model.layers.vit.ViTEncoder`."""
     return encoder.encode(torch.cat([memory, query], 1))[:, -query.shape[1] :]
 
 
 class ConcatenatedSlots:
-    """See `model.slot_buffers.SlotBuffers`; for objects that stay together."""
+    """See `model.memory.slots.SlotBuffers`; for objects that stay together."""
 
     def __init__(self, slots: int) -> None:
         self._entries: list[MemoryEntry] = []
@@ -104,27 +104,27 @@ class ConcatenatedSlots:
 
 
 def left_as_it_is(network: nn.Module) -> nn.Module:
-    """In place of a step of `model.inference_form.for_inference`."""
+    """In place of a step of `inference.fast_form.for_inference`."""
     return network
 
 
 def unavailable(device: torch.device) -> bool:
-    """See `model.fused_read.available`."""
+    """See `model.memory.fused_read.available`."""
     return False
 
 
-FORM = "model.inference_form"
+FORM = "inference.fast_form"
 REPLACED: dict[str, tuple[tuple[str, object], ...]] = {
-    "sparse read": (("model.memory_read.MemoryReader.__call__", plain_read),),
-    FUSED: (("model.memory_read.available", unavailable),),
-    "slots in place": (("model.memory_bank.SlotBuffers", ConcatenatedSlots),),
+    "sparse read": (("model.memory.read.MemoryReader.__call__", plain_read),),
+    FUSED: (("model.memory.read.available", unavailable),),
+    "slots in place": (("model.memory.bank.SlotBuffers", ConcatenatedSlots),),
     "shared halves": tuple((f"{module}.object_conv", plain_object_conv) for module in CONVOLVING),
     "folded batch-norm": ((f"{FORM}.fold_batch_norm", left_as_it_is),),
     "channels last": ((f"{FORM}.lay_channels_last", left_as_it_is),),
     "winograd": ((f"{FORM}.use_winograd", left_as_it_is),),
     ENTRY: ((f"{FORM}.keep_entry_precise", left_as_it_is),),
-    "fused attention": (("model.vit.Attention.forward", plain_attention),),
-    "last block for the query": (("model.vit.ViTEncoder.forward", plain_encoder),),
+    "fused attention": (("model.layers.vit.Attention.forward", plain_attention),),
+    "last block for the query": (("model.layers.vit.ViTEncoder.forward", plain_encoder),),
 }
 
 

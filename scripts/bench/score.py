@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
-from datasets.synthetic import make_clip
-from util.metrics import boundary_f, jaccard
+from datasets.synthetic.clips import make_clip
+from evaluation.metrics import boundary_f, jaccard
 from util.numbers import pixels, positive
 
 Pair = tuple[np.ndarray, np.ndarray]

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core_factory import compile_network
+from evaluation.arguments import SHIPPED
+from evaluation.build import compile_network
+from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
-from model.checkpoint import load_network
-from model.decode_window import choose_window
-from model.inference_form import for_inference
+from model.layers.resnet import STAGES as BACKBONES
+from model.layers.window import choose_window
 from model.memory_network import MemoryNetwork
-from model.resnet import STAGES as BACKBONES
+from model.weights.checkpoint import load_network
 from scripts.bench.inference import fill_memory, unit_work
 from scripts.bench.made_clip import disagreement, segment_clip
 from scripts.bench.plain import LOOK_AHEAD, MEMORY, exact_rows, without
@@ -30,7 +31,6 @@ from scripts.bench.timing import busy_share, measure
 from scripts.bench.turns import Turns
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.errors import InputError
-from util.eval_arguments import SHIPPED
 from util.numbers import pixels, positive
 
 STREAMED = 8
@@ -123,7 +123,7 @@ def frame_work(
     images = image.repeat(max(setting.frames, STREAMED if on_cuda else 1), 1, 1, 1)
 
     def work() -> None:
-        with patch("model.object_steps.choose_window", where_given):
+        with patch("inference.object_steps.choose_window", where_given):
             if setting.frames > 1:
                 step_together(core, images, setting.frames)
             else:

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.synthetic import SyntheticClip
+from datasets.synthetic.clips import SyntheticClip
+from evaluation.arguments import SHIPPED
+from inference.fast_form import for_inference
 from inference_core_yv import InferenceCoreYV
-from model.checkpoint import load_network
-from model.inference_form import for_inference
-from model.object_memory import GATES
+from model.memory.objects import GATES
+from model.weights.checkpoint import load_network
 from scripts.bench.stream_chart import draw_stream
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb, synchronise
-from util.eval_arguments import SHIPPED
 from util.numbers import pixels, positive, whole
 from util.tensors import normalise, one_hot
 

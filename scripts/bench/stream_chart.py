@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from util.plots import figure, object_colour
+from evaluation.report.plots import figure, object_colour
 
 Curve = Sequence[tuple[float, float]]
 

@@ -11,16 +11,16 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from datasets.clips import to_device
+from datasets.train.clips import to_device
 from model import NETWORKS, build_network, fitting_options
+from model.layers.resnet import STAGES as BACKBONES
+from model.memory.objects import concatenate
+from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork, QueryFeatures, sum_of_others
-from model.memory_read import MemoryEntry
-from model.object_memory import concatenate
-from model.resnet import STAGES as BACKBONES
-from model.trainer import Trainer
 from scripts.bench.plain import EXACT as PUBLISHED
 from scripts.bench.plain import MEMORY
 from scripts.bench.timing import PartClock, measure
+from training.trainer import Trainer
 from util.device import choose_device, keep_freed_memory, peak_memory_mb
 from util.numbers import pixels, positive
 
@@ -74,7 +74,7 @@ def without(network: MemoryNetwork, names: Collection[str]) -> Iterator[None]:
     """As published, what is named and not a matter of memory layout."""
     with ExitStack() as stack:
         if "fused optimiser" in names:
-            stack.enter_context(patch("model.trainer.FUSED_ADAM", ()))
+            stack.enter_context(patch("training.trainer.FUSED_ADAM", ()))
         if "objects at once" in names:
             take_objects_in_turn(network)
         yield

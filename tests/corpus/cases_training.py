@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from datasets.static_dataset import static_datasets
+from datasets.train.static_dataset import static_datasets
 from scripts import check_data
 from tests.corpus.inputs import draw_objects, photo, write_mask
 from tests.corpus.runner import ANY, REFUSED, RIGHT, SAID, Case, Scene
+from training.run_folder import checkpoints_of
 from util.errors import InputError
-from util.run_folder import checkpoints_of
 
 KEPT = frozenset({RIGHT, SAID})
 ONLY_REFUSED = frozenset({REFUSED})

@@ -8,7 +8,7 @@ import eval_generic
 from examples.tiny_network import TinyNetwork
 from inference_core_yv import InferenceCoreYV
 from model import NETWORKS
-from model.checkpoint import Checkpoint, save_checkpoint
+from model.weights.checkpoint import Checkpoint, save_checkpoint
 from tests.corpus.runner import Scene
 from util.tensors import denormalise
 

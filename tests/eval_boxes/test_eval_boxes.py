@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from datasets.boxes.boxes import format_rows, read_boxes, write_text
 from model import build_network
-from model.checkpoint import Checkpoint, save_checkpoint
+from model.weights.checkpoint import Checkpoint, save_checkpoint
 from scripts import analyse_boxes, make_box_trees
 from tests.box_runs import (
     GONE,
@@ -25,7 +26,6 @@ from tests.box_runs import (
     make_trees,
 )
 from tests.result_files import files_below, shown
-from util.boxes import format_rows, read_boxes, write_text
 from util.images import read_ids, write_binary
 from util.text_files import read_numbers
 

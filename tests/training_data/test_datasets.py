@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.clips import Unrendered
-from datasets.pairs import drop_void, list_pairs, match_size
-from datasets.static_dataset import StaticDataset
+from datasets.train.clips import Unrendered
+from datasets.train.pairs import drop_void, list_pairs, match_size
+from datasets.train.static_dataset import StaticDataset
 from tests.pictures import CANVAS, SIZE, boxes, red_channel, same, video_dataset, write_video
 from util.errors import InputError
 from util.images import write_ids

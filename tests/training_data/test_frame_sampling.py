@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from datasets.frame_sampling import sample_ascending_positions, sample_positions
-from datasets.skip_schedule import (
+from datasets.train.frame_sampling import sample_ascending_positions, sample_positions
+from datasets.train.skip_schedule import (
     STAGE1_SKIPS,
     STAGE2_DAVIS_SKIPS,
     STAGE2_YOUTUBE_SKIPS,

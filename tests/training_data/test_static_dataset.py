@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.static_dataset import StaticDataset, read_static_mask, static_datasets
+from datasets.train.static_dataset import StaticDataset, read_static_mask, static_datasets
 from tests.pictures import CANVAS, write_set
 from util.errors import InputError
 

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
+from datasets.train.vos_dataset import VOSDataset, bl30k_train, davis_train, youtube_train
 from datasets.video_list import read_video_list
-from datasets.vos_dataset import VOSDataset, bl30k_train, davis_train, youtube_train
 from tests.pictures import boxes, video_dataset, write_pair, write_video
 from util.errors import InputError
 

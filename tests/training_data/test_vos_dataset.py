@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets.vos_dataset import youtube_train
+from datasets.train.vos_dataset import youtube_train
 from tests.pictures import (
     boxes,
     frame_numbers,

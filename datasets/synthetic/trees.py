@@ -1,0 +1,204 @@
+"""Folder trees of made videos, as training and evaluation read them: static, DAVIS, YouTube-VOS and BL30K."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.random import SeedSequence, default_rng
+from PIL import Image
+
+from datasets.synthetic.clips import SyntheticClip
+from util.files import UNFINISHED, atomic_folder, atomic_path
+from util.images import write_binary, write_ids
+
+JPEG_QUALITY = 95
+STATIC_SETS = ("fss", "DUTS-TR", "DUTS-TE", "ecssd", "BIG_small", "HRSOD_small")
+PICTURES_PER_CLASS = 10
+YOUTUBE_STEP = 5
+APPEARANCE_STREAM = 100
+LAYOUTS_WITH_VALIDATION = ("davis", "youtube")
+
+
+@dataclass(frozen=True)
+class VideoPlan:
+    """One video, or with the static layout one picture, to be written.
+
+    Attributes:
+        split: "train" or "val".
+        number: position within the split, from 0.
+        objects: least and most objects; late: probability that an object of a YouTube video appears later.
+    """
+
+    output: Path
+    layout: str
+    split: str
+    number: int
+    seed: int
+    frames: int
+    size: tuple[int, int]
+    objects: tuple[int, int]
+    speed: float
+    clutter: int
+    late: float
+
+    @property
+    def name(self) -> str:
+        """The video's name."""
+        return f"{self.split}{self.number:05d}"
+
+    def first_frames(self) -> list[int]:
+        """Frame in which each object appears, in the order of the ids; always a frame that YouTube annotates."""
+        rng = default_rng(SeedSequence(self.seed, spawn_key=(APPEARANCE_STREAM,)))
+        count = int(rng.integers(self.objects[0], self.objects[1] + 1))
+        choices = range(YOUTUBE_STEP, int(0.6 * self.frames) + 1, YOUTUBE_STEP)
+        if self.layout != "youtube" or not choices:
+            return [0] * count
+        return sorted([0] + [int(rng.choice(choices)) if rng.random() < self.late else 0 for _ in range(count - 1)])
+
+    def clip(self) -> SyntheticClip:
+        """The video's frames."""
+        firsts = self.first_frames()
+        options = {"speed": self.speed, "clutter": self.clutter}
+        return SyntheticClip(self.seed, *self.size, len(firsts), first_frames=firsts, **options)
+
+
+def _write_jpeg(path: Path, rgb: np.ndarray) -> None:
+    """Write a frame (H, W, 3), uint8, as a JPEG picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        Image.fromarray(rgb).save(temporary, format="JPEG", quality=JPEG_QUALITY)
+
+
+def _write_mask(path: Path, ids: np.ndarray, *, binary: bool = False) -> None:
+    """Write ids (H, W), uint8, as a palette PNG, or with `binary` all objects as 255 in a grey one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if binary:
+        write_binary(path, ids > 0)
+    else:
+        write_ids(path, ids)
+
+
+def _write_static(plan: VideoPlan, root: Path) -> list[Path]:
+    """A picture and its 0/255 mask side by side; the pictures are dealt out to the training sets in turn."""
+    place, chosen = divmod(plan.number, len(STATIC_SETS))
+    folder, stem = Path(STATIC_SETS[chosen]), f"{place:05d}"
+    if STATIC_SETS[chosen] == "fss":
+        folder, stem = folder / f"class{place // PICTURES_PER_CLASS:04d}", str(place % PICTURES_PER_CLASS + 1)
+    picture, mask = folder / f"{stem}.jpg", folder / f"{stem}.png"
+    rgb, ids = plan.clip().frame(0)
+    _write_jpeg(root / picture, rgb)
+    _write_mask(root / mask, ids, binary=True)
+    return [mask, picture]
+
+
+def _write_bl30k(plan: VideoPlan, root: Path) -> list[Path]:
+    """Frames and palette masks of every frame."""
+    frames, masks = Path("JPEGImages", plan.name), Path("Annotations", plan.name)
+    clip = plan.clip()
+    for number in range(plan.frames):
+        rgb, ids = clip.frame(number)
+        _write_jpeg(root / frames / f"{number:05d}.jpg", rgb)
+        _write_mask(root / masks / f"{number:05d}.png", ids)
+    return [masks, frames]
+
+
+def _write_davis(plan: VideoPlan, root: Path) -> list[Path]:
+    """Frames with palette masks for DAVIS 2017, and the same with all objects merged for DAVIS 2016."""
+    trees = [Path("2017/trainval"), Path("2016")]
+    frames, frames_2016 = (tree / "JPEGImages" / "480p" / plan.name for tree in trees)
+    masks, masks_2016 = (tree / "Annotations" / "480p" / plan.name for tree in trees)
+    clip = plan.clip()
+    for number in range(plan.frames):
+        rgb, ids = clip.frame(number)
+        _write_jpeg(root / frames / f"{number:05d}.jpg", rgb)
+        _write_mask(root / masks / f"{number:05d}.png", ids)
+        _write_mask(root / masks_2016 / f"{number:05d}.png", ids, binary=True)
+    shutil.copytree(root / frames, root / frames_2016)
+    return [masks, masks_2016, frames, frames_2016]
+
+
+def _write_youtube(plan: VideoPlan, root: Path) -> list[Path]:
+    """Training: each fifth frame and its mask. Validation: all frames, and masks where objects appear.
+
+    The masks of all validation frames, which YouTube-VOS keeps to itself, lie beside `all_frames`' pictures.
+    """
+    if plan.split == "train":
+        frames, masks = (Path("train_480p", kind, plan.name) for kind in ("JPEGImages", "Annotations"))
+        clip = plan.clip()
+        for number in range(0, plan.frames, YOUTUBE_STEP):
+            rgb, ids = clip.frame(number)
+            _write_jpeg(root / frames / f"{number:05d}.jpg", rgb)
+            _write_mask(root / masks / f"{number:05d}.png", ids)
+        return [masks, frames]
+    every = Path("all_frames/valid_all_frames")
+    frames, masks = (Path("valid", kind, plan.name) for kind in ("JPEGImages", "Annotations"))
+    all_frames, all_masks = (every / kind / plan.name for kind in ("JPEGImages", "Annotations"))
+    clip, firsts = plan.clip(), set(plan.first_frames())
+    for number in range(plan.frames):
+        rgb, ids = clip.frame(number)
+        _write_jpeg(root / all_frames / f"{number:05d}.jpg", rgb)
+        _write_mask(root / all_masks / f"{number:05d}.png", ids)
+        if number % YOUTUBE_STEP == 0:
+            _write_jpeg(root / frames / f"{number:05d}.jpg", rgb)
+        if number in firsts:
+            _write_mask(root / masks / f"{number:05d}.png", ids)
+    return [masks, all_masks, frames, all_frames]
+
+
+WRITERS: dict[str, Callable[[VideoPlan, Path], list[Path]]] = {
+    "static": _write_static,
+    "davis": _write_davis,
+    "youtube": _write_youtube,
+    "bl30k": _write_bl30k,
+}
+
+
+def write_video(plan: VideoPlan) -> str:
+    """Write one video into a hidden folder and move it to its place when it is whole; files of others stay."""
+    with tempfile.TemporaryDirectory(dir=plan.output, prefix=f".{plan.name}.", suffix=UNFINISHED) as temporary:
+        for part in WRITERS[plan.layout](plan, Path(temporary)):
+            made, target = Path(temporary, part), plan.output / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if made.is_dir():
+                with atomic_folder(target) as folder:
+                    for path in made.iterdir():
+                        os.replace(path, folder / path.name)
+            else:
+                with atomic_path(target) as path:
+                    os.replace(made, path)
+    return plan.name
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_lists(output: Path, layout: str, plans: Sequence[VideoPlan]) -> None:
+    """DAVIS' lists of videos, or YouTube-VOS' meta.json of the validation videos."""
+    if layout == "davis":
+        for year in ("2016", "2017"):
+            for split in ("train", "val"):
+                names = [f"{plan.name}\n" for plan in plans if plan.split == split]
+                _write_text(output / "2017/trainval/ImageSets" / year / f"{split}.txt", "".join(names))
+    if layout == "youtube":
+        videos = {plan.name: {"objects": _meta_objects(plan)} for plan in plans if plan.split == "val"}
+        _write_text(output / "valid/meta.json", json.dumps({"videos": videos}, indent=1))
+
+
+def _meta_objects(plan: VideoPlan) -> dict[str, dict[str, object]]:
+    """The objects of a video as in YouTube-VOS' meta.json: each fifth frame from the first appearance on."""
+    return {
+        str(label): {
+            "category": "synthetic",
+            "frames": [f"{number:05d}" for number in range(first, plan.frames, YOUTUBE_STEP)],
+        }
+        for label, first in enumerate(plan.first_frames(), start=1)
+    }

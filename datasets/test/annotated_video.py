@@ -1,0 +1,209 @@
+"""A video to be segmented: frames, masks of some of them, and what is wanted of it."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from datasets.test.frame_sources import FrameSource
+from datasets.test.mask_notes import MaskNote
+from datasets.test.sizing import FULL_SIZE, Sizing
+from datasets.train.pairs import match_size
+from evaluation.video import Frame, Pass
+from util.errors import InputError
+from util.files import content_hash
+from util.read_ahead import read_ahead
+from util.tensors import one_hot
+
+SHOWN_RATE = Fraction(24)
+
+
+@dataclass(frozen=True)
+class AnnotatedVideo:
+    """A video some of whose frames have masks.
+
+    Attributes:
+        name: name of the video.
+        source: its frames.
+        masks: for each annotated position what `read_mask` takes, usually a file.
+        read_mask: gives object ids (H, W), 0 for the background.
+        objects: ids of all objects, ascending.
+        first_seen: position of the first mask of each object.
+        output_size: height and width of the first mask, in which results are wanted.
+        sizing: in which size the network sees the frames.
+        wanted: names of the frames whose results are wanted; None for all.
+        has_truth: whether all frames have true masks somewhere, so that results can be scored.
+        direction: `forward`, from the first mask to the end; `backward`, from the frame in which the last object is
+            first given to the beginning; or `both`.
+        palette: colours of the ids in the results, uint8 (256, 3); None for the usual ones.
+        rate: frames per second when the video is shown.
+        times: seconds from the first frame to each, where they are not steady; else None.
+        notes: what its masks hold and what may surprise in them.
+    """
+
+    name: str
+    source: FrameSource
+    masks: Mapping[int, Any]
+    read_mask: Callable[[Any], np.ndarray]
+    objects: tuple[int, ...]
+    first_seen: Mapping[int, int]
+    output_size: tuple[int, int]
+    sizing: Sizing = FULL_SIZE
+    wanted: frozenset[str] | None = None
+    has_truth: bool = False
+    direction: str = "forward"
+    palette: np.ndarray | None = None
+    rate: Fraction = SHOWN_RATE
+    times: Sequence[Fraction] | None = None
+    notes: tuple[MaskNote, ...] = ()
+    size: tuple[int, int] = field(init=False)
+
+    has_end: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", self.sizing.working(tuple(self.source.size)))
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        source: FrameSource,
+        masks: Mapping[int, Any],
+        read_mask: Callable[[Any], np.ndarray],
+        *,
+        remarks: Callable[[Any], Iterable[str]] | None = None,
+        **wishes: Any,
+    ) -> "AnnotatedVideo":
+        """A video whose masks are read once, to learn about its objects.
+
+        Args:
+            name, source, masks, read_mask: see the attributes.
+            remarks: what is to be said of a mask that has been read.
+            wishes: the other attributes.
+
+        Raises:
+            InputError: a mask cannot be used, its size differs from the frames' by more than a pixel or two, or there
+                is no object in any; or no frame that is segmented is wanted.
+        """
+        first_seen: dict[int, int] = {}
+        output_size = None
+        notes = []
+        for index in sorted(masks):
+            ids = read_mask(masks[index])
+            output_size = output_size or ids.shape
+            match_size(ids, source.size, masks[index])
+            for k in np.unique(ids[ids > 0]).tolist():
+                first_seen.setdefault(k, index)
+            said = [] if remarks is None else list(remarks(masks[index]))
+            if ids.shape != tuple(source.size):
+                said.append(f"{ids.shape[1]}x{ids.shape[0]} is resized to the frame's size")
+            notes.append(MaskNote.of(name, source.names[index], ids, said))
+        if not first_seen:
+            named = next(iter(masks.values()), f"of {name}")
+            raise InputError(f"mask {named} holds no object (0 is background); annotate one or leave the video out")
+        objects = tuple(sorted(first_seen))
+        video = cls(name, source, masks, read_mask, objects, first_seen, output_size, notes=tuple(notes), **wishes)
+        if video.has_end and not video.result_names:
+            first = source.names[video.covered.start]
+            raise InputError(
+                f"none of the frames of {source.origin} whose results are wanted comes after the first mask, of frame"
+                f" {first}; nothing would be written"
+            )
+        return video
+
+    def __len__(self) -> int:
+        """Frames that are segmented, those of several passes counted each time."""
+        return sum(map(len, self.passes))
+
+    @property
+    def passes(self) -> list[Pass]:
+        """The ways through the video that its direction asks for."""
+        first, last = min(self.first_seen.values()), max(self.first_seen.values())
+        forward, backward = Pass(first, len(self.source.names)), Pass(0, last + 1, reverse=True)
+        if self.direction == "backward":
+            return [backward]
+        if self.direction == "both" and last > 0:
+            return [forward, replace(backward, merge_from=first)]
+        return [forward]
+
+    @property
+    def covered(self) -> Pass:
+        """All frames that have results, in their order."""
+        passes = self.passes
+        return Pass(min(p.start for p in passes), max(p.stop for p in passes))
+
+    @property
+    def origin(self) -> object:
+        """Where the frames are from, for messages."""
+        return self.source.origin
+
+    def sources(self) -> list[Path]:
+        """Where its frames are read from; of links also what they lead to."""
+        linked = {path.resolve().parent for path in getattr(self.source, "paths", ()) if path.is_symlink()}
+        return [*([self.origin] if isinstance(self.origin, Path) else []), *sorted(linked)]
+
+    def fingerprint(self) -> dict[str, str]:
+        """What tells this video and its masks from others: hashes of the frames' names and sizes, and of the masks."""
+        masks = hashlib.sha256()
+        for index in sorted(self.masks):
+            given = self.masks[index]
+            for path in given if isinstance(given, tuple) else (given,):
+                masks.update(f"{index} {path.name} {content_hash(path)}\n".encode("utf-8", "surrogateescape"))
+        return {"frames": self.source.fingerprint(), "masks": masks.hexdigest(), "--direction": self.direction}
+
+    def wants(self, name: str) -> bool:
+        """Whether the result of the frame of this name is wanted."""
+        return self.wanted is None or name in self.wanted
+
+    @property
+    def result_names(self) -> list[str]:
+        """File names of the results, in temporal order."""
+        names = self.source.names[self.covered.start : self.covered.stop]
+        return [f"{name}.png" for name in names if self.wants(name)]
+
+    def frames(self, way: Pass) -> Iterator[Frame]:
+        """Stream the frames of a pass; a few are read ahead, in background threads.
+
+        Raises:
+            InputError: at the frame that cannot be read or whose size differs from the first frame's.
+        """
+        positions = range(way.start, way.stop)[:: -1 if way.reverse else 1]
+        items = self.source.items(way.start, way.stop, reverse=way.reverse)
+        return read_ahead(self._load, zip(positions, items, strict=self.has_end))
+
+    def _load(self, place: tuple[int, object]) -> Frame:
+        index, item = place
+        pixels = self.source.load(item)
+        mask, objects = None, ()
+        if index in self.masks:
+            ids = match_size(self.read_mask(self.masks[index]), self.source.size, self.masks[index])
+            objects = tuple(np.unique(ids[ids > 0]).tolist())
+            mask = self.sizing.mask(one_hot(ids, list(objects)), tuple(ids.shape)) if objects else None
+        return Frame(index, self.source.names[index], pixels, self.sizing.image(pixels), mask, objects)
+
+    def restore(self, probabilities: Tensor) -> Tensor:
+        """Probabilities (K+1,h,w) in the size that the network sees -> (K+1,H,W) in the size of the results."""
+        return self.sizing.restore(probabilities, tuple(self.source.size), tuple(self.output_size))
+
+
+class LiveAnnotatedVideo(AnnotatedVideo):
+    """A video that has no known end and can be read once."""
+
+    has_end = False
+
+    def __len__(self) -> int:
+        return 0
+
+    def wants(self, name: str) -> bool:
+        """Whether the result of the frame of this name is wanted."""
+        return self.wanted is None or name in self.wanted
+
+    @property
+    def result_names(self) -> list[str]:
+        """Not known."""
+        return []

@@ -1,0 +1,243 @@
+"""What the training data hold and what is wrong with them, found and read as training finds and reads them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from datasets.train.findings import Finding, Kind, Size, Tally, show_size
+from datasets.train.pairs import MAX_SIZE_DIFFERENCE, VOID
+from datasets.train.static_dataset import MASKS, PICTURES, list_static, static_datasets, static_pairs
+from datasets.train.vos_dataset import Pair, VOSDataset
+from util.errors import InputError
+from util.images import (
+    HALF_BRIGHTNESS,
+    SmoothMaskError,
+    brightness_of_object,
+    is_clutter,
+    list_images,
+    open_picture,
+    picture_size,
+    read_frame,
+    read_ids,
+)
+
+PICTURES_AT_ONCE = 32
+ID_MODES = ("1", "L", "P")
+UNREADABLE = (InputError, OSError, ValueError, cv2.error, Image.DecompressionBombError)
+
+MaskContent = tuple[Size, frozenset[int] | None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SetPlan:
+    """How a set is looked over.
+
+    Attributes:
+        name: of the set.
+        unit: what its samples are, "videos" or "pictures".
+        jobs: parts of the work, which may run in parallel.
+        without_samples: the finding if nothing of it is usable.
+    """
+
+    name: str
+    unit: str
+    jobs: tuple[Callable[[], Tally], ...]
+    without_samples: Finding
+
+
+def plan_static(root: Path, *, fast: bool = False) -> list[SetPlan]:
+    """The sets of stage 0; folders of pictures that training leaves out are among them.
+
+    Args:
+        root: see `static_datasets`.
+        fast: read only the headers of the files.
+
+    Raises:
+        InputError: the folder is missing or holds no set.
+    """
+    root = Path(root)
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not is_clutter(path.name))
+    if not any(map(static_pairs, folders)):
+        static_datasets(root)  # fails in the words of training
+    plans = []
+    for folder in folders:
+        pairs = static_pairs(folder)
+        frames, masks = list_static(folder, PICTURES), list_static(folder, MASKS)
+        if frames:
+            parts = [pairs[i : i + PICTURES_AT_ONCE] for i in range(0, len(pairs), PICTURES_AT_ONCE)]
+            jobs = (partial(_unpaired, frames, masks, pairs), *(partial(inspect_pictures, p, fast) for p in parts))
+            without = Finding(Kind.LEFT_OUT, folder, "holds no picture .jpg with its mask .png beside it")
+            plans.append(SetPlan(f"{root.name}/{folder.name}", "pictures", jobs, without))
+    return plans
+
+
+def plan_videos(
+    name: str, find: Callable[..., VOSDataset], root: Path, clip_length: int, *, all_videos: bool, fast: bool = False
+) -> SetPlan:
+    """A set of stage 1 or 2.
+
+    Args:
+        name: of the set.
+        find: `davis_train`, `youtube_train` or `bl30k_train`.
+        root: of the dataset.
+        clip_length: frames of a training clip, the fewest that a video needs.
+        all_videos: no list restricts the videos, so that a video of masks alone is one whose frames are missing.
+        fast: read only the headers of the files.
+
+    Raises:
+        InputError: a folder is missing or holds no video.
+    """
+    try:
+        dataset = find(root, max_skip=1, clip_length=0)  # too short ones are to be counted
+    except InputError:
+        dataset = find(root, max_skip=1, clip_length=clip_length)  # fails in the words of training
+    jobs = [
+        partial(inspect_video, dataset.frames_root / video, dataset.masks_root / video, pairs, clip_length, fast)
+        for video, pairs in dataset.videos
+    ]
+    if all_videos:
+        folders = (path for path in sorted(dataset.masks_root.iterdir()) if path.is_dir())
+        jobs += [partial(_only_masks, path) for path in folders if not (dataset.frames_root / path.name).is_dir()]
+    without = Finding(Kind.NO_SAMPLES, dataset.frames_root, f"holds no video of {clip_length} frames with masks")
+    return SetPlan(name, "videos", tuple(jobs), without)
+
+
+def inspect_video(frames: Path, masks: Path, pairs: Sequence[Pair], clip_length: int, fast: bool = False) -> Tally:
+    """One video; the files of one that is too short for training are counted but not read.
+
+    255 is void where the video has other ids, else an object, as `drop_void` has it for a clip.
+
+    Args:
+        frames, masks: folders.
+        pairs: of frames and masks.
+        clip_length: the fewest pairs that training needs.
+        fast: read only the headers of the files.
+    """
+    tally = _unpaired(_pictures(frames), _masks(masks), pairs)
+    tally.samples = 1
+    if len(pairs) < clip_length:
+        problem = f"has {len(pairs)} frames with masks; training needs {clip_length}"
+        tally.findings.append(Finding(Kind.TOO_SHORT, frames, problem))
+        return tally
+    tally.usable = 1
+    contents = _read_pairs(pairs, partial(_read_video_mask, fast=fast), fast, tally)
+    if len(contents) == len(pairs) and not any(ids for _, ids in contents):
+        tally.usable = 0
+        tally.findings.append(Finding(Kind.NO_OBJECT, masks, "shows no object in any mask; leave the video out"))
+        return tally
+    is_palette = any(ids - {VOID} for _, ids in contents)
+    _count_objects([(path, ids - {VOID} if is_palette else ids) for path, ids in contents], tally)
+    if len(tally.sizes) > 1:
+        sizes = ", ".join(show_size(size) for size in sorted(tally.sizes))
+        tally.findings.append(Finding(Kind.MIXED_SIZES, frames, f"holds frames of {sizes}; resize them to one size"))
+    return tally
+
+
+def inspect_pictures(pairs: Sequence[Pair], fast: bool = False) -> Tally:
+    """Pictures with masks of a static set, where a mask shows one object (see `brightness_of_object`)."""
+    tally = Tally(samples=len(pairs), usable=len(pairs))
+    _count_objects(_read_pairs(pairs, partial(_read_picture_mask, fast=fast), fast, tally), tally, Kind.NO_OBJECT)
+    return tally
+
+
+def _pictures(folder: Path) -> list[Path]:
+    try:
+        return list_images(folder)
+    except InputError:
+        return []
+
+
+def _masks(folder: Path) -> list[Path]:
+    return [path for path in _pictures(folder) if path.suffix.lower() == ".png"]
+
+
+def _unpaired(frames: Sequence[Path], masks: Sequence[Path], pairs: Sequence[Pair]) -> Tally:
+    """The number of files and those that have no partner."""
+    paired = {path for pair in pairs for path in pair}
+    lone_frames = [Finding(Kind.NO_MASK, path, "has no mask") for path in frames if path not in paired]
+    lone_masks = [Finding(Kind.NO_FRAME, path, "has no frame") for path in masks if path not in paired]
+    return Tally(frames=len(frames), masks=len(masks), findings=lone_frames + lone_masks)
+
+
+def _only_masks(folder: Path) -> Tally:
+    return _unpaired((), _masks(folder), ())
+
+
+def _read_pairs(
+    pairs: Sequence[Pair], read_mask: Callable[[Path], MaskContent], fast: bool, tally: Tally
+) -> list[tuple[Path, frozenset[int]]]:
+    """The masks with the ids in them, as far as they were read; sizes and findings go to the tally."""
+    contents = []
+    for frame, mask in pairs:
+        size = _attempt(partial(_read_frame_size, fast=fast), frame, tally)
+        content = _attempt(read_mask, mask, tally)
+        if size is not None:
+            tally.sizes.add(size)
+        if content is not None and content[1] is not None:
+            contents.append((mask, content[1]))
+        if size is not None and content is not None and content[0] != size:
+            difference = max(abs(a - b) for a, b in zip(content[0], size, strict=True))
+            kind = Kind.MISMATCH if difference > MAX_SIZE_DIFFERENCE else Kind.NEAR_MISMATCH
+            problem = f"is {show_size(content[0])} but its frame is {show_size(size)}"
+            tally.findings.append(Finding(kind, mask, problem))
+    return contents
+
+
+def _count_objects(contents: Sequence[tuple[Path, frozenset[int]]], tally: Tally, if_empty: Kind = Kind.EMPTY) -> None:
+    for path, ids in contents:
+        tally.ids |= ids
+        tally.most_objects = max(tally.most_objects, len(ids))
+        if not ids:
+            tally.findings.append(Finding(if_empty, path, "shows no object"))
+
+
+def _attempt(read: Callable[[Path], T], path: Path, tally: Tally) -> T | None:
+    """What a reader gives, or a finding that says why it gives nothing."""
+    try:
+        return read(path)
+    except UNREADABLE as error:
+        kind = _kind_of_fault(path, error) if isinstance(error, InputError) else Kind.UNREADABLE
+        tally.findings.append(Finding(kind, path, str(error).replace(f"{path} ", "", 1)))
+        return None
+
+
+def _kind_of_fault(path: Path, error: InputError) -> Kind:
+    """Why a file is refused: a picture that opens is refused for the ids that it does not hold."""
+    if isinstance(error, SmoothMaskError):
+        return Kind.SMOOTH
+    try:
+        mode = open_picture(path).mode
+    except InputError:
+        return Kind.UNREADABLE
+    return Kind.WIDE_ID if mode.startswith("I") else Kind.COLOUR
+
+
+def _read_frame_size(path: Path, fast: bool) -> Size:
+    return picture_size(path) if fast else read_frame(path).shape[:2]
+
+
+def _read_video_mask(path: Path, fast: bool) -> MaskContent:
+    """Size and ids of a mask as `VOSDataset` reads it; without the ids where the header shows that there are some."""
+    if fast:
+        size = picture_size(path)
+        with Image.open(path) as picture:
+            if picture.mode in ID_MODES:
+                return size, None
+    ids = read_ids(path)
+    histogram = cv2.calcHist([ids], [0], None, [256], [0, 256])
+    return ids.shape, frozenset(np.flatnonzero(histogram).tolist()) - {0}
+
+
+def _read_picture_mask(path: Path, fast: bool) -> MaskContent:
+    """Size of a mask as `StaticDataset` reads it, and 1 as the id of its object if it shows one."""
+    if fast:
+        return picture_size(path), None
+    mask = brightness_of_object(path)
+    return mask.shape, frozenset({1} if mask.max() > HALF_BRIGHTNESS else ())

@@ -1,0 +1,177 @@
+"""The training data of each stage (QDMN, ECCV 2022)."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset
+
+from datasets.train.augment import letterboxed_views, video_views
+from datasets.train.clip_sampler import SampleRequest
+from datasets.train.clips import Sample
+from datasets.train.frame_sampling import sample_ascending_positions, sample_positions, sample_positions_either_way
+from datasets.train.geometry import Size
+from datasets.train.skip_schedule import MIVOS_FAMILY, Skips, growing_skips, listed_skips
+from datasets.train.static_dataset import StaticDataset, static_datasets
+from datasets.train.vos_dataset import DrawPositions, DrawViews, VOSDataset, bl30k_train, davis_train, youtube_train
+from datasets.video_list import read_video_list
+from util.errors import InputError
+
+DAVIS_REPEATS = 5
+ATTEMPTS = 10
+MIN_SCALE, BL30K_MIN_SCALE = 0.36, 0.25
+
+
+@dataclass(frozen=True)
+class Part:
+    """A dataset in the data of a stage.
+
+    Attributes:
+        dataset: of pictures or videos.
+        repeats: how often an epoch goes through it.
+        skips: how far apart the frames of a clip may lie, for videos.
+        skip_limit: upper limit on the frame skips, in frames of the video.
+    """
+
+    dataset: StaticDataset | VOSDataset
+    repeats: int = 1
+    skips: Skips | None = None
+    skip_limit: int | None = None
+
+    def sample(self, index: int, request: SampleRequest) -> Sample:
+        """A sample with the frame skips of the request's epoch."""
+        if self.skips is not None:
+            skip = self.skips.at(request.epoch, request.epochs)
+            self.dataset.max_skip = skip if self.skip_limit is None else min(skip, self.skip_limit)
+        return self.dataset[index]
+
+
+class StageData(Dataset):
+    """Several datasets as one, asked by `SampleRequest`; the same request gives the same sample, wherever it is made.
+
+    A sample that cannot be read is replaced by another; what was wrong with it stands in the sample's `rejected`.
+    """
+
+    def __init__(self, parts: list[Part]) -> None:
+        self.parts = parts
+        self._entries = [
+            (part, index) for part in parts for _ in range(part.repeats) for index in range(len(part.dataset))
+        ]
+
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+        return len(self._entries)
+
+    def __getitem__(self, request: SampleRequest) -> Sample:
+        """The sample of a request; see `pack_clip`.
+
+        Raises:
+            InputError: ten files in a row cannot be read.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(request.seed)
+            rejected = []
+            index = request.index
+            while True:
+                part, position = self._entries[index]
+                try:
+                    return {**part.sample(position, request), "rejected": rejected}
+                except InputError as error:
+                    rejected.append(str(error))
+                    if len(rejected) == ATTEMPTS:
+                        raise
+                index = int(torch.randint(len(self), ()))
+
+
+def stage_data(
+    stage: int,
+    *,
+    static_root: Path,
+    bl_root: Path,
+    davis_root: Path,
+    yv_root: Path,
+    yv_list: Path | None = None,
+    image_size: Size = (384, 384),
+    clip_length: int = 3,
+    num_objects: int = 2,
+    max_skip: int | None = None,
+    skip_growth: int = 0,
+    skip_start: tuple[int, int] = (5, 3),
+    samples_per_video: int = 1,
+    soft_masks: bool = False,
+    clip_draw: str = "mivos",
+    repeat_frames: bool = False,
+    augmentation: str = "mivos",
+    render: bool = True,
+    arch: str = "qdmn",
+) -> StageData:
+    """Data of a stage.
+
+    Args:
+        stage: 0 static pictures, 1 BL30K, 2 and 3 DAVIS five times + YouTube-VOS.
+        static_root, bl_root, davis_root, yv_root: folders; `none` leaves DAVIS or YouTube-VOS out of stage 2.
+        yv_list: file with the names of the YouTube videos to use.
+        image_size: height and width of the views, in pixels.
+        clip_length: frames of a clip.
+        num_objects: most objects of a clip in stages 1 and 2.
+        max_skip: upper limit on the frame skips, in frames of the video.
+        skip_growth: epochs after which the frame skips of stage 2 grow, see `SkipGrowth`; 0 for the lists of `arch`.
+        skip_start: first skips of DAVIS and YouTube-VOS if they grow, in annotated frames.
+        samples_per_video: how often a video counts, DAVIS five times that.
+        soft_masks: see `StaticDataset`.
+        clip_draw: `mivos`, `stm_cycle` or `dropseg`, which frames of a video make a clip.
+        repeat_frames: the published draw of `mivos`, in which the frames of a clip may coincide.
+        augmentation: `mivos` or `stm_cycle`, of the videos.
+        render: see `pack_clip`.
+        arch: the network that is trained: its paper's frame skips are used.
+
+    Raises:
+        InputError: a folder is missing or holds no data.
+    """
+    if stage == 0:
+        options = {"image_size": image_size, "clip_length": clip_length, "soft_masks": soft_masks, "render": render}
+        return StageData([Part(*found) for found in static_datasets(static_root, **options)])
+    options = {
+        "clip_length": clip_length,
+        "num_objects": num_objects,
+        "draw_positions": _draw_positions(clip_draw, not repeat_frames, arch),
+        "draw_views": _draw_views(augmentation, image_size, BL30K_MIN_SCALE if stage == 1 else MIN_SCALE),
+        "render": render,
+    }
+    bl30k_skips, davis_skips, youtube_skips = listed_skips(arch)
+    if skip_growth:
+        davis_skips, youtube_skips = growing_skips(skip_growth, skip_start)
+    if stage == 1:
+        bl30k = bl30k_train(bl_root, bl30k_skips.start, **options)
+        return StageData([Part(bl30k, samples_per_video, bl30k_skips, max_skip)])
+    parts = []
+    if str(davis_root) != "none":
+        davis = davis_train(davis_root, davis_skips.start, **options)
+        parts.append(Part(davis, DAVIS_REPEATS * samples_per_video, davis_skips, max_skip))
+    if str(yv_root) != "none":
+        youtube = youtube_train(yv_root, youtube_skips.start, yv_list and _read_list(yv_list), **options)
+        parts.append(Part(youtube, samples_per_video, youtube_skips, max_skip))
+    if not parts:
+        raise InputError(f"stage {stage} is left without data; give --davis_root or --yv_root")
+    return StageData(parts)
+
+
+def _draw_positions(clip_draw: str, distinct: bool, arch: str) -> DrawPositions:
+    if clip_draw == "stm_cycle":
+        return sample_ascending_positions
+    if clip_draw == "dropseg":
+        return sample_positions_either_way
+    return partial(sample_positions, distinct=distinct, stretch=int(arch in MIVOS_FAMILY))
+
+
+def _draw_views(augmentation: str, image_size: Size, min_scale: float) -> DrawViews:
+    if augmentation == "stm_cycle":
+        return partial(letterboxed_views, canvas=image_size)
+    return partial(video_views, canvas=image_size, min_scale=min_scale)
+
+
+def _read_list(path: Path) -> set[str]:
+    if not path.is_file():
+        raise InputError(f"list of videos {path} does not exist; check --yv_list")
+    return set(read_video_list(path))

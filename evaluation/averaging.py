@@ -1,0 +1,118 @@
+"""Test-time averaging: a frame is segmented in several sizes and mirrored, and the masks are averaged."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inference.frame_report import FrameReport
+from inference.given_masks import check_mask
+from inference.look_ahead import Recent
+from inference_core import InferenceCore
+from util.tensors import unpad
+
+
+@dataclass(frozen=True)
+class View:
+    """A way to look at a frame: scaled, and mirrored or not."""
+
+    scale: float = 1.0
+    flip: bool = False
+
+    def image(self, image: Tensor) -> Tensor:
+        """(3,H,W) -> (3,h,w)."""
+        size = self.size(image)
+        if size != image.shape[-2:]:
+            image = F.interpolate(image[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+        return image.flip(-1) if self.flip else image
+
+    def mask(self, mask: Tensor) -> Tensor:
+        """(K,H,W) in [0, 1] -> (K,h,w)."""
+        if not len(mask):
+            return mask.new_zeros(0, *self.size(mask))
+        return self.image(mask.float()).clamp(0, 1)
+
+    def back(self, mask: Tensor, size: Sequence[int]) -> Tensor:
+        """Undo `mask`: (K,h,w) -> (K,H,W)."""
+        mask = mask.flip(-1) if self.flip else mask
+        if not len(mask):
+            return mask.new_zeros(0, *size)
+        if mask.shape[-2:] == tuple(size):
+            return mask
+        return F.interpolate(mask[None], tuple(size), mode="bilinear", align_corners=False)[0]
+
+    def size(self, picture: Tensor) -> tuple[int, int]:
+        """Height and width of the view of a picture."""
+        return tuple(max(16, round(side * self.scale)) for side in picture.shape[-2:])
+
+
+class AveragingCore:
+    """Streams a video through one core for each view; all remember the average of their masks.
+
+    Args:
+        new_core: makes a fresh core.
+        views: see `View`. The result has the size of the first one.
+
+    Raises:
+        ValueError: there is no view.
+    """
+
+    def __init__(self, new_core: Callable[[], InferenceCore], views: Sequence[View]) -> None:
+        if not views:
+            raise ValueError("averaging needs at least one view")
+        self._members = [(view, new_core()) for view in views]
+        self._prepared: Recent[list[Tensor]] = Recent()
+
+    @property
+    def report(self) -> FrameReport | None:
+        """Of the first view's core."""
+        return self._members[0][1].report
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """See `InferenceCore`."""
+        return self._members[0][1].objects
+
+    def prepare(self, image: Tensor) -> None:
+        """See `InferenceCore.prepare`."""
+        images = [view.image(image) for view, _ in self._members]
+        self._prepared.add(image, images)
+        for (_, core), seen in zip(self._members, images, strict=True):
+            core.prepare(seen)
+
+    @torch.inference_mode()
+    def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
+        """Segment the next frame, see `InferenceCore.step`; probabilities have the size of the first view."""
+        if mask is not None:
+            check_mask(mask, image)
+        masks = [None if mask is None else view.mask(mask) for view, _ in self._members]
+        images = self._images(image)
+        for (_, core), seen, given in zip(self._members, images, masks, strict=True):
+            ids = core.check(seen, given, objects)
+        mean = torch.stack(list(self._predictions(images, ids, image.shape[-2:]))).mean(0)
+        results = [
+            core.commit(F.pad(view.mask(mean)[None], core.padding), given, ids)
+            for (view, core), given in zip(self._members, masks, strict=True)
+        ]
+        return results[0]
+
+    def steps(self, images: Tensor) -> Iterator[Tensor]:
+        """See `InferenceCore.steps`."""
+        return map(self.step, images)
+
+    def remove(self, objects: Sequence[int]) -> None:
+        """See `InferenceCoreYV.remove`."""
+        for _, core in self._members:
+            core.remove(objects)
+
+    def _images(self, image: Tensor) -> list[Tensor]:
+        """What each view sees of an image; if it has been prepared, what the cores were given then."""
+        return self._prepared.find(image) or [view.image(image) for view, _ in self._members]
+
+    def _predictions(self, images: Sequence[Tensor], ids: Sequence[int], size: Sequence[int]) -> Iterator[Tensor]:
+        """Each view's masks (K,H,W) in the size of the frame."""
+        for (view, core), image in zip(self._members, images, strict=True):
+            padded = core.predict(image, ids)
+            yield view.back(unpad(padded[0], core.padding), size)

@@ -1,0 +1,144 @@
+"""The boxes of tracked videos on disk, and what writes them during a run.
+
+A video's results are two files in a folder of its name, as the GOT-10k toolkit has them: `<video>/<video>_001.txt` with
+a box in each row, as `%.3f`, and `<video>/<video>_time.txt` with the seconds of each frame, as `%.8f`.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.boxes.boxes import Box, box_of_mask, format_rows, read_boxes, write_text
+from evaluation.png_writer import PngWriter
+from evaluation.writers import Recorder, Result
+from util.errors import InputError
+from util.files import atomic_folder, make_output_folder
+from util.images import write_binary
+from util.text_files import read_numbers
+
+BOX_FORM, TIME_FORM = "%.3f", "%.8f"
+
+
+def result_files(name: str) -> list[str]:
+    """Names of the two files of a video."""
+    return [f"{name}_001.txt", f"{name}_time.txt"]
+
+
+class TrackRecorder(Recorder):
+    """Writes the boxes and the times of a video.
+
+    The first row is the given box. Where nothing is found, the previous box is repeated: tools that read the files take
+    boxes without size for errors.
+
+    Args:
+        folder: where the files are written.
+        name: of the video.
+        given: box of the object in the first frame.
+    """
+
+    def __init__(self, folder: Path, name: str, given: Box) -> None:
+        self._paths = [folder / file for file in result_files(name)]
+        self._given = given
+        self._boxes: list[Box] = []
+        self._seconds: list[float] = []
+
+    def add(self, result: Result) -> None:
+        """See `Recorder`."""
+        found = box_of_mask(result.ids > 0) if self._boxes else self._given
+        self._boxes.append(found or self._boxes[-1])
+        self._seconds.append(result.seconds)
+
+    def save(self) -> None:
+        """See `Recorder`."""
+        boxes, times = self._paths
+        write_text(boxes, format_rows(np.array(self._boxes), BOX_FORM))
+        write_text(times, format_rows(np.array(self._seconds)[:, None], TIME_FORM))
+
+
+class MaskRecorder(Recorder):
+    """Writes each frame's mask as a grey PNG of 0 and 255: `<folder>/<frame>.png`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def open(self, stack: ExitStack) -> None:
+        """See `Recorder`."""
+        make_output_folder(self._folder.parent)
+        self._partial = stack.enter_context(atomic_folder(self._folder))
+        self._writer = stack.enter_context(PngWriter(write_binary))
+
+    def add(self, result: Result) -> None:
+        """See `Recorder`."""
+        self._writer.write(self._partial / f"{result.name}.png", result.ids > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class TrackResult:
+    """A tracked video: boxes (T, 4) in pixels, and the seconds (T,) of each frame where they are known."""
+
+    path: Path
+    boxes: np.ndarray
+    seconds: np.ndarray | None
+
+    @property
+    def fps(self) -> float:
+        """Frames per second; NaN where the times are not known."""
+        total = 0.0 if self.seconds is None else float(self.seconds.sum())
+        return len(self.boxes) / total if total > 0 else float("nan")
+
+
+def read_result(folder: Path, name: str) -> TrackResult:
+    """The results of a video, as `TrackRecorder` wrote them or in a layout of `<name>.txt`, with commas or tabs.
+
+    Raises:
+        InputError: there are none, a file cannot be read, a box is negative or not a number, all are smaller than a
+            pixel, or times are no seconds.
+    """
+    nested, flat = folder / name / result_files(name)[0], folder / f"{name}.txt"
+    path = nested if nested.is_file() or not flat.is_file() else flat
+    if not path.is_file():
+        raise InputError(f"video {name} has no results, {path} does not exist; run the evaluation again")
+    boxes = read_boxes(path)
+    bad = ~np.isfinite(boxes).all(1) | (boxes[:, 2:] < 0).any(1)
+    if bad.any():
+        raise InputError(f"row {int(bad.argmax()) + 1} of {path} is no box; run the evaluation of this video again")
+    if (boxes[:, 2:] < 1).all():
+        raise InputError(f"all boxes of {path} are smaller than a pixel; write them in pixels: x, y, width, height")
+    places = (path.with_name(f"{name}_time.txt"), folder / "times" / f"{name}_time.txt")
+    times = next((place for place in places if place.is_file()), None)
+    seconds = None if times is None else _read_seconds(times)
+    if seconds is not None and len(seconds) != len(boxes):
+        raise InputError(f"{times} has {len(seconds)} rows but {path} {len(boxes)}; run the evaluation again")
+    return TrackResult(path, boxes, seconds)
+
+
+def _read_seconds(path: Path) -> np.ndarray:
+    """The seconds of each frame, (T,): of several columns, which are repeated runs, the first.
+
+    Raises:
+        InputError: they cannot be read, are negative or not finite, or have decimal commas.
+    """
+    table = read_numbers(path)
+    if table.shape[1] > 1 and (table == table.round()).all():
+        raise InputError(f"{path} has columns of whole numbers; write seconds with a decimal point, one in each row")
+    bad = ~((table[:, 0] >= 0) & np.isfinite(table[:, 0]))
+    if bad.any():
+        raise InputError(f"row {int(bad.argmax()) + 1} of {path} is no time in seconds; run the evaluation again")
+    return table[:, 0]
+
+
+def finished_videos(folder: Path) -> list[str]:
+    """Names of the videos whose boxes lie in a folder, as `TrackRecorder` writes them.
+
+    Raises:
+        InputError: the folder is missing, or there are none.
+    """
+    if not folder.is_dir():
+        raise InputError(f"folder {folder} does not exist; pass the output of eval_boxes.py")
+    places = sorted(place for place in folder.iterdir() if not place.name.startswith("."))
+    names = [place.name for place in places if (place / result_files(place.name)[0]).is_file()]
+    if not names:
+        raise InputError(f"folder {folder} holds no <video>/<video>_001.txt; pass the output of eval_boxes.py")
+    return names

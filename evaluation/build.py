@@ -1,0 +1,195 @@
+"""From the command line of an evaluation script to the cores that segment its videos."""
+
+import argparse
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import torch
+
+from evaluation.arguments import describe, run_options
+from evaluation.averaging import AveragingCore, View
+from evaluation.run import Dataset, evaluate
+from evaluation.score_tables import Scores
+from evaluation.segmenter import Core, Engine
+from evaluation.video import Video
+from inference.fast_form import for_inference
+from inference.memory_limit import needed_bytes, plan_chunks
+from inference_core import InferenceCore
+from inference_core_yv import InferenceCoreYV
+from model.memory_network import MemoryNetwork
+from model.weights.checkpoint import load_network
+from published.stm_cycle import PublishedSTMCycleCore
+from util.device import AUTOCAST, keep_freed_memory, used_memory_bytes
+from util.distributed import start, stop
+from util.errors import InputError
+
+KM_SIGMA = 5.6
+PATIENCE = timedelta(days=30)
+COMPILED = ("encode_image", "encode_query", "encode_memory", "decode")
+
+logger = logging.getLogger(__name__)
+
+
+def run_evaluation(
+    args: argparse.Namespace, dataset: Dataset, core: type[InferenceCore], set_name: str
+) -> Scores | None:
+    """Segment a test set as the command line asks.
+
+    Args:
+        args: the command line, see `evaluation.arguments`.
+        dataset: the test set.
+        core: the kind of core.
+        set_name: names the default output folder.
+
+    Raises:
+        InputError: see `evaluate`.
+    """
+    if args.compat and args.gate == "object":
+        raise InputError("the published code has no gate for each object; use --compat without --gate object")
+    options = run_options(args, set_name)
+    process = start(args.device, args.local_rank, backend="gloo", patience=PATIENCE)
+    try:
+        return evaluate(dataset, options, process, partial(build_engine, args, process.device, core), describe(args))
+    finally:
+        stop(process)
+
+
+def build_engine(args: argparse.Namespace, device: torch.device, core: type[InferenceCore]) -> Engine:
+    """Load the network and get ready to segment videos.
+
+    Args:
+        args: the command line, see `evaluation.arguments`.
+        device: where to work.
+        core: the kind of core.
+
+    Raises:
+        InputError: the checkpoint cannot be used, or has no scorer although its memory is to go by quality.
+    """
+    sparing = args.max_memory_gb is not None
+    if not sparing:
+        keep_freed_memory(device)
+    network = load_network(args.model, device)
+    if args.memory == "quality" and network.quality_scorer is None:
+        raise InputError(f"{args.model} has no quality scorer; use --memory latest, or train one with --quality_head")
+    if args.decode_roi and not network.decodes_windows:
+        raise InputError(f"{network.arch} cannot decode a part of a frame; leave out --decode_roi")
+    if not network.reads_by_affinity and (args.top_k or args.no_top or args.use_km):
+        raise InputError(f"{network.arch} does not read by affinities; leave out --top_k, --no_top and --use_km")
+    if args.frame_batch > 1:
+        _check_frame_batch(args, network)
+    for_inference(network, device, amp=AUTOCAST[args.amp], compiled=args.compile)
+    if args.compile:
+        compile_network(network)
+    return Engine(
+        partial(new_core, args, network, device, core),
+        device,
+        args.amp,
+        args.frame_batch,
+        ahead=int(device.type == "cuda" and not sparing),
+        count_compiled=count_compiled if args.compile else int,
+    )
+
+
+def compile_network(network: MemoryNetwork) -> None:
+    """Let `torch.compile` fuse encoders and decoder, in place; reading the memory, which grows, stays as it is."""
+    for name in COMPILED:
+        setattr(network, name, torch.compile(getattr(network, name)))
+
+
+def count_compiled() -> int:
+    """How many graphs `torch.compile` has made in this process."""
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+def _check_frame_batch(args: argparse.Namespace, network: MemoryNetwork) -> None:
+    averaged = args.flip or args.scales != [1.0]
+    if averaged or not InferenceCore(network, **core_options(args, network)).independent:
+        raise InputError(
+            "--frame_batch needs frames that do not depend on each other: DropSeg with --mem_frames 1, without "
+            "averaging and correction"
+        )
+
+
+def new_core(
+    args: argparse.Namespace, network: MemoryNetwork, device: torch.device, core: type[InferenceCore], video: Video
+) -> Core:
+    """A core for a video, or one for each view of it.
+
+    Raises:
+        InputError: the video does not fit into --max_memory_gb.
+    """
+    options = core_options(args, network)
+    kind = core
+    if args.compat and network.arch == "stm_cycle":
+        kind = PublishedSTMCycleCore
+        options["objects"] = video.objects
+    elif issubclass(core, InferenceCoreYV):
+        options["prior"] = args.prior
+        options["video_objects"] = len(video.objects)
+    flips = (False, True) if args.flip else (False,)
+    views = [View(scale, flip) for scale in sorted(args.scales, reverse=True) for flip in flips]
+    if args.max_memory_gb is not None:
+        options |= chunk_options(args, network, device, video, views)
+    make: Callable[[], InferenceCore] = partial(kind, network, **options)
+    return make() if views == [View()] else AveragingCore(make, views)
+
+
+def core_options(args: argparse.Namespace, network: MemoryNetwork) -> dict[str, Any]:
+    """The keyword arguments of `InferenceCore` that the command line asks for."""
+    memory = {"policy": args.memory, "capacity": args.mem_capacity, "annotations": args.mem_annotated}
+    if args.mem_frames is not None:
+        memory = {"policy": _policy_of(args, network), "capacity": max(1, args.mem_frames - 1), "annotations": 1}
+    return {
+        **memory,
+        "top_k": None if args.no_top else args.top_k or "auto",
+        "km_sigma": KM_SIGMA if args.use_km else None,
+        "mem_every": args.mem_every,
+        "quality_threshold": args.quality_threshold,
+        "keep_previous": args.keep_previous,
+        "gate": args.gate,
+        "compat": args.compat,
+        "decode_roi": args.decode_roi,
+        "score_all": args.quality_csv or args.report,
+        "correct_rate": args.correct_rate,
+        "correct_steps": args.correct_steps,
+        "write_corrected": args.write_corrected,
+    }
+
+
+def _policy_of(args: argparse.Namespace, network: MemoryNetwork) -> str:
+    """Which frames --mem_frames fills the memory with."""
+    if args.mem_frames == 1:
+        return "annotated"
+    if args.memory != "auto":
+        return args.memory
+    return "latest" if network.quality_scorer is None else "quality"
+
+
+def chunk_options(
+    args: argparse.Namespace, network: MemoryNetwork, device: torch.device, video: Video, views: list[View]
+) -> dict[str, int]:
+    """Chunk sizes that keep a video within --max_memory_gb.
+
+    Raises:
+        InputError: even one object at a time is too much.
+    """
+    scale = max(view.scale for view in views)
+    size = tuple(round(side * scale) for side in video.size)
+    slots = 3 + args.mem_capacity + 2 * min(args.mem_annotated, len(video.masks) - 1)
+    if args.memory == "every":
+        slots += 2 * len(video) // args.mem_every
+    held, wanted = used_memory_bytes(device), args.max_memory_gb * 1e9
+    objects = len(video.objects) * len(views)
+    chunks = plan_chunks(network, size, objects, slots, wanted - held)
+    if chunks is None:
+        needed = (held + sum(needed_bytes(network, size, objects, slots))) / 1e9
+        raise InputError(
+            f"video {video.name} with {len(video.objects)} objects needs about {needed:.1f} GB; raise --max_memory_gb,"
+            " or lower --size or --mem_capacity"
+        )
+    if chunks.objects < len(video.objects):
+        logger.info("%s: %d of %d objects at a time", video.name, chunks.objects, len(video.objects))
+    return {"object_chunk": chunks.objects, "max_elements": chunks.elements}

@@ -1,0 +1,263 @@
+"""Score a tree of segmented sequences against a tree of annotations, as the DAVIS toolkit does.
+
+Both trees hold one folder per sequence with one PNG of object ids per frame. Beyond the toolkit, object ids may have
+gaps and objects may appear late: an object is scored on the frames after the one that first shows it.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from evaluation.metrics import boundary_f, jaccard
+from evaluation.score_tables import ObjectScore, Scores
+from util.errors import InputError
+from util.images import is_clutter, list_images, read_foreground, read_ids
+
+VOID = 255
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Track:
+    """What is collected of one object while a sequence is read."""
+
+    first_scored: int
+    frames: list[str] = field(default_factory=list)
+    j: list[float] = field(default_factory=list)
+    f: list[float] = field(default_factory=list)
+
+
+def score_results(
+    results: Path,
+    annotations: Path,
+    sequences: Sequence[str],
+    *,
+    binary: bool = False,
+    workers: int | None = None,
+    skip_ends: bool = True,
+    frames: Mapping[str, Collection[str]] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Scores:
+    """Score the result folders `results/<sequence>` against the annotation folders `annotations/<sequence>`.
+
+    All folders are checked for missing frames before the first is scored.
+
+    Args:
+        sequences: names of the sequences; the scores keep their order.
+        binary: take all labels above 0 as one object, in both trees (DAVIS 2016). A sequence whose annotations hold no
+            labels but 0 and 255 is scored like that in any case.
+        workers: sequences that are scored at the same time, in threads; by default one per processor, at most 8.
+        skip_ends: leave out the first and the last frame (the semi-supervised protocol).
+        frames: for each sequence the names of the mask files that count, where it is not all annotated ones.
+        progress: called with the name of each sequence that is finished.
+
+    Raises:
+        InputError: something is missing or does not fit: see `pair_frames` and `score_sequence`.
+    """
+    if not sequences:
+        raise InputError("there are no sequences to score; name at least one")
+    workers = min(8, os.cpu_count() or 1) if workers is None else workers
+    if workers < 1:
+        raise InputError(f"cannot score with {workers} workers; use at least 1")
+    pairs = [
+        pair_frames(Path(annotations) / name, Path(results) / name, None if frames is None else frames[name])
+        for name in sequences
+    ]
+
+    def score(index: int) -> list[ObjectScore]:
+        return score_sequence(sequences[index], *pairs[index], binary=binary, skip_ends=skip_ends)
+
+    scores = {}
+    for index, objects in _map_unordered(score, len(sequences), workers):
+        scores[index] = objects
+        if progress is not None:
+            progress(sequences[index])
+    return Scores(tuple(score for index in range(len(sequences)) for score in scores[index]))
+
+
+def score_sequence(
+    name: str,
+    annotations: Sequence[Path],
+    results: Sequence[Path],
+    *,
+    binary: bool = False,
+    skip_ends: bool = True,
+) -> list[ObjectScore]:
+    """Score one sequence; one entry per object, in the order of their ids.
+
+    The objects are the ids that occur in any annotation. Label 255 of the annotations is void and ignored, unless the
+    sequence is binary. An object that the first frame does not show is scored from the frame after its first
+    annotation on; one that first appears too late for that is left out. An object that a result lacks counts as an
+    empty mask there. Result files of frames that are not scored are not read.
+
+    Args:
+        annotations, results: mask files of the same frames in temporal order, equally many.
+        binary, skip_ends: as in `score_results`.
+
+    Raises:
+        InputError: a file cannot be read; a result's size differs from its annotation's or it holds an id that no
+            annotation has; no annotation has an object, or none that can be scored.
+    """
+    if len(annotations) != len(results):
+        raise ValueError(f"{len(annotations)} annotations but {len(results)} results")
+    binary = binary or _holds_only_void(annotations)
+    tracks, predicted = _follow_objects(annotations, results, binary, skip_ends)
+    folder = annotations[0].parent
+    if not tracks:
+        raise InputError(f"the annotations in {folder} hold no object in any frame; leave the sequence out")
+    for label in sorted(predicted.keys() - tracks.keys()):
+        raise InputError(
+            f"{predicted[label]} holds object {label}, but the annotations in {folder} have only"
+            f" {', '.join(map(str, sorted(tracks)))}; keep their ids, or score all objects as one (binary)"
+        )
+    scored = [(label, track) for label, track in sorted(tracks.items()) if track.j]
+    if not scored:
+        raise InputError(f"{folder} annotates no object before the frames to be scored; leave the sequence out")
+    return [
+        ObjectScore(name, label, np.array(track.j), np.array(track.f), tuple(track.frames)) for label, track in scored
+    ]
+
+
+def pair_frames(annotations: Path, results: Path, only: Collection[str] | None = None) -> tuple[list[Path], list[Path]]:
+    """The annotation files of a sequence, or `only` those of these names, and the result file of each, in their order.
+
+    Files belong together when their names are equal. Results that are numbered by position (00000.png, 00001.png, ...)
+    although the annotations are not are matched by position, if there are equally many.
+
+    Raises:
+        InputError: a folder or a result frame is missing, or only the first frame is annotated.
+    """
+    truths = [path for path in _list_masks(annotations) if only is None or path.name in only]
+    if len(truths) < 2:
+        raise InputError(
+            f"{annotations} annotates only the first frame (like DAVIS test-dev), so that there is nothing to score"
+            " against; score a set with public annotations, or submit the results to its server"
+        )
+    found = {path.stem: path for path in _list_masks(results)}
+    missing = [path for path in truths if path.stem not in found]
+    if not missing:
+        return truths, [found[path.stem] for path in truths]
+    numbered = all(stem.isdecimal() and int(stem) == position for position, stem in enumerate(found))
+    if numbered and len(found) == len(truths):
+        return truths, list(found.values())
+    raise InputError(
+        f"result frame {Path(results) / missing[0].stem}.png is missing"
+        + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else "")
+        + "; run the evaluation of this sequence again"
+    )
+
+
+def annotated_sequences(annotations: Path) -> list[str]:
+    """The names of all sequence folders in an annotation tree, sorted.
+
+    Raises:
+        InputError: the folder is missing or has no sub-folder.
+    """
+    annotations = Path(annotations)
+    if not annotations.is_dir():
+        raise InputError(f"annotation folder {annotations} does not exist; check the path")
+    names = sorted(path.name for path in annotations.iterdir() if path.is_dir() and not is_clutter(path.name))
+    if not names:
+        raise InputError(f"annotation folder {annotations} has no sequence folders; give the folder that holds them")
+    return names
+
+
+def _map_unordered(
+    function: Callable[[int], list[ObjectScore]], count: int, workers: int
+) -> Iterator[tuple[int, list[ObjectScore]]]:
+    """(index, function(index)) for all indices below `count`, as they finish; the first error cancels the rest."""
+    if workers == 1:
+        yield from ((index, function(index)) for index in range(count))
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = {pool.submit(function, index): index for index in range(count)}
+        try:
+            for job in as_completed(jobs):
+                yield jobs[job], job.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _follow_objects(
+    annotations: Sequence[Path], results: Sequence[Path], binary: bool, skip_ends: bool
+) -> tuple[dict[int, _Track], dict[int, Path]]:
+    """The annotated objects by id, with their scores, and for each id in the results the first file that holds it."""
+    scored = range(1, len(annotations) - 1) if skip_ends else range(len(annotations))
+    tracks: dict[int, _Track] = {}
+    predicted: dict[int, Path] = {}
+    said: set[Path] = set()
+    for frame, (annotation, result) in enumerate(zip(annotations, results, strict=True)):
+        truth = _read_labels(annotation, binary, said)
+        for label in _labels(truth):
+            if label != VOID:
+                tracks.setdefault(label, _Track(first_scored=frame + 1 if frame else 0))
+        if frame in scored:
+            guess = _read_result(result, annotation, truth.shape, binary, said)
+            for label in _labels(guess):
+                predicted.setdefault(label, result)
+            begun = {label: track for label, track in tracks.items() if track.first_scored <= frame}
+            _score_frame(annotation.stem, truth, guess, begun)
+    return tracks, predicted
+
+
+def _score_frame(name: str, truth: np.ndarray, guess: np.ndarray, tracks: dict[int, _Track]) -> None:
+    void = truth == VOID
+    void = void if void.any() else None
+    for label, track in tracks.items():
+        gt, seg = truth == label, guess == label
+        track.frames.append(name)
+        track.j.append(jaccard(gt, seg, void))
+        track.f.append(boundary_f(gt, seg, void))
+
+
+def _list_masks(folder: Path) -> list[Path]:
+    masks = [path for path in list_images(folder) if path.suffix.lower() == ".png"]
+    if not masks:
+        raise InputError(f"folder {folder} holds no PNG masks; check the path and the name of the video")
+    return masks
+
+
+def _read_labels(path: Path, binary: bool, said: set[Path], *, checked: bool = True) -> np.ndarray:
+    """The labels of a mask (H, W), uint8. Smoothed edges that count from half brightness on are said once a folder."""
+    if not binary:
+        return read_ids(path, checked=checked)
+    mask, is_cut = read_foreground(path)
+    if is_cut and path.parent not in said:
+        said.add(path.parent)
+        logger.warning("masks in %s have smooth edges and count from half brightness on", path.parent)
+    return mask
+
+
+def _read_result(path: Path, annotation: Path, shape: tuple[int, int], binary: bool, said: set[Path]) -> np.ndarray:
+    labels = _read_labels(path, binary, said, checked=False)
+    if labels.shape != shape:
+        sizes = [f"{width}x{height}" for height, width in (labels.shape, shape)]
+        raise InputError(
+            f"{path} has the size {sizes[0]}, but its annotation {annotation} has {sizes[1]};"
+            " write the results in the size of the annotations"
+        )
+    return labels
+
+
+def _labels(labels: np.ndarray) -> list[int]:
+    """The labels above 0 that occur in a mask, ascending."""
+    histogram = cv2.calcHist([labels], [0], None, [256], [0, 256])
+    return [label for label in np.flatnonzero(histogram).tolist() if label]
+
+
+def _holds_only_void(annotations: Iterable[Path]) -> bool:
+    """Whether 255 is the only label of a sequence, which makes it a binary one."""
+    found = False
+    for path in annotations:
+        labels = _labels(read_ids(path, checked=False))
+        if any(label != VOID for label in labels):
+            return False
+        found = found or bool(labels)
+    return found

@@ -1,0 +1,74 @@
+"""The form of a network that is fastest at inference, with the same results up to rounding."""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from model.layers.quality import QualityScorer
+from model.layers.resnet import ResNetEncoder
+from model.layers.winograd import WinogradConv2d, fits
+
+LEAST_CHANNELS = 192
+
+
+def for_inference(
+    network: nn.Module, device: torch.device, *, amp: torch.dtype | None = None, compiled: bool = False
+) -> nn.Module:
+    """Fold batch-norms and lay channels last, in place.
+
+    On a CPU in float32, large 3x3 convolutions are done Winograd's way; in bf16, the first layers of the encoders stay
+    in float32.
+
+    Args:
+        network: in evaluation mode; it can be neither trained nor saved afterwards.
+        device: where it will work.
+        amp: what autocast computes in; None without autocast.
+        compiled: the network will be compiled, which excludes Winograd's way.
+
+    Returns:
+        The network.
+    """
+    fold_batch_norm(network)
+    lay_channels_last(network)
+    if amp is torch.bfloat16:
+        keep_entry_precise(network)
+    return use_winograd(network) if device.type == "cpu" and amp is None and not compiled else network
+
+
+def lay_channels_last(network: nn.Module) -> nn.Module:
+    """Lay out the filters with channels last, in place; maps follow them."""
+    return network.to(memory_format=torch.channels_last)
+
+
+def keep_entry_precise(network: nn.Module) -> nn.Module:
+    """Do the first layers of all ResNet encoders in float32 under autocast, in place."""
+    for module in network.modules():
+        if isinstance(module, ResNetEncoder):
+            module.precise_entry = True
+    return network
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """Put every batch-norm into the convolution that its module registered just before it, in place."""
+    for module in list(network.modules()):
+        children = list(module.named_children())
+        for (name, conv), (norm_name, norm) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, norm_name, nn.Identity())
+    return network
+
+
+def use_winograd(network: nn.Module, least_channels: int = LEAST_CHANNELS) -> nn.Module:
+    """Replace 3x3 convolutions of at least so many channels in and out, in place; below 192 it does not pay.
+
+    Encoders and scorers keep theirs: their maps are small, and the filters take four times the memory.
+    """
+    for name, child in list(network.named_children()):
+        if fits(child, least_channels):
+            setattr(network, name, WinogradConv2d(child))
+        elif not isinstance(child, ResNetEncoder | QualityScorer):
+            use_winograd(child, least_channels)
+    return network

@@ -1,0 +1,156 @@
+"""Reading the memory: where in the past does each query position find itself?."""
+
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.memory.fused_read import available, fused_read
+
+SIMILARITIES = ("dot", "l2")
+
+
+class Memory(NamedTuple):
+    """Keys (B,K,N,Ck) and values (B,K,N,Cv) of N = T*h*w memory positions, position-major."""
+
+    key: Tensor
+    value: Tensor
+
+
+class MemoryEntry(NamedTuple):
+    """One memory frame: key (B,K,h*w,Ck), value (B,K,h*w,Cv), quality (B,K) where the network has a scorer."""
+
+    key: Tensor
+    value: Tensor
+    quality: Tensor | None
+
+
+def stack_entries(entries: Sequence[MemoryEntry]) -> Memory:
+    """Several memory frames as one memory."""
+    return Memory(torch.cat([e.key for e in entries], 2), torch.cat([e.value for e in entries], 2))
+
+
+def has_shared_keys(key: Tensor) -> bool:
+    """Whether keys (B,K,N,C) are one set that has been expanded over several objects."""
+    return key.shape[1] > 1 and key.stride(1) == 0
+
+
+class MemoryReader:
+    """Softmax-weighted sum of memory values for every query position.
+
+    The affinity of memory key m and query key q is <m, q> / sqrt(Ck). With the similarity `l2` it is
+    (2 <m, q> - |m|^2) / sqrt(Ck), which is -|m - q|^2 / sqrt(Ck) but for what is the same for all m (STCN, NeurIPS
+    2021, section 3.3). The query is read in chunks, so that working memory is bounded whatever the memory's length.
+
+    Args:
+        top_k: keep the largest affinities of each query position (MiVOS, CVPR 2021); None keeps all.
+        km_sigma: standard deviation, in grid cells, of the Gaussian around each memory position's best query
+            position (KMN, ECCV 2020); None switches it off. Published: 5.6.
+        similarity: of keys, `dot` or `l2`.
+        max_elements: most affinities held at once.
+        fused: read in Triton kernels where they can run, see `model.memory.fused_read`: on a GPU, without a gradient
+            and without km_sigma. When they fail there is a warning, and the reader goes on without them.
+    """
+
+    def __init__(
+        self,
+        *,
+        top_k: int | None = 50,
+        km_sigma: float | None = None,
+        similarity: str = "dot",
+        max_elements: int = 1 << 24,
+        fused: bool = True,
+    ) -> None:
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"top_k is {top_k}; it must be at least 1, or None for all")
+        if km_sigma is not None and km_sigma <= 0:
+            raise ValueError(f"km_sigma is {km_sigma}; it must be positive, or None")
+        self.top_k = top_k
+        if similarity not in SIMILARITIES:
+            raise ValueError(f"similarity is {similarity!r}; choose one of {', '.join(SIMILARITIES)}")
+        self.km_sigma = km_sigma
+        self.similarity = similarity
+        self.max_elements = max_elements
+        self.fused = fused
+
+    def __call__(self, memory: Memory, query_key: Tensor) -> Tensor:
+        """Memory of N positions, query key (B,Ck,h,w) -> readout (B,K,Cv,h,w)."""
+        readout = self._read_fused(memory, query_key)
+        return self._read_in_chunks(memory, query_key) if readout is None else readout
+
+    def _read_fused(self, memory: Memory, query_key: Tensor) -> Tensor | None:
+        """The readout, or None where the kernels cannot make it."""
+        if not self.fused or self.km_sigma is not None or not available(query_key.device):
+            return None
+        if torch.is_grad_enabled() and any(x.requires_grad for x in (*memory, query_key)):
+            return None
+        try:
+            return fused_read(memory, query_key, top_k=self.top_k, similarity=self.similarity)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            self.fused = False
+            message = f"the fused memory read does not work here, going on without it: {error}"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            return None
+
+    def _read_in_chunks(self, memory: Memory, query_key: Tensor) -> Tensor:
+        key = memory.key[:, :1] if has_shared_keys(memory.key) else memory.key
+        grid = query_key.shape[-2:]
+        scale = query_key.shape[1] ** -0.5
+        factor, penalty = 1.0, None
+        if self.similarity == "l2":
+            factor, penalty = 2.0, scale * key.float().square().sum(-1).unsqueeze(2)
+        query = (query_key * (factor * scale)).flatten(2).transpose(1, 2).unsqueeze(1)
+        chunks = query.split(max(1, self.max_elements // key[..., 0].numel()), dim=2)
+        centres = None if self.km_sigma is None else self._best_query(key, chunks)
+        readouts, start = [], 0
+        for chunk in chunks:
+            affinity = torch.matmul(chunk, key.transpose(2, 3))
+            if penalty is not None:
+                affinity = affinity - penalty
+            if centres is not None:
+                affinity = affinity - self._squared_distance(centres, start, chunk.shape[2], grid[1])
+            readouts.append(self._weighted_values(affinity, memory.value))
+            start += chunk.shape[2]
+        return torch.cat(readouts, 2).transpose(2, 3).unflatten(3, grid)
+
+    def _weighted_values(self, affinity: Tensor, value: Tensor) -> Tensor:
+        """Affinity (B,K,c,N), or (B,1,c,N) if all objects share it, value (B,K,N,Cv) -> (B,K,c,Cv)."""
+        if self.top_k is None or self.top_k >= affinity.shape[-1]:
+            return torch.matmul(F.softmax(affinity, -1).to(value.dtype), value)
+        kept, index = torch.topk(affinity, self.top_k, dim=-1)
+        weight = F.softmax(kept, -1).to(value.dtype)
+        index, weight = (x.expand(-1, value.shape[1], -1, -1) for x in (index, weight))
+        rows = [
+            F.embedding_bag(index[b, k], value[b, k], per_sample_weights=weight[b, k], mode="sum")
+            for b in range(value.shape[0])
+            for k in range(value.shape[1])
+        ]
+        return torch.stack(rows).unflatten(0, value.shape[:2])
+
+    @staticmethod
+    def _best_query(key: Tensor, chunks: Sequence[Tensor]) -> Tensor:
+        """The query position (flat index) that each memory position likes best, (B,K,N)."""
+        best = index = None
+        start = 0
+        for chunk in chunks:
+            value, at = torch.matmul(chunk, key.transpose(2, 3)).max(2)
+            if best is None:
+                best, index = value, at
+            else:
+                index = torch.where(value > best, at + start, index)
+                best = torch.maximum(value, best)
+            start += chunk.shape[2]
+        return index
+
+    def _squared_distance(self, centres: Tensor, start: int, count: int, width: int) -> Tensor:
+        """d^2 / (2 sigma^2) between query positions start..start+count and the centres (B,K,N): (B,K,count,N)."""
+        position = torch.arange(start, start + count, device=centres.device)[:, None]
+        centres = centres.unsqueeze(2)
+        rows = (position // width).float() - (centres // width).float()
+        columns = (position % width).float() - (centres % width).float()
+        return rows.square_().add_(columns.square_()).div_(2 * self.km_sigma**2)

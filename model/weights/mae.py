@@ -1,0 +1,138 @@
+"""Beginning DropSeg with the encoder of a masked auto-encoder: DropMAE (CVPR 2023) or MAE (CVPR 2022)."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from model.dropmae import DropMAE
+from model.dropseg import DropSeg
+from model.layers.vit import PRETRAINED_GRID, resize_grid, sincos_grid
+from model.weights.checkpoint import FORMAT, check_weights, published_state, read_content, read_weights
+from model.weights.published import to_published
+from model.weights.published_dropseg import as_grid, encoder_names
+from util.errors import InputError
+
+ENCODER = "query_encoder"
+POSITIONS = "pos_embed"
+
+logger = logging.getLogger(__name__)
+
+
+class LoadReport(NamedTuple):
+    """What came of each entry.
+
+    Attributes:
+        taken: entries of the file that were used, by their names there, published ones for a file of ours.
+        left: entries of the file that were not.
+        missing: entries of the network that the file does not have: new layers, which keep their first weights.
+    """
+
+    taken: tuple[str, ...]
+    left: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(f"{len(names)} {kind} ({_summary(names)})" for kind, names in self._asdict().items())
+
+
+def load_mae_encoder(network: DropSeg, path: Path) -> LoadReport:
+    """Fill the encoder and the positions of a DropSeg from a masked auto-encoder, and log what was taken.
+
+    Embeddings of the two roles, which plain MAE does not have, stay as they are then. Positions are those of the file,
+    else sin-cos ones; `positions` are made of them for the network's own picture size.
+
+    Args:
+        network: is changed.
+        path: a training file as published for DropMAE or MAE, a bare state dict of either, or a file of our own
+            pre-training.
+
+    Raises:
+        InputError: the file cannot be read, or holds no such encoder, or another size of it.
+    """
+    state = _published(path)
+    _check_width(state, network, path)
+    fitting = _fitting(state, network, path)
+    filled = {name: state[key] for key, name in fitting.items()} | _positions(state, network, path)
+    network.load_state_dict(filled, strict=False)
+    taken = tuple(key for key in state if key in fitting or key == POSITIONS)
+    report = LoadReport(
+        taken,
+        tuple(key for key in state if key not in taken),
+        tuple(name for name in network.state_dict() if name not in filled),
+    )
+    logger.info("%s: %s", path, report)
+    return report
+
+
+def _published(path: Path) -> Mapping[str, Any]:
+    """The entries of a file under published names."""
+    content = read_content(path)
+    if content.get("format") != FORMAT:
+        state = published_state(content)
+        check_weights(path, {key: value for key, value in state.items() if isinstance(value, Tensor)})
+        return state
+    checkpoint = read_weights(path)
+    if checkpoint.arch != DropMAE.arch:
+        raise InputError(f"{path} holds {checkpoint.arch}; expected weights of DropMAE or MAE")
+    return to_published(DropMAE.arch, checkpoint.network)
+
+
+def _fitting(state: Mapping[str, Any], network: DropSeg, path: Path) -> dict[str, str]:
+    """Names of the encoder's entries, in the file and in the network; all blocks are there and have the right shape."""
+    backbone, target = network.options["backbone"], network.state_dict()
+    fitting = {key: name for key in state if (name := _ours(key)) in target}
+    absent = [name for name in target if name.startswith(f"{ENCODER}.blocks.") and name not in fitting.values()]
+    if absent:
+        raise InputError(
+            f"{path} lacks {len(absent)} entries of the blocks of {backbone}; expected weights of DropMAE or MAE"
+        )
+    for key, name in fitting.items():
+        if not isinstance(state[key], Tensor):
+            raise InputError(f"{path} holds a {type(state[key]).__name__} as {key}; give weights that fit")
+        if state[key].shape != target[name].shape:
+            found, expected = tuple(state[key].shape), tuple(target[name].shape)
+            raise InputError(f"{path} has {key} of shape {found}, {backbone} needs {expected}; give weights that fit")
+    return fitting
+
+
+def _ours(key: str) -> str:
+    """The name in the network of an entry of the encoder, empty for others."""
+    for published, ours in encoder_names(ENCODER):
+        if key.startswith(published):
+            return ours + key.removeprefix(published)
+    return ""
+
+
+def _check_width(state: Mapping[str, Any], network: DropSeg, path: Path) -> None:
+    found = state.get("patch_embed.proj.weight")
+    if not isinstance(found, Tensor):
+        raise InputError(f"{path} holds no vision transformer; expected weights of DropMAE or MAE")
+    width = network.query_encoder.width
+    if found.shape[0] != width:
+        raise InputError(
+            f"{path} holds an encoder of {found.shape[0]} channels, {network.options['backbone']} has {width}; "
+            "choose the backbone of the file"
+        )
+
+
+def _positions(state: Mapping[str, Tensor], network: DropSeg, path: Path) -> dict[str, Tensor]:
+    """Both position grids of the network."""
+    found = state.get(POSITIONS)
+    if found is None:
+        grid = sincos_grid(network.query_encoder.width, PRETRAINED_GRID)
+    else:
+        count = found.shape[1] - 1
+        if math.isqrt(count) ** 2 != count:
+            raise InputError(f"{path} has {POSITIONS} of {count + 1} rows; expected a square grid and a class row")
+        grid = resize_grid(as_grid(found[:, 1:].float()), (PRETRAINED_GRID, PRETRAINED_GRID))
+    return {"pretrained_positions": grid, "positions": resize_grid(grid, tuple(network.positions.shape[-2:]))}
+
+
+def _summary(names: Sequence[str]) -> str:
+    """The parts of the network that the names belong to, each once."""
+    return ", ".join(part for part, _ in groupby(names, lambda name: name.partition(".")[0])) or "none"

@@ -1,0 +1,155 @@
+"""What every trainer does after the gradients are there: update or refuse, count, save, go on."""
+
+import math
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from model.weights.checkpoint import Checkpoint
+from util.errors import InputError
+
+
+class Learner:
+    """Owns a network's optimiser, its schedule and the gradient scaler.
+
+    Args:
+        network: already on its device.
+        optimizer, scheduler: of its parameters; the schedule moves once in an iteration.
+        amp: one of `AUTOCAST`.
+        distributed: whether other processes of the default group learn the same.
+
+    Attributes:
+        iteration: updates made or refused so far.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        optimizer: Optimizer,
+        scheduler: LRScheduler,
+        *,
+        amp: str,
+        distributed: bool,
+    ) -> None:
+        self.network = network
+        self.device = device
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.amp = amp
+        self.distributed = distributed
+        self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
+        self.iteration = 0
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next iteration."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def update(self, loss: Tensor) -> bool:
+        """Change the weights by their gradients, unless loss or gradients are not finite in any process.
+
+        Returns:
+            Whether they were changed. A scaler that looks for its scale counts as a change.
+        """
+        self.iteration += 1
+        updated = not self._spoilt(loss)
+        if updated:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        self.scheduler.step()
+        return updated
+
+    def _spoilt(self, loss: Tensor) -> bool:
+        bad = ~loss.isfinite()
+        if not self.scaler.is_enabled():
+            gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
+            bad = bad | ~torch.nn.utils.get_total_norm(gradients).isfinite()
+        if self.distributed:
+            count = bad.float()
+            dist.all_reduce(count)
+            bad = count > 0
+        return bool(bad)
+
+    def checkpoint(self, arguments: dict[str, Any]) -> Checkpoint:
+        """Everything that `restore` needs to go on; random draws follow from seed and iteration."""
+        return Checkpoint(
+            arch=self.network.arch,
+            options=self.network.options,
+            network=self.network.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            scheduler=self.scheduler.state_dict(),
+            scaler=self.scaler.state_dict(),
+            iteration=self.iteration,
+            arguments=arguments,
+        )
+
+    def restore(self, checkpoint: Checkpoint, origin: object = "the checkpoint") -> None:
+        """Continue from a checkpoint whose network has been built and filled already.
+
+        Args:
+            checkpoint: of a trainer with the same options.
+            origin: where it is from, for messages.
+
+        Raises:
+            InputError: it does not fit the optimiser; nothing has been changed then.
+        """
+        fault = (
+            _optimizer_fault(checkpoint.optimizer, self.optimizer)
+            or _plain_fault("scheduler", checkpoint.scheduler, self.scheduler.state_dict())
+            or (self.scaler.is_enabled() and _plain_fault("scaler", checkpoint.scaler, self.scaler.state_dict()))
+        )
+        if fault:
+            raise InputError(f"{origin} cannot be resumed from: {fault}; pass it by --load_network to take its weights")
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.scheduler.load_state_dict(checkpoint.scheduler)
+        if self.scaler.is_enabled() and checkpoint.scaler:
+            self.scaler.load_state_dict(checkpoint.scaler)
+        self.iteration = checkpoint.iteration
+
+
+def _optimizer_fault(found: dict[str, Any] | None, optimizer: Optimizer) -> str:
+    """What of an optimiser's saved state does not fit; a fused optimiser would write outside of its memory."""
+    own = optimizer.state_dict()["param_groups"]
+    groups, state = (found or {}).get("param_groups"), (found or {}).get("state")
+    if not isinstance(groups, list) or not isinstance(state, dict) or len(groups) != len(own):
+        return "its optimizer state is damaged"
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for group, expected in zip(groups, own, strict=True):
+        if not isinstance(group, dict) or group.get("params") != expected["params"]:
+            return "its optimizer is of another number of parameters"
+        fault = _plain_fault("optimizer", group, expected)
+        if fault:
+            return fault
+    for number, entry in state.items():
+        if not isinstance(number, int) or not 0 <= number < len(parameters) or not isinstance(entry, dict):
+            return f"its optimizer state has the entry {number!r:.50}"
+        for name, value in entry.items():
+            shapes = (parameters[number].shape, torch.Size([]))
+            if isinstance(value, Tensor):
+                plain = value.layout == torch.strided and not value.is_meta and value.is_floating_point()
+                if not plain or value.shape not in shapes[name == "step" :] or not bool(value.isfinite().all()):
+                    return f"{name} of parameter {number} does not fit, or is not finite"
+            elif value is not None:
+                return f"{name} of parameter {number} is a {type(value).__name__}"
+    return ""
+
+
+def _plain_fault(name: str, found: Any, expected: dict[str, Any]) -> str:
+    """What of a saved dictionary of plain values differs in its keys or kinds from what is expected."""
+    if not isinstance(found, dict):
+        return f"its {name} state is damaged"
+    for key, value in found.items():
+        if key not in expected:
+            return f"its {name} state has an entry {key!r:.50}"
+        number = isinstance(value, int | float) and isinstance(expected[key], int | float)
+        if value is not None and expected[key] is not None and not number and type(value) is not type(expected[key]):
+            return f"{key} of its {name} is a {type(value).__name__}"
+        if isinstance(value, int | float) and not math.isfinite(value):
+            return f"{key} of its {name} is not finite"
+    missing = [key for key in expected if key not in found and key != "params"]
+    return f"its {name} state lacks {missing[0]}" if missing else ""

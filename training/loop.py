@@ -1,0 +1,141 @@
+"""The loop of a training run: batches in, reports and checkpoints out."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datasets.train.clip_sampler import derive_seed
+from datasets.train.clips import Sample, to_device
+from model.weights.checkpoint import Checkpoint, save_checkpoint
+from training.bad_samples import Incidents
+from training.clip_forward import ClipOutput
+from training.log import TrainingLogger
+from training.run_folder import RunFolder
+from training.stop_signal import StopSignal
+from training.trainer import Trainer
+from util.distributed import Process, in_any
+from util.errors import Stopped
+
+Validate = Callable[[torch.nn.Module], float]
+
+
+class TrainingLoop:
+    """Runs the iterations of one process.
+
+    Args:
+        trainer: what learns; its iteration says where the run stands.
+        process: this process.
+        folder: of the run, None to save nothing.
+        logger, incidents: where losses and bad samples are reported.
+        arguments: the command line, kept in checkpoints.
+        validate: scores a network; called in the leading process only.
+        best_score: of the validations before; only a better one replaces the best weights.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        process: Process,
+        folder: RunFolder | None,
+        logger: TrainingLogger,
+        incidents: Incidents,
+        arguments: Mapping[str, Any],
+        validate: Validate | None = None,
+        best_score: float = -1.0,
+    ) -> None:
+        self.trainer = trainer
+        self.process = process
+        self.folder = folder if process.leads else None
+        self.logger = logger
+        self.incidents = incidents
+        self.arguments = {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()}
+        self.validate = validate
+        self.best_score = best_score
+
+    def run(self, loader: DataLoader) -> None:
+        """Train to the last iteration, or until a signal asks to stop.
+
+        Raises:
+            Stopped: a signal came; the checkpoint is written.
+        """
+        with StopSignal() as signal:
+            self._run(iter(loader), signal)
+
+    def _run(self, batches: Iterator[Sample], signal: StopSignal) -> None:
+        args = self.arguments
+        while self.trainer.iteration < args["iterations"]:
+            torch.manual_seed(derive_seed(args["seed"], self.process.rank, self.trainer.iteration))
+            waiting = time.perf_counter()
+            parts = [next(batches) for _ in range(args["grad_accum"])]
+            self._step(parts, time.perf_counter() - waiting)
+            stopping = in_any(self.process, signal.requested)
+            ending = stopping or self.trainer.iteration == args["iterations"]
+            if self.validate is not None and self._due("val_interval", ending and not stopping):
+                self._validate(self.validate)
+            if self._due("save_interval", ending):
+                self._save_weights()
+            if self._due("checkpoint_interval", ending):
+                self._save_checkpoint()
+            if stopping:
+                raise Stopped(signal.number, self._resume_hint())
+
+    def _due(self, interval: str, ending: bool) -> bool:
+        return ending or self.trainer.iteration % self.arguments[interval] == 0
+
+    def _step(self, parts: list[Sample], waited: float) -> None:
+        iteration = self.trainer.iteration + 1
+        self.incidents.unreadable(iteration, [message for part in parts for message in part["rejected"]])
+        batches = [self._batch(part) for part in parts]
+        losses, output, updated = self.trainer.step(batches)
+        if not updated:
+            self.incidents.not_finite(iteration, [name for part in parts for name in part["name"]])
+            return
+        self.incidents.updated()
+        self.logger.step(iteration, losses, self.trainer.rate, waited)
+        if iteration % self.arguments["picture_interval"] == 0:
+            self._show(iteration, batches[-1], output)
+
+    def _batch(self, part: Sample) -> dict[str, Tensor]:
+        """What the trainer takes."""
+        return to_device(part, self.trainer.device)
+
+    def _show(self, iteration: int, batch: dict[str, Tensor], output: ClipOutput) -> None:
+        """Log what the trainer made of a batch."""
+        self.logger.pictures(iteration, batch["frames"], batch["masks"], output.masks, output.quality)
+
+    def _validate(self, validate: Validate) -> None:
+        if self.folder is None:
+            return
+        network = self.trainer.network
+        score = validate(network.eval())
+        self.trainer.learn()
+        self.logger.scalar("validation_j_and_f", score, self.trainer.iteration)
+        if score > self.best_score:
+            self.best_score = score
+            save_checkpoint(self.folder.best, self._weights(), known=True)
+
+    def _save_weights(self) -> None:
+        if self.folder is not None:
+            path = self.folder.weights(self.trainer.iteration)
+            save_checkpoint(path, self._weights(), known=True)
+            print(f"saved {path}", flush=True)
+
+    def _save_checkpoint(self) -> None:
+        if self.folder is not None:
+            checkpoint = self.trainer.checkpoint(self.arguments)
+            checkpoint.best_score = self.best_score
+            save_checkpoint(self.folder.checkpoint, checkpoint, previous=self.folder.previous, known=True)
+
+    def _weights(self) -> Checkpoint:
+        network = self.trainer.network
+        return Checkpoint(network.arch, network.options, network.state_dict(), iteration=self.trainer.iteration)
+
+    def _resume_hint(self) -> str:
+        if self.folder is None:
+            return "nothing was saved, because the run has no --id"
+        return f"resume with --load_model {self.folder.checkpoint}"

@@ -1,0 +1,85 @@
+"""One step of DropMAE pre-training (CVPR 2023)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from model.dropmae import Completion
+from training.learner import Learner
+from training.trainer import FUSED_ADAM
+from util.device import autocast
+
+BETAS = (0.9, 0.95)
+
+
+class Pretrainer(Learner):
+    """Updates a `DropMAE` iteration by iteration, with AdamW.
+
+    The rate rises linearly from 0 and falls to 0 as a half cosine.
+
+    Args:
+        network: already on its device.
+        lr: the highest rate.
+        iterations: of the whole run.
+        warmup: iterations in which the rate rises.
+        weight_decay: decoupled, of all but biases and norms.
+        amp: one of `AUTOCAST`.
+        distributed: average gradients over the processes of the default group.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        *,
+        lr: float,
+        iterations: int,
+        warmup: int = 0,
+        weight_decay: float = 0.05,
+        amp: str = "off",
+        distributed: bool = False,
+    ) -> None:
+        parameters = list(network.train().parameters())
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+            {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=device.type in FUSED_ADAM)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda iteration: rate_factor(iteration, warmup, iterations)
+        )
+        super().__init__(network, device, optimizer, scheduler, amp=amp, distributed=distributed)
+        devices = [device] if device.type == "cuda" else None
+        self.complete = DistributedDataParallel(network, device_ids=devices) if distributed else network
+
+    def step(self, batches: Sequence[Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], Completion, bool]:
+        """One iteration on one batch, or on several whose gradients are averaged.
+
+        Args:
+            batches: of equal size, on the device: `frames` (B,2,3,H,W), normalised, the earlier one first.
+
+        Returns:
+            `total_loss`, averaged; what was made of the last batch; whether the weights were updated, see `update`.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for number, batch in enumerate(batches, 1):
+            last = number == len(batches)
+            with nullcontext() if last or not self.distributed else self.complete.no_sync():
+                with autocast(self.device, self.amp):
+                    output = self.complete(batch["frames"])
+                self.scaler.scale(output.loss / len(batches)).backward()
+            losses.append(output.loss.detach())
+        loss = torch.stack(losses).mean()
+        return {"total_loss": loss}, Completion(*(x.detach() for x in output)), self.update(loss)
+
+
+def rate_factor(iteration: int, warmup: int, iterations: int) -> float:
+    """Share of the highest rate in an iteration, counted from 0."""
+    if iteration < warmup:
+        return iteration / warmup
+    return 0.5 + 0.5 * math.cos(math.pi * (iteration - warmup) / max(1, iterations - warmup))

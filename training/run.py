@@ -1,0 +1,90 @@
+"""What the runs of train.py and train_dropmae.py have in common: checkpoint, loader, folder, reports."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+from torch.utils.data import DataLoader
+
+from datasets.train.clip_sampler import ClipSampler
+from datasets.train.clips import Sample, collate
+from datasets.train.stages import StageData
+from model.weights.checkpoint import Checkpoint, load_checkpoint, load_newest
+from training.bad_samples import Incidents
+from training.log import TrainingLogger
+from training.run_folder import ROOT as SAVES
+from training.run_folder import RunFolder, checkpoints_of, new_run_folder
+from training.stop_signal import ignore_stop_signals
+from util.distributed import Process, from_leader
+
+Collate = Callable[[Sequence[Sample]], Sample]
+
+
+def find_checkpoint(args: argparse.Namespace) -> tuple[Path, Checkpoint] | None:
+    """The training checkpoint that the run resumes from."""
+    if args.load_model:
+        return args.load_model, load_checkpoint(args.load_model)
+    return load_newest(checkpoints_of(args.id)) if args.resume == "auto" else None
+
+
+def build_loader(
+    data: StageData, args: argparse.Namespace, process: Process, start: int, collate: Collate = collate
+) -> DataLoader:
+    """Batches of this process from iteration `start` to the end, put together by `collate`."""
+    sampler = ClipSampler(
+        len(data),
+        total_batch=args.total_batch,
+        iterations=args.iterations,
+        start=start,
+        parts=args.grad_accum,
+        rank=process.rank,
+        world=process.world,
+        seed=args.seed,
+    )
+    return DataLoader(
+        data,
+        batch_sampler=sampler,
+        num_workers=args.num_workers,
+        collate_fn=collate,
+        pin_memory=process.device.type == "cuda",
+        worker_init_fn=_start_worker,
+    )
+
+
+def _start_worker(number: int) -> None:
+    ignore_stop_signals()
+    cv2.setNumThreads(0)
+
+
+def build_folder(args: argparse.Namespace, process: Process, found: tuple[Path, Checkpoint] | None) -> RunFolder | None:
+    """Where the run writes: a new folder, or with --resume auto the one that it goes on in."""
+    if args.id == "NULL":
+        return None
+    resumed = found is not None and args.resume
+    run_id = found[0].parent.name if resumed else new_run_folder(args.id) if process.leads else ""
+    return RunFolder(SAVES / from_leader(process, run_id), leads=process.leads)
+
+
+def build_reports(
+    args: argparse.Namespace, process: Process, folder: RunFolder | None, start: int
+) -> tuple[TrainingLogger, Incidents]:
+    """Where losses and bad samples are reported from iteration `start` on."""
+    logger = TrainingLogger(
+        None if folder is None else Path("log") / folder.id,
+        process,
+        start=start,
+        total=args.iterations,
+        interval=args.log_interval,
+        batch=args.total_batch,
+    )
+    limits = {"max_unreadable": args.max_unreadable, "max_not_finite": args.max_not_finite}
+    return logger, Incidents(folder, process.rank, **limits)
+
+
+def announce(args: argparse.Namespace, process: Process, folder: RunFolder | None, description: str) -> None:
+    """Say what is about to be trained, and record it with the run."""
+    if process.leads:
+        print(description, flush=True)
+        if folder is not None:
+            folder.record(vars(args))
