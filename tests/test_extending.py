@@ -14,8 +14,8 @@ from inference_core_yv import InferenceCoreYV
 from model import NETWORKS, build_network, fitting_options
 from model.memory.read import MemoryReader, stack_entries
 from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
-from tests.streams import HEIGHT, WIDTH, assert_distributions, assert_same, clip
-from tests.training_runs import SMALL, losses_of, only, write_training_data
+from tests.helpers.streams import HEIGHT, WIDTH, assert_distributions, assert_same, clip
+from tests.helpers.training_runs import SMALL, losses_of, only, write_training_data
 from training.stage_defaults import STAGES
 from training.trainer import Trainer
 

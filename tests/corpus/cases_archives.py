@@ -17,11 +17,11 @@ import eval_youtube
 from datasets.synthetic.boxes import write_box_tree
 from scripts import score as score_script
 from scripts.download.extract import extract
-from tests.box_runs import square_video
 from tests.corpus.cases_frames import damage
 from tests.corpus.cases_masks import smoothed
 from tests.corpus.inputs import Results, draw_objects, numbered, write_frames, write_mask
 from tests.corpus.runner import ANY, REFUSED, RIGHT, SAID, Case, Scene
+from tests.helpers.box_runs import square_video
 
 KEPT = frozenset({RIGHT, SAID})
 TOLD = frozenset({SAID, REFUSED})

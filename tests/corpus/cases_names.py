@@ -10,7 +10,7 @@ import eval_davis
 import eval_generic
 from tests.corpus.inputs import Results, draw_objects, generic, make_clip, numbered, write_frames, write_mask
 from tests.corpus.runner import ANY, REFUSED, RIGHT, SAID, Case, Scene
-from tests.davis_trees import make_davis_2017, make_mask
+from tests.helpers.davis_trees import make_davis_2017, make_mask
 
 TOLD = frozenset({SAID, REFUSED})
 KEPT = frozenset({RIGHT, SAID})

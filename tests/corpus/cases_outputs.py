@@ -26,7 +26,7 @@ from tests.corpus.inputs import (
     write_movie,
 )
 from tests.corpus.runner import ANY, REFUSED, RIGHT, SAID, Case, Scene, walk
-from tests.pictures import write_set
+from tests.helpers.pictures import write_set
 
 ONLY_REFUSED = frozenset({REFUSED})
 KEPT = frozenset({RIGHT, SAID})

@@ -1,0 +1,104 @@
+"""Starting train.py on small made data."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import train
+from tests.helpers.pictures import boxes, write_pair
+
+SCRIPT = Path(__file__).parents[2] / "train.py"
+SMALL = ["--arch", "qdmn_small", "--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "64", "-b", "2"]
+SMALL += ["--num_workers", "0", "--device", "cpu", "--log_interval", "1", "--lr", "1e-4"]
+
+
+def write_training_data(root):
+    """Four static pictures, and a DAVIS tree with one video, which counts five times; returns their arguments."""
+    for name in "abcd":
+        write_pair(root / f"static/ecssd/{name}.jpg", root / f"static/ecssd/{name}.png", boxes(255))
+    trainval = root / "DAVIS/2017/trainval"
+    for i in range(4):
+        name = f"480p/ball/{i:05d}"
+        write_pair(trainval / f"JPEGImages/{name}.jpg", trainval / f"Annotations/{name}.png", boxes(1, 2))
+    (trainval / "ImageSets/2017").mkdir(parents=True)
+    for part in ("train", "val"):
+        (trainval / f"ImageSets/2017/{part}.txt").write_text("ball\n")
+    return {"static": ["--static_root", f"{root}/static"], "davis": ["--davis_root", f"{root}/DAVIS"]}
+
+
+def launcher(kind, processes=1):
+    """The words between python and train.py."""
+    if kind == "python":
+        return []
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    module = {"torchrun": "torch.distributed.run", "launch": "torch.distributed.launch"}[kind]
+    return ["-m", module, f"--nproc_per_node={processes}", f"--master_port={port}"]
+
+
+def train_here(monkeypatch, folder, *arguments):
+    """Run train.py to its end in this process, where it starts faster."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
+    train.main()
+
+
+def begin(folder, arguments, words=()):
+    """Start train.py in a folder, with one thread for each process."""
+    return subprocess.Popen(
+        [sys.executable, *words, str(SCRIPT), *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def complete(folder, arguments, words=()):
+    """Run train.py to its end; returns exit code and output."""
+    process = begin(folder, arguments, words)
+    output, _ = process.communicate(timeout=200)
+    return process.returncode, output
+
+
+def family(pid):
+    """A process and all that it has started, directly or not."""
+    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = [tuple(map(int, line.split())) for line in table.splitlines()]
+    found = [pid]
+    for parent in found:
+        found += [child for child, its_parent in parents if its_parent == parent]
+    return found
+
+
+def interrupt(folder, arguments, words, line, number):
+    """Send a signal once the output has a line that begins so; returns exit code and output."""
+    process = begin(folder, arguments, words)
+    seen = []
+    for text in process.stdout:
+        seen.append(text)
+        if text.startswith(line):
+            break
+    for pid in family(process.pid) if number == signal.SIGKILL else [process.pid]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    rest, _ = process.communicate(timeout=100)
+    return process.returncode, "".join(seen) + rest
+
+
+def losses_of(output):
+    """The losses that a run printed, by iteration."""
+    lines = [line for line in output.splitlines() if line.startswith("iteration ")]
+    return {int(line.split()[1].rstrip(":")): float(line.split("total_loss ")[1].split(",")[0]) for line in lines}
+
+
+def only(folder, pattern):
+    """The one path that matches."""
+    (path,) = folder.glob(pattern)
+    return path

@@ -1,0 +1,132 @@
+"""The benchmark measures what it says."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import benchmark
+from scripts.bench.inference import STAGES, inference_figures
+from util.errors import run
+from util.images import read_frame
+
+SCRIPT = Path(__file__).parents[2] / "scripts/benchmark.py"
+
+
+@pytest.fixture
+def arguments():
+    return argparse.Namespace(
+        arch="qdmn_small",
+        backbone="resnet18",
+        size=[32, 48],
+        memory_frames=3,
+        device="cpu",
+        amp="off",
+        warmup=1,
+        repeats=2,
+    )
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """Runs the script in this process, where it starts faster; returns the lines that it prints."""
+
+    def run_with(*words):
+        monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])
+        run(benchmark.main)
+        return capsys.readouterr().out.splitlines()
+
+    return run_with
+
+
+@pytest.mark.parametrize("objects", [1, 3])
+def test_the_parts_of_a_frame_do_not_exceed_the_whole(arguments, objects):
+    figures = inference_figures(arguments, objects)
+    assert set(figures.stages) == set(STAGES)
+    assert all(seconds > 0 for seconds in figures.stages.values())
+    assert sum(figures.stages.values()) < 1.5 * figures.frame
+    assert figures.peak_mb > 0
+
+
+def test_a_stream_has_a_row_for_each_length(tmp_path):
+    plot = tmp_path / "p.png"
+    options = [
+        "--frames",
+        "3",
+        "12",
+        "--objects",
+        "1",
+        "--late",
+        "1",
+        "--size",
+        "64",
+        "96",
+        "--device",
+        "cpu",
+        "--plot",
+        str(plot),
+    ]
+    output = subprocess.run(
+        [sys.executable, str(SCRIPT), "stream", *options],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=SCRIPT.parents[1],
+    )
+    rows = [line.split() for line in output.stdout.splitlines() if line.strip()[0].isdigit()]
+    assert [row[0] for row in rows] == ["3", "12"]
+    assert [len(row) for row in rows] == [2 + 3, 2 + 10]
+    assert all(float(cell) > 0 for row in rows for cell in row)
+    assert read_frame(plot).std() > 0
+
+
+@pytest.mark.parametrize(
+    ("command", "rows"),
+    [
+        (["train", "--arch", "qdmn_small", "--backbone", "resnet18", "--image_size", "64", "--batch_size", "2"], 5),
+        (["data", "--image_size", "64", "--height", "72"], 2),
+    ],
+)
+def test_every_part_has_a_row(run_here, command, rows):
+    lines = run_here(*command, "--repeats", "2", "--warmup", "1")
+    assert len([line for line in lines if " s  " in line or "samples/s, plain" in line]) == rows
+
+
+def test_training_rows_learn_the_same(run_here):
+    size = ["--arch", "qdmn", "--backbone", "resnet18", "--image_size", "32", "--batch_size", "1"]
+    lines = run_here("train", *size, "--rows", "--repeats", "1", "--warmup", "1")
+    losses = {line[:28].strip(): float(line.split()[-1]) for line in lines[4:]}
+    assert list(losses)[:2] == ["all on", "plain"]
+    exact = [loss for name, loss in losses.items() if name != "bf16"]
+    assert len(exact) == 6
+    assert max(exact) - min(exact) < 2e-3
+
+
+def test_scores_are_those_of_full_frames(run_here):
+    lines = run_here("score", "--size", "72", "96", "--frames", "2")
+    assert len(lines) == 3
+    assert float(" ".join(lines).split("differ by ")[1].split()[0]) < 1e-9
+
+
+SPEED = ["speed", "--backbone", "resnet18", "--size", "32", "48", "--memory_frames", "2", "--device", "cpu"]
+
+
+def test_speed_compares_settings(tmp_path):
+    command = [sys.executable, str(SCRIPT), *SPEED, "--arch", "qdmn_small", "--objects", "2", "--repeats", "2"]
+    output = subprocess.run([*command, "--only", "plain", "bf16 and"], capture_output=True, text=True, check=True)
+    rows = {line[:28].strip(): line[28:].split() for line in output.stdout.splitlines() if line.endswith("%")}
+    assert list(rows) == ["all on", "plain", "bf16 and window"]
+    assert float(rows["all on"][2]) == 1 and all(float(cell) > 0 for row in rows.values() for cell in row[:-1])
+    assert [float(row[-1][:-1]) for row in rows.values()] == pytest.approx([0, 0, 0], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"), [(["--only", "nothing"], "nothing"), (["--only", "plain", "--model", "none.pth"], "none.pth")]
+)
+def test_speed_says_what_is_wrong(run_here, capsys, options, named):
+    with pytest.raises(SystemExit, match="2"):
+        run_here(*SPEED, *options)
+    errors = capsys.readouterr().err
+    assert named in errors and len(errors.splitlines()) == 1

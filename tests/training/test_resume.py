@@ -1,0 +1,154 @@
+"""A run that was stopped goes on as if it had not been."""
+
+import signal
+
+import pytest
+import torch
+
+from model.weights.checkpoint import load_checkpoint
+from tests.helpers.training_runs import (
+    SMALL,
+    begin,
+    complete,
+    interrupt,
+    launcher,
+    losses_of,
+    only,
+    train_here,
+    write_training_data,
+)
+from util.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_training_data(tmp_path_factory.mktemp("data"))
+
+
+ALONE = ["-i", 9, "--num_workers", 1, "--checkpoint_interval", 2, "--steps", 6]
+
+
+def final(folder):
+    return load_checkpoint(only(folder, "saves/*_run/*_checkpoint.pth"))
+
+
+def assert_equal_states(first, second):
+    assert first.iteration == second.iteration
+    assert [key for key in first.network if not torch.equal(first.network[key], second.network[key])] == []
+    moments = [checkpoint.optimizer["state"] for checkpoint in (first, second)]
+    for number, entries in moments[0].items():
+        assert all(torch.equal(value, moments[1][number][name]) for name, value in entries.items())
+    assert first.scheduler == second.scheduler
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    code, output = complete(folder, [*SMALL, *data["static"], *ALONE, "--id", "run"])
+    assert code == 0, output
+    return folder, output
+
+
+def test_a_killed_run_ends_in_the_same_weights(data, uninterrupted, tmp_path):
+    arguments = [*SMALL, *data["static"], *ALONE, "--id", "run", "--resume", "auto"]
+    for line in ("iteration 1:", "iteration 5:"):
+        code, _ = interrupt(tmp_path, arguments, (), line, signal.SIGKILL)
+        assert code == -signal.SIGKILL
+    code, output = complete(tmp_path, arguments)
+    assert code == 0, output
+    assert min(losses_of(output)) > 1
+    assert_equal_states(final(tmp_path), final(uninterrupted[0]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops(data, uninterrupted, tmp_path, number):
+    arguments = [*SMALL, *data["static"], *ALONE, "--id", "run"]
+    code, output = interrupt(tmp_path, arguments, (), "iteration 3:", number)
+    assert code == 128 + number, output
+    checkpoint = only(tmp_path, "saves/*_run/*_checkpoint.pth")
+    reached = load_checkpoint(checkpoint).iteration
+    assert 3 <= reached < 9
+    assert f"resume with --load_model saves/{checkpoint.parent.name}/{checkpoint.name}" in output
+    code, output = complete(tmp_path, [*arguments[:-1], "again", "--load_model", checkpoint])
+    assert code == 0, output
+    assert min(losses_of(output)) == reached + 1
+    again = load_checkpoint(only(tmp_path, "saves/*_again/*_checkpoint.pth"))
+    assert_equal_states(again, final(uninterrupted[0]))
+
+
+def test_a_run_with_sgd_ends_in_the_same_weights_and_not_with_another_optimizer(data, tmp_path, monkeypatch, capsys):
+    arguments = [*SMALL, *data["static"], "--optimizer", "sgd", "-i", 4, "--checkpoint_interval", 2]
+
+    def train_on(*more):
+        train_here(monkeypatch, tmp_path, *arguments, *more)
+
+    train_on("--id", "run")
+    middle = only(tmp_path, "saves/*_run/*_previous.pth")
+    with pytest.raises(InputError, match="--optimizer is adam but"):
+        train_on("--load_model", middle, "--optimizer", "adam")
+    capsys.readouterr()
+    train_on("--load_model", middle, "--id", "again")
+    assert list(losses_of(capsys.readouterr().out)) == [3, 4]
+    again = load_checkpoint(only(tmp_path, "saves/*_again/*_checkpoint.pth"))
+    assert all("momentum_buffer" in entries for entries in again.optimizer["state"].values())
+    assert_equal_states(again, final(tmp_path))
+
+
+def test_two_processes_that_were_killed_end_in_the_same_weights(data, tmp_path):
+    arguments = [*SMALL, *data["static"], "-i", 5, "--num_workers", 1, "--checkpoint_interval", 1, "--id", "run"]
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    code, output = complete(folders[0], arguments, launcher("torchrun", 2))
+    assert code == 0, output
+    arguments += ["--resume", "auto"]
+    interrupt(folders[1], arguments, launcher("torchrun", 2), "iteration 3:", signal.SIGKILL)
+    code, output = complete(folders[1], arguments, launcher("torchrun", 2))
+    assert code == 0, output
+    assert 1 < min(losses_of(output)) <= 4
+    assert_equal_states(*map(final, folders))
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(data, tmp_path, monkeypatch, capsys, caplog):
+    arguments = [*SMALL, *data["static"], "-i", 2, "--checkpoint_interval", 1, "--id", "run", "--resume", "auto"]
+    train_here(monkeypatch, tmp_path, *arguments)
+    checkpoint = only(tmp_path, "saves/*_run/*_checkpoint.pth")
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.write_bytes(content)
+    capsys.readouterr()
+    train_here(monkeypatch, tmp_path, *arguments)
+    assert "trying the one before" in caplog.text
+    assert list(losses_of(capsys.readouterr().out)) == [2]
+
+
+def test_another_batch_size_is_refused(data, uninterrupted, tmp_path, monkeypatch):
+    checkpoint = only(uninterrupted[0], "saves/*_run/*_checkpoint.pth")
+    arguments = [*SMALL, *data["static"], *ALONE, "--total_batch", 4, "--load_model", checkpoint]
+    with pytest.raises(InputError, match="--total_batch is 4 but"):
+        train_here(monkeypatch, tmp_path, *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreadable_picture_is_written_down_and_too_many_end_the_run(tmp_path, monkeypatch):
+    data = write_training_data(tmp_path / "data")
+    broken = tmp_path / "data/static/ecssd/b.jpg"
+    broken.write_bytes(broken.read_bytes()[:100])
+    arguments = [*SMALL, *data["static"], "-i", 2, "--id", "run"]
+    train_here(monkeypatch, tmp_path, *arguments)
+    assert str(broken) in only(tmp_path, "saves/*_run/*_unreadable_0.txt").read_text()
+    for name in "ac":
+        (broken.parent / f"{name}.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="more than 1 samples cannot be read"):
+        train_here(monkeypatch, tmp_path, *arguments, "--max_unreadable", 1)
+
+
+def test_a_process_that_is_asked_to_stop_takes_the_others_along(data, tmp_path):
+    arguments = [*SMALL, *data["static"], "-i", 500, "--id", "run"]
+    process = begin(tmp_path, arguments, launcher("torchrun", 2))
+    for line in process.stdout:
+        if line.startswith("iteration 2:"):
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert 2 <= final(tmp_path).iteration < 500
