@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from datasets.mask_files import MaskRules, Value, parse_value
+from datasets.mask_reader import MaskRules, Value, parse_value
 from datasets.test.generic_videos import DIRECTIONS, GenericDataset, Wishes
 from datasets.test.sizing import choose_sizing
 from evaluation.arguments import add_arrival_arguments, evaluation_parser

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasets.test.frame_sources import FrameFolder, FrameSource
+from datasets.frame_files import FrameFolder, FrameSource
 from datasets.test.movie_sources import FrameFile
 from datasets.test.sizing import Size, choose_sizing
 from inference.fast_form import for_inference

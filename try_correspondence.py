@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from datasets.frame_files import read_frame
+from datasets.mask_files import read_ids, write_ids
 from datasets.test.sizing import Limit
 from evaluation.arguments import SHIPPED
 from evaluation.report.contact_sheet import MARGIN, contact_sheet, write_contact_sheet
@@ -41,7 +43,6 @@ from model.weights.checkpoint import load_network
 from util.device import choose_device
 from util.errors import InputError, run
 from util.files import make_output_folder, require_apart, require_ours
-from util.images import read_frame, read_ids, write_ids
 from util.numbers import pixels, positive
 from util.tensors import normalise, one_hot, pad_to_multiple
 

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
+
+from util.errors import InputError
 
 SOLID_SHARE = 0.25
 MANY_VALUES = 10
@@ -17,6 +21,10 @@ SEVERAL = 3
 FEW_SOLIDS, MOST_SOLIDS, MOSAIC = 8, 40, 6
 
 _SQUARE = np.ones((3, 3), np.uint8)
+
+
+class SmoothMaskError(InputError):
+    """A mask whose edges were smoothed, so that their values are no ids."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,32 @@ def find_smooth_edges(labels: np.ndarray, colours: np.ndarray | None = None) -> 
             where[is_middle] = is_mixed
             return SmoothEdges(where, np.unique(labels[where]), solid, areas, table)
     return None
+
+
+def find_edges(picture: Image.Image, labels: np.ndarray) -> SmoothEdges | None:
+    """What smoothing left in a grey or palette picture with these values, (H, W).
+
+    In a palette picture it may have been the ids or the colours that were mixed.
+    """
+    edges = find_smooth_edges(labels)
+    if edges is None and picture.mode == "P":
+        colours = np.zeros((256, 3))
+        known = np.array(picture.getpalette("RGB"), float).reshape(-1, 3)[:256]
+        colours[: len(known)] = known
+        edges = find_smooth_edges(labels, colours)
+    return edges
+
+
+def smooth_mask_error(path: Path, edges: SmoothEdges, remedy: str = "export it without smoothing") -> SmoothMaskError:
+    """Why a mask with smoothed edges is refused."""
+    solid = [", ".join(f"{part:g}" for part in edges.colours[value]) for value in edges.solid[:5]]
+    values = "values" if edges.colours.shape[1] == 1 else "colours"
+    more = ", ..." if len(edges.solid) > 5 else ""
+    solids = ("; " if edges.colours.shape[1] > 1 else ", ").join(solid)
+    return SmoothMaskError(
+        f"mask {path} has smoothed edges: {len(edges.mixed)} of its {values} lie only along edges, between the"
+        f" {len(edges.solid)} of its areas ({solids}{more}), and are no objects; {remedy}"
+    )
 
 
 def _mixtures(

@@ -16,7 +16,7 @@ class PngWriter:
     leaving it by an exception drops the masks that still wait.
 
     Args:
-        save: writes one mask, e.g. `util.images.write_ids`; called as `save(path, mask)`.
+        save: writes one mask, e.g. `datasets.mask_files.write_ids`; called as `save(path, mask)`.
         threads: masks written at the same time.
         capacity: masks that may wait or be in work.
     """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from datasets.mask_files import write_binary, write_ids
 from evaluation.report.run_report import PAGE, QUALITY, SHEETS, TIMELINES, write_run_report
 from evaluation.result_folder import beside, is_complete, zip_results
 from evaluation.score_tables import Scores, format_table, score_folder, write_csv
@@ -29,7 +30,6 @@ from util.files import (
     require_ours,
     require_replaceable,
 )
-from util.images import write_binary, write_ids
 from util.progress import Progress
 
 OVERLAY, BOXES, SOFT, MASKS = "-overlay", "-boxes", "-soft", "-masks"

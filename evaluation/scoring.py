@@ -14,10 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from datasets.mask_files import read_foreground, read_ids
 from evaluation.metrics import boundary_f, jaccard
 from evaluation.score_tables import ObjectScore, Scores
 from util.errors import InputError
-from util.images import is_clutter, list_images, read_foreground, read_ids
+from util.images import is_clutter, list_images
 
 VOID = 255
 

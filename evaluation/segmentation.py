@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from datasets.mask_files import read_written_ids
 from evaluation.png_writer import PngWriter
 from evaluation.segmenter import Core, Engine, Segmented
 from evaluation.video import Frame, Pass, Video
 from evaluation.writers import Recorder, Result
 from util.files import atomic_folder
-from util.images import read_written_ids
 from util.progress import Progress
 
 Item = TypeVar("Item")

@@ -17,11 +17,11 @@ import util.startup  # noqa: F401
 
 import numpy as np
 
+from datasets.mask_files import read_ids, write_binary
 from datasets.train.pairs import list_pairs
 from datasets.video_list import choose_videos, read_video_list
 from util.errors import InputError, run
 from util.files import atomic_path, make_output_folder
-from util.images import read_ids, write_binary
 from util.progress import Progress
 
 

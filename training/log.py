@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import draw_segmentation_masks, make_grid
 
+from datasets.mask_files import voc_palette
 from util.distributed import Process, mean_over
-from util.palette import voc_palette
 from util.tensors import denormalise
 
 CONSOLE = (

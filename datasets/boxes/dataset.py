@@ -8,8 +8,8 @@ from pathlib import Path
 from datasets.boxes.boxes import Box
 from datasets.boxes.first_masks import cut_out, fill_box, read_object
 from datasets.boxes.trees import TRUTH, BoxTree, first_box, score_tree
+from datasets.frame_files import FrameFolder
 from datasets.test.annotated_video import AnnotatedVideo
-from datasets.test.frame_sources import FrameFolder
 from datasets.test.sizing import FULL_SIZE, Sizing
 from evaluation.boxes.results import MaskRecorder, TrackRecorder, result_files
 from evaluation.boxes.tables import report_scores

@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 
 from datasets.boxes.boxes import Box, mask_of_box
-from datasets.test.frame_sources import FrameSource
-from datasets.train.pairs import match_size
+from datasets.frame_files import FrameSource
+from datasets.mask_files import match_size, read_ids
 from util.errors import InputError
-from util.images import read_ids
 
 GRABCUT_STEPS = 5
 GRABCUT_SEED = 0

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.random import SeedSequence, default_rng
 from PIL import Image
 
+from datasets.mask_files import write_binary, write_ids
 from datasets.synthetic.clips import SyntheticClip
 from util.files import UNFINISHED, atomic_folder, atomic_path
-from util.images import write_binary, write_ids
 
 JPEG_QUALITY = 95
 STATIC_SETS = ("fss", "DUTS-TR", "DUTS-TE", "ecssd", "BIG_small", "HRSOD_small")

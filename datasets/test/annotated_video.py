@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from datasets.test.frame_sources import FrameSource
+from datasets.frame_files import FrameSource
+from datasets.mask_files import match_size
 from datasets.test.mask_notes import MaskNote
 from datasets.test.sizing import FULL_SIZE, Sizing
-from datasets.train.pairs import match_size
 from evaluation.video import Frame, Pass
 from util.errors import InputError
 from util.files import content_hash

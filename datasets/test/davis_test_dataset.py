@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.frame_files import FrameFolder
+from datasets.mask_files import VOID, read_foreground, read_ids
 from datasets.test.annotated_video import AnnotatedVideo
-from datasets.test.frame_sources import FrameFolder
 from datasets.test.mask_frames import By, FrameNames
 from datasets.test.mask_notes import note_lines
 from datasets.test.sizing import FULL_SIZE, Sizing
-from datasets.train.pairs import VOID
 from datasets.video_list import choose_videos, read_video_list
 from evaluation.video import Video
 from util.errors import InputError
-from util.images import list_images, read_foreground, read_ids
+from util.images import list_images
 
 SPLITS_2017 = {"val": ("trainval", "val"), "testdev": ("test-dev", "test-dev")}
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from datasets.mask_files import MaskReader, MaskRules, read_objects
+from datasets.frame_files import FrameFolder, FrameSource
+from datasets.mask_files import read_objects
+from datasets.mask_reader import MaskReader, MaskRules
 from datasets.test.annotated_video import SHOWN_RATE, AnnotatedVideo, LiveAnnotatedVideo
-from datasets.test.frame_sources import FrameFolder, FrameSource
 from datasets.test.live_video import is_live
 from datasets.test.mask_frames import By, FrameNames
 from datasets.test.mask_notes import note_lines, printable

@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from datasets.mask_files import MaskReader, MaskRules
+from datasets.frame_files import FrameFolder
+from datasets.mask_reader import MaskReader, MaskRules
 from datasets.test.annotated_video import AnnotatedVideo
-from datasets.test.frame_sources import FrameFolder
 from datasets.test.mask_frames import By, FrameNames
 from datasets.test.mask_notes import note_lines
 from datasets.test.sizing import Limit, Sizing

@@ -12,9 +12,10 @@ from torch.utils.data import Dataset, default_collate
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import Compose, RandomHorizontalFlip, RandomResizedCrop
 
+from datasets.frame_files import read_frames
 from datasets.train.clips import Sample
 from util.errors import InputError
-from util.images import IMAGE_SUFFIXES, list_images, natural_key, read_frames
+from util.images import IMAGE_SUFFIXES, list_images, natural_key
 from util.tensors import normalise_images
 
 FRAMES_FOLDER = "JPEGImages"

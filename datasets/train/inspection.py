@@ -10,22 +10,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from datasets.frame_files import read_frame
+from datasets.mask_files import HALF_BRIGHTNESS, MAX_SIZE_DIFFERENCE, VOID, brightness_of_object, read_ids
+from datasets.smooth_edges import SmoothMaskError
 from datasets.train.findings import Finding, Kind, Size, Tally, show_size
-from datasets.train.pairs import MAX_SIZE_DIFFERENCE, VOID
 from datasets.train.static_dataset import MASKS, PICTURES, list_static, static_datasets, static_pairs
 from datasets.train.vos_dataset import Pair, VOSDataset
 from util.errors import InputError
-from util.images import (
-    HALF_BRIGHTNESS,
-    SmoothMaskError,
-    brightness_of_object,
-    is_clutter,
-    list_images,
-    open_picture,
-    picture_size,
-    read_frame,
-    read_ids,
-)
+from util.images import is_clutter, list_images, open_picture, picture_size
 
 PICTURES_AT_ONCE = 32
 ID_MODES = ("1", "L", "P")

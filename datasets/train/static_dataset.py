@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from datasets.frame_files import read_frame
+from datasets.mask_files import HALF_BRIGHTNESS, brightness_of_object, match_size
 from datasets.train.augment import static_views
 from datasets.train.clips import Sample, pack_clip
 from datasets.train.geometry import Size
-from datasets.train.pairs import match_size
 from datasets.train.render import render_mask
 from util.errors import InputError
-from util.images import HALF_BRIGHTNESS, brightness_of_object, is_clutter, read_frame
+from util.images import is_clutter
 
 PICTURES, MASKS = frozenset({".jpg"}), frozenset({".png"})
 REPEATS = {"BIG_small": 5, "HRSOD_small": 5}

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from datasets.mask_files import voc_palette
 from util.files import atomic_path
-from util.palette import voc_palette
 
 MARGIN = 12
 CAPTION_HEIGHT = 24

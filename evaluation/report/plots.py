@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datasets.mask_files import voc_palette
 from util.files import atomic_path
-from util.palette import voc_palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from datasets.mask_files import read_ids, read_written_ids, write_ids
 from datasets.synthetic.trees import VideoPlan, write_video
 from datasets.test.generic_videos import GenericDataset, Wishes
 from evaluation.arguments import SHIPPED, add_arrival_arguments, evaluation_parser
@@ -27,7 +28,7 @@ from inference_core_yv import InferenceCoreYV
 from scripts.bench.made_clip import disagreement
 from util.device import choose_device
 from util.files import atomic_path
-from util.images import list_images, read_ids, read_written_ids, write_ids
+from util.images import list_images
 from util.numbers import pixels, positive
 from util.progress import Progress
 from util.tensors import one_hot
@@ -80,7 +81,7 @@ REPLACED: dict[str, tuple[str, Callable[..., Any], str]] = {
     "frames read ahead": ("datasets.test.annotated_video.read_ahead", read_when_asked, "reading each frame when asked"),
     "masks written by threads": ("evaluation.segmentation.PngWriter", blocking_writer, "writing each mask in place"),
     "objects by max": ("evaluation.segmenter.most_likely", largest_row, "argmax"),
-    "fast PNG compression": ("util.images._save_png", save_png, "Pillow's default compression"),
+    "fast PNG compression": ("datasets.mask_files._save_png", save_png, "Pillow's default compression"),
 }
 SETTINGS = {"all on": (), "plain": tuple(REPLACED), **{f"without {name}": (name,) for name in REPLACED}}
 

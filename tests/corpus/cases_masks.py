@@ -9,9 +9,9 @@ from PIL import Image
 
 import eval_generic
 import try_correspondence
+from datasets.mask_files import voc_palette
 from tests.corpus.inputs import Clip, Results, draw_objects, generic, make_clip, write_grey_png, write_mask
 from tests.corpus.runner import ANY, REFUSED, RIGHT, SAID, Case, Scene
-from util.palette import voc_palette
 
 COLOURS = np.array([[0, 0, 0], [230, 30, 40], [40, 200, 60], [50, 80, 240], [240, 220, 30]], np.uint8)
 TOLD = frozenset({SAID, REFUSED})

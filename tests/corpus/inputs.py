@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from datasets.mask_files import voc_palette
 from tests.corpus.runner import Scene
-from util.palette import voc_palette
 
 SIZES = ((32, 48), (48, 64), (49, 61), (64, 96))
 

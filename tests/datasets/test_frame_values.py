@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from datasets.test.frame_sources import FrameFolder
+from datasets.frame_files import FrameFolder, read_frame
+from datasets.mask_files import read_ids
 from datasets.test.video_file import VideoFile
 from evaluation.video_writer import VideoWriter
 from util.errors import InputError
-from util.images import list_images, natural_key, picture_size, read_frame, read_ids
+from util.images import list_images, natural_key, picture_size
 
 SIZE = (24, 40)
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.mask_files import read_ids, voc_palette, write_ids
 from tests.helpers.result_files import shown
-from util.images import read_ids, write_ids
-from util.palette import voc_palette
 
 
 def colours_of(path):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.mask_files import MaskReader, MaskRules, parse_value
+from datasets.mask_files import read_ids
+from datasets.mask_reader import MaskReader, MaskRules, parse_value
 from datasets.test.mask_notes import MaskNote, note_lines
 from util.errors import InputError
-from util.images import read_ids
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.mask_files import MaskReader, MaskRules, read_objects
+from datasets.mask_files import read_objects, voc_palette
+from datasets.mask_reader import MaskReader, MaskRules
 from util.errors import InputError
-from util.palette import voc_palette
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 

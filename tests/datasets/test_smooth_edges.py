@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.mask_files import MaskReader, MaskRules
+from datasets.mask_files import read_foreground, read_ids
+from datasets.mask_reader import MaskReader, MaskRules
 from datasets.smooth_edges import find_smooth_edges
 from util.errors import InputError
-from util.images import read_foreground, read_ids
 
 
 def disc(value=255, line=cv2.LINE_8):

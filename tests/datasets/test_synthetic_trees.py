@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.frame_files import read_frame
+from datasets.mask_files import read_ids
 from datasets.synthetic import trees as synthetic_trees
 from datasets.synthetic.clips import make_clip
 from scripts import make_synthetic
 from tests.helpers.result_files import shown
 from util.errors import InputError
-from util.images import read_frame, read_ids
 
 SIZE = (96, 160)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from datasets.mask_files import read_ids, write_ids
 from evaluation.baseline import copy_first_masks
 from util.errors import InputError
-from util.images import read_ids, write_ids
 
 
 def test_every_frame_gets_the_first_mask(tmp_path):

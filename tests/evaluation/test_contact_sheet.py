@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from datasets.frame_files import read_frame
+from datasets.mask_files import voc_palette
 from evaluation.report.contact_sheet import CAPTION_HEIGHT, MARGIN, contact_sheet, draw_objects, write_contact_sheet
-from util.images import read_frame
-from util.palette import voc_palette
 
 GREY = np.full((90, 160, 3), 120, np.uint8)
 

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 import eval_youtube
+from datasets.mask_files import read_ids, write_ids
 from evaluation import build as core_factory
 from tests.helpers.davis_trees import FAKE_NETWORK, FakeCore, make_mask, write_frames
 from tests.helpers.failures import failure_line
-from util.images import read_ids, write_ids
 
 NAMES = tuple(f"{number:05d}" for number in range(0, 60, 5))
 EVERY = tuple(f"{number:05d}" for number in range(60))

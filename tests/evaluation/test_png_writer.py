@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import pytest
 
+from datasets.mask_files import read_ids, write_ids
 from evaluation.png_writer import PngWriter
-from util.images import read_ids, write_ids
 
 MASK = np.arange(6, dtype=np.uint8).reshape(2, 3)
 

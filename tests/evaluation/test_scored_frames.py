@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from datasets.mask_files import write_ids
 from evaluation.scoring import pair_frames, score_sequence
-from util.images import write_ids
 
 FRAMES = 6
 

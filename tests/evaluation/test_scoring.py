@@ -5,10 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from datasets.mask_files import write_binary
 from evaluation.metrics import boundary_f, jaccard
 from evaluation.scoring import pair_frames, score_results, score_sequence
 from tests.helpers.scored_trees import FRAMES, build_trees, clip, save, score
-from util.images import write_binary
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.mask_files import write_ids
 from evaluation.scoring import annotated_sequences, pair_frames, score_results
 from tests.helpers.result_files import shown
 from tests.helpers.scored_trees import FRAMES, SHAPE, build_trees, clip, save, score
 from util.errors import InputError
-from util.images import write_ids
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 import eval_generic
+from datasets.mask_files import read_ids, write_ids
 from datasets.synthetic.clips import make_clip
 from evaluation import build as core_factory
 from inference.fast_form import for_inference
@@ -24,7 +25,6 @@ from inference_core_yv import InferenceCoreYV
 from model import build_network
 from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 from tests.helpers.result_files import shown
-from util.images import read_ids, write_ids
 from util.tensors import normalise, one_hot
 
 PROJECT = Path(__file__).resolve().parents[2]

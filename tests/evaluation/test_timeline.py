@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.mask_files import voc_palette
 from evaluation.quality_table import QualityRow
 from evaluation.report.plots import figure, object_colour, readable
 from evaluation.report.timeline import ADMITTED, ANNOTATED, EVICTED, REJECTED, write_timeline
 from evaluation.score_tables import ObjectScore
 from tests.helpers.result_files import shown
-from util.palette import voc_palette
 
 LEGEND = 25  # pixels above the curves and above the lanes
 LANES = slice(-90, -40)

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 import try_correspondence
+from datasets.frame_files import read_frame
+from datasets.mask_files import read_ids, write_ids
 from evaluation.report.contact_sheet import MARGIN
 from evaluation.report.heat_map import colour_of
 from model import build_network
@@ -16,7 +18,6 @@ from model.memory_network import MemoryNetwork, QueryFeatures
 from model.weights.checkpoint import Checkpoint, save_checkpoint
 from try_correspondence import main
 from util.errors import InputError
-from util.images import read_frame, read_ids, write_ids
 
 HEIGHT, WIDTH = 64, 96
 GREY = 120

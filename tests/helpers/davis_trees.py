@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from datasets.mask_files import write_binary, write_ids
 from model.memory_network import MemoryNetwork
-from util.images import write_binary, write_ids
 
 FRAMES_2017 = {"val": "trainval", "testdev": "test-dev"}
 LISTS_2017 = {"val": "val", "testdev": "test-dev"}

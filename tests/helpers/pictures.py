@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from datasets.mask_files import write_ids
 from datasets.train.augment import View, video_views
 from datasets.train.colour import colour_map
 from datasets.train.frame_sampling import sample_positions
 from datasets.train.render import render_clip, render_frame
 from datasets.train.vos_dataset import VOSDataset
-from util.images import write_ids
 
 SIZE = 48
 CANVAS = (SIZE, SIZE)

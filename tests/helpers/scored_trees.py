@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from datasets.mask_files import write_ids
 from evaluation.scoring import annotated_sequences, score_results
-from util.images import write_ids
 
 SHAPE = (48, 64)
 FRAMES = 6

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import eval_davis
+from datasets.mask_files import read_ids
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model.dropseg import DropSeg
@@ -11,7 +12,6 @@ from model.weights.checkpoint import save_checkpoint
 from tests.helpers.davis_trees import make_davis_2017
 from tests.helpers.weight_files import checkpoint_of, small_network
 from util.errors import InputError
-from util.images import read_ids
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from datasets.frame_files import read_frame
 from scripts import benchmark
 from scripts.bench.inference import STAGES, inference_figures
 from util.errors import run
-from util.images import read_frame
 
 SCRIPT = Path(__file__).parents[2] / "scripts/benchmark.py"
 

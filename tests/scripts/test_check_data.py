@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.mask_files import write_ids
 from scripts.check_data import main
 from tests.helpers.davis_trees import write_list
 from tests.helpers.pictures import boxes, write_pair, write_set, write_video
 from util.errors import InputError
-from util.images import write_ids
 
 SETS = {"static_root": "static", "davis_root": "DAVIS", "yv_root": "YouTube", "bl_root": "BL30K"}
 FRAME_2 = "BL30K/JPEGImages/cow/00002.jpg"

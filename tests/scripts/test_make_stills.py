@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.mask_files import read_ids, write_ids
 from scripts.make_stills import main
 from util.errors import InputError
-from util.images import read_ids, write_ids
 
 
 @pytest.fixture

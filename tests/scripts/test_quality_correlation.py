@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
+from datasets.mask_files import write_ids
 from evaluation.quality_table import QualityRow, write_quality_table
 from scripts.quality_correlation import main, ranks, spearman
 from util.errors import InputError
-from util.images import write_ids
 
 
 def test_equal_values_share_their_mean_rank():

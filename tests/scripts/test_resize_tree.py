@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.frame_files import read_frame
+from datasets.mask_files import read_ids, voc_palette, write_ids
 from scripts import resize_length, resize_tree, resize_youtube
 from util.errors import InputError
-from util.images import read_frame, read_ids, write_ids
-from util.palette import voc_palette
 
 SMALL_SIZE = (853, 480)
 

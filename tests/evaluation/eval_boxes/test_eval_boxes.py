@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from datasets.boxes.boxes import format_rows, read_boxes, write_text
+from datasets.mask_files import read_ids, write_binary
 from model import build_network
 from model.weights.checkpoint import Checkpoint, save_checkpoint
 from scripts import analyse_boxes, make_box_trees
@@ -26,7 +27,6 @@ from tests.helpers.box_runs import (
     make_trees,
 )
 from tests.helpers.result_files import files_below, shown
-from util.images import read_ids, write_binary
 from util.text_files import read_numbers
 
 PROJECT = Path(__file__).resolve().parents[3]

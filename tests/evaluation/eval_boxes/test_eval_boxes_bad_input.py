@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pytest
 
+from datasets.mask_files import write_binary
 from scripts import analyse_boxes
 from tests.helpers.box_runs import SIZE, evaluate
 from tests.helpers.failures import failure_line
 from tests.helpers.result_files import files_below
-from util.images import write_binary
 
 
 def fail(capsys, trees, output, *flags, dataset="lasot"):

@@ -6,6 +6,7 @@ from PIL import Image
 
 import eval_davis
 import eval_davis_2016
+from datasets.mask_files import read_ids, voc_palette, write_ids
 from tests.helpers.davis_runs import evaluate, masks_of
 from tests.helpers.davis_trees import (
     FakeCore,
@@ -16,8 +17,6 @@ from tests.helpers.davis_trees import (
     write_video_2017,
 )
 from tests.helpers.result_files import files_below, shown
-from util.images import read_ids, write_ids
-from util.palette import voc_palette
 
 # Results
 

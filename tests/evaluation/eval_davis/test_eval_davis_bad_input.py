@@ -11,11 +11,11 @@ from PIL import Image
 
 import eval_davis
 import eval_davis_2016
+from datasets.mask_files import write_binary, write_ids
 from tests.helpers.davis_runs import evaluate, frames_of, masks_of
 from tests.helpers.davis_trees import make_davis_2016, make_davis_2017, make_mask, write_list
 from tests.helpers.failures import failure_line
 from tests.helpers.result_files import files_below, shown
-from util.images import write_binary, write_ids
 
 PROJECT = Path(__file__).resolve().parents[3]
 

@@ -10,11 +10,11 @@ from PIL import Image
 
 import eval_davis
 import eval_davis_2016
+from datasets.mask_files import read_ids
 from tests.helpers.davis_runs import evaluate
 from tests.helpers.davis_trees import make_davis_2016, make_mask
 from tests.helpers.result_files import files_below
 from util.errors import InputError
-from util.images import read_ids
 
 # Running again
 

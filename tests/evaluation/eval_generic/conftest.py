@@ -2,9 +2,9 @@
 
 import pytest
 
+from datasets.mask_files import write_ids
 from tests.helpers.davis_trees import write_frames
 from tests.helpers.generic_runs import MASK, NAMES, use_seen_core
-from util.images import write_ids
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.mask_files import read_ids, write_ids
 from tests.helpers.davis_trees import make_mask, write_frames
 from tests.helpers.generic_runs import MASK, NAMES, SIZE, SeenCore, evaluate
 from tests.helpers.result_files import shown
-from util.images import read_ids, write_ids
 
 OTHER = np.roll(make_mask(objects=(9,)), 30, axis=1)
 

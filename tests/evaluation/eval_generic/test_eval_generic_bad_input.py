@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.mask_files import write_ids
 from tests.helpers.davis_trees import write_frames
 from tests.helpers.failures import failure_line
 from tests.helpers.generic_runs import MASK, NAMES, SIZE, evaluate
-from util.images import write_ids
 
 
 def fail(capsys, *arguments):

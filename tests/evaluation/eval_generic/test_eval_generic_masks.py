@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.mask_files import read_ids, write_ids
 from tests.helpers.davis_trees import write_frames
 from tests.helpers.failures import failure_line
 from tests.helpers.generic_runs import MASK, NAMES, SIZE, SeenCore, evaluate
 from tests.helpers.result_files import shown
-from util.images import read_ids, write_ids
 
 
 def given(notes):
