@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from datasets.frame_files import FrameFolder, FrameSource
-from datasets.test.movie_sources import FrameFile
 from datasets.test.sizing import Size, choose_sizing
+from datasets.test.video_file import VideoFile
 from inference.fast_form import for_inference
 from inference_core_yv import InferenceCoreYV
 from model.memory_network import MemoryNetwork
@@ -243,7 +243,7 @@ def _frames(video: str | Path | Iterable[Frame]) -> Iterator[Frame]:
         yield from video
         return
     path = Path(video)
-    source: FrameSource = FrameFolder(path) if path.is_dir() else FrameFile(path)
+    source: FrameSource = FrameFolder(path) if path.is_dir() else VideoFile(path)
     for item in source.items(0, len(source.names)):
         yield source.load(item)
 

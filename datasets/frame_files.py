@@ -6,8 +6,9 @@ import logging
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import cv2
 import numpy as np
@@ -34,11 +35,15 @@ class FrameSource(ABC):
         names: of the frames, in temporal order; those of live video may be endless.
         size: height and width of every frame.
         origin: where they are from, for messages.
+        rate: frames per second when they are shown; None where the source does not tell.
+        times: seconds from the first frame to each, where they are not shown for equally long; else None.
     """
 
     names: Sequence[str]
     size: tuple[int, int]
     origin: Path | str
+    rate: Fraction | None = None
+    times: Sequence[Fraction] | None = None
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -55,6 +60,26 @@ class FrameSource(ABC):
         Raises:
             InputError: it cannot be read, or has another size than the first frame.
         """
+
+
+class NumberedNames(Sequence[str]):
+    """The names 00000, 00001, ... of so many frames."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        positions = range(self._count)[index]
+        return f"{positions:05d}" if isinstance(positions, int) else [f"{position:05d}" for position in positions]
 
 
 class FrameFolder(FrameSource):

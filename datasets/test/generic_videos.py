@@ -13,11 +13,11 @@ from datasets.frame_files import FrameFolder, FrameSource
 from datasets.mask_files import read_objects
 from datasets.mask_reader import MaskReader, MaskRules
 from datasets.test.annotated_video import SHOWN_RATE, AnnotatedVideo, LiveAnnotatedVideo
-from datasets.test.live_video import is_live
+from datasets.test.live_video import LiveVideo, is_live
 from datasets.test.mask_frames import By, FrameNames
 from datasets.test.mask_notes import note_lines, printable
-from datasets.test.movie_sources import FrameFile, LiveFrames
 from datasets.test.sizing import FULL_SIZE, Sizing
+from datasets.test.video_file import VideoFile
 from evaluation.video import Video
 from util.errors import InputError
 from util.files import real_path
@@ -106,7 +106,7 @@ class GenericDataset:
 
     def _open(self, place: Path, masks: Sequence[Path]) -> AnnotatedVideo:
         wishes = self._wishes
-        source = FrameFolder(place) if place.is_dir() else FrameFile(place)
+        source = FrameFolder(place) if place.is_dir() else VideoFile(place)
         return open_video(
             AnnotatedVideo,
             _name(place),
@@ -115,19 +115,19 @@ class GenericDataset:
             wishes.rules,
             direction=wishes.direction,
             sizing=wishes.sizing,
-            rate=source.rate if isinstance(source, FrameFile) else wishes.rate,
-            times=source.times if isinstance(source, FrameFile) else None,
+            rate=source.rate or wishes.rate,
+            times=source.times,
             has_truth=wishes.truth is not None and (wishes.truth / _name(place)).is_dir(),
         )
 
     def _open_live(self, name: str, masks: Sequence[Path]) -> AnnotatedVideo:
         wishes = self._wishes
-        source = LiveFrames(name, wishes.max_frames)
+        source = LiveVideo(name, wishes.max_frames)
         if wishes.direction != "forward":
-            raise InputError(f"{source.name} is live and cannot be read backwards; use --direction forward")
+            raise InputError(f"{source.origin} is live and cannot be read backwards; use --direction forward")
         return open_video(
             LiveAnnotatedVideo,
-            Path(source.name).name,
+            Path(source.origin).name,
             source,
             assign_masks(source, masks, wishes.start),
             wishes.rules,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from datasets.test.movie_sources import Numbers
+from datasets.frame_files import NumberedNames
 from util.errors import InputError
 
 MOST_FRAMES = 10**9
@@ -46,7 +46,7 @@ class FrameNames:
         self._positions: dict[str, int] = {}
         self._numbered: dict[int, list[int]] = defaultdict(list)
         self._forms = {("", "")}
-        if not isinstance(names, Numbers):
+        if not isinstance(names, NumberedNames):
             for position, name in enumerate(names):
                 self._positions[name] = position
                 parts = _split(name)
@@ -61,7 +61,7 @@ class FrameNames:
 
     def exact(self, name: str) -> int | None:
         """The position of the frame of this name."""
-        if not isinstance(self.names, Numbers):
+        if not isinstance(self.names, NumberedNames):
             return self._positions.get(name)
         number = int(name) if name.isascii() and name.isdecimal() else None
         return number if number is not None and number < len(self.names) and self.names[number] == name else None
@@ -80,7 +80,7 @@ class FrameNames:
         return Match(By.ANOTHER_NAME, positions) if positions else Match(By.NOTHING)
 
     def _of_number(self, number: int) -> tuple[int, ...]:
-        if isinstance(self.names, Numbers):
+        if isinstance(self.names, NumberedNames):
             return (number,) if number < len(self.names) else ()
         return tuple(self._numbered.get(number, ()))
 
@@ -100,7 +100,7 @@ class FrameNames:
             )
         if found is None:
             return position, ""
-        other = position is not None and position != found and not isinstance(self.names, Numbers)
+        other = position is not None and position != found and not isinstance(self.names, NumberedNames)
         return found, f"--start {text} is the frame of this name, not position {text}" if other else ""
 
     def of_masks(self, masks: Mapping[str, object]) -> dict[str, tuple[int, str]]:

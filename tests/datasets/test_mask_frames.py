@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from datasets.frame_files import NumberedNames
 from datasets.test.mask_frames import FrameNames
-from datasets.test.movie_sources import Numbers
 from util.errors import InputError
 
 PLAIN = FrameNames([str(number) for number in range(12)])
 PADDED = FrameNames([f"{number:05d}" for number in range(3, 15)])
 SHOTS = FrameNames(["shot1", "shot2", "shot10"])
-MOVIE = FrameNames(Numbers(12))
+MOVIE = FrameNames(NumberedNames(12))
 
 
 @pytest.mark.parametrize(

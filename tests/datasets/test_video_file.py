@@ -7,8 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from datasets.test.video_file import VideoFile
-from datasets.test.video_index import Layout
+from datasets.test.video_file import Layout, VideoFile
 from tests.helpers.grey_videos import COUNT, grey, positions, write_video
 from util.errors import InputError
 
@@ -41,47 +40,55 @@ def matrix(numbers):
 )
 def test_a_frame_is_the_same_from_wherever_it_is_read(tmp_path, name, kind):
     video = VideoFile(write_video(tmp_path / name, **kind))
-    frames = list(video.read())
+    frames = list(video.items())
     assert len(video) == COUNT
     assert positions(frames) == list(range(COUNT))
     for start in range(0, COUNT, 3):
-        for frame, expected in zip(video.read(start, min(start + 2, COUNT)), frames[start:], strict=False):
+        for frame, expected in zip(video.items(start, min(start + 2, COUNT)), frames[start:], strict=False):
             assert np.array_equal(frame, expected)
-    backward = list(video.read(reverse=True))
+    backward = list(video.items(reverse=True))
     assert len(backward) == COUNT
     assert all(np.array_equal(a, b) for a, b in zip(backward, reversed(frames), strict=True))
-    assert positions(video.read(7, 30, reverse=True)) == list(range(29, 6, -1))
+    assert positions(video.items(7, 30, reverse=True)) == list(range(29, 6, -1))
 
 
 def test_frames_are_contiguous_pictures_of_the_stated_size(tmp_path):
     video = VideoFile(write_video(tmp_path / "clip.mp4", size=(24, 38)))
-    frame = next(video.read())
+    frame = next(video.items())
     assert video.size == (24, 38) and frame.shape == (24, 38, 3)
     assert frame.dtype == np.uint8 and frame.flags.c_contiguous and frame.flags.writeable
-    assert video.rate == 25 and video.path == tmp_path / "clip.mp4"
+    assert video.rate == 25 and video.origin == tmp_path / "clip.mp4" and video.load(frame) is frame
+
+
+def test_frames_are_named_by_their_position(tmp_path):
+    names = VideoFile(write_video(tmp_path / "clip.mkv", times=range(12))).names
+    assert (names[0], names[11], names[-1], len(names)) == ("00000", "00011", "00011", 12)
+    assert names[9:20] == ["00009", "00010", "00011"]
+    with pytest.raises(IndexError):
+        names[12]
 
 
 def test_reading_in_reverse_holds_sixteen_pictures_at_most(tmp_path, monkeypatch):
     made = []
     picture = Layout.picture
     monkeypatch.setattr(Layout, "picture", lambda *args: made.append(1) or picture(*args))
-    frames = VideoFile(write_video(tmp_path / "clip.mp4")).read(reverse=True)
+    frames = VideoFile(write_video(tmp_path / "clip.mp4")).items(reverse=True)
     next(frames)
     assert len(made) == 16
 
 
 def test_an_empty_range_yields_nothing_and_a_wrong_one_is_refused(tmp_path):
     video = VideoFile(write_video(tmp_path / "clip.mp4", times=range(3)))
-    assert list(video.read(3)) == list(video.read(1, 1, reverse=True)) == []
+    assert list(video.items(3)) == list(video.items(1, 1, reverse=True)) == []
     for start, stop in ((-1, 2), (2, 1), (0, 4)):
         with pytest.raises(ValueError, match="within the 3 frames"):
-            video.read(start, stop)
+            video.items(start, stop)
 
 
 def test_frames_cut_off_by_an_edit_list_are_not_counted(tmp_path):
     video = VideoFile(write_video(tmp_path / "edited.mp4", times=range(-10, COUNT - 10)))
     assert len(video) == COUNT - 10
-    assert positions(video.read()) == list(range(10, COUNT))
+    assert positions(video.items()) == list(range(10, COUNT))
 
 
 def test_a_recording_that_begins_amid_a_group_of_pictures_starts_at_its_first_whole_frame(tmp_path):
@@ -89,7 +96,7 @@ def test_a_recording_that_begins_amid_a_group_of_pictures_starts_at_its_first_wh
     path = tmp_path / "joined_late.ts"
     path.write_bytes(content[188 * 30 :])
     video = VideoFile(path)
-    found = positions(video.read())
+    found = positions(video.items())
     assert 10 < len(video) < COUNT
     assert found == list(range(COUNT - len(video), COUNT))
 
@@ -108,21 +115,21 @@ def test_portrait_recordings_are_turned_upright(tmp_path):
     at = content.index(matrix(UPRIGHT), header)
     path.write_bytes(content[:at] + matrix(PORTRAIT) + content[at + 36 :])
     video = VideoFile(path)
-    frame = next(video.read())
+    frame = next(video.items())
     assert video.size == (32, 24) and frame.shape == (32, 24, 3) and frame.flags.c_contiguous
     assert frame[:6].min() > 200 and frame[10:].max() < 50
 
 
 def test_full_range_colours_keep_their_brightness(tmp_path):
     video = VideoFile(write_video(tmp_path / "clip.avi", codec="mjpeg", options={"q": "2"}, pixels="yuvj420p"))
-    assert np.abs(np.array([frame.mean() for frame in video.read()]) - [grey(i) for i in range(COUNT)]).max() < 2
+    assert np.abs(np.array([frame.mean() for frame in video.items()]) - [grey(i) for i in range(COUNT)]).max() < 2
 
 
 def test_frames_of_another_size_are_fitted_to_the_first(tmp_path):
     path = write_video(tmp_path / "large.h264", format="h264", times=range(3))
     small = write_video(tmp_path / "small.h264", format="h264", times=range(3), size=(16, 16))
     path.write_bytes(path.read_bytes() + small.read_bytes())
-    frames = list(VideoFile(path).read())
+    frames = list(VideoFile(path).items())
     assert [frame.shape for frame in frames] == [(24, 32, 3)] * 6
 
 
@@ -147,11 +154,11 @@ def test_a_cut_fragment_yields_its_whole_frames_and_then_names_the_first_missing
 def assert_cut(video):
     frames = []
     with pytest.raises(InputError) as caught:
-        for frame in video.read():
+        for frame in video.items():
             frames.append(frame)
     assert 0 < len(frames) < len(video) <= COUNT
     assert positions(frames) == list(range(len(frames)))
-    assert caught.match(f"frame {len(frames)} of {video.path} cannot be decoded")
+    assert caught.match(f"frame {len(frames)} of {video.origin} cannot be decoded")
 
 
 @pytest.mark.parametrize("place", [5, 40])
@@ -162,10 +169,10 @@ def test_a_damaged_frame_is_named(tmp_path, place):
     content[starts[place] + 8 : starts[place + 1]] = bytes(starts[place + 1] - starts[place] - 8)
     path.write_bytes(content)
     video = VideoFile(path)
-    assert positions(video.read(0, place)) == list(range(place))
-    assert positions(video.read(place + 1)) == list(range(place + 1, COUNT))
+    assert positions(video.items(0, place)) == list(range(place))
+    assert positions(video.items(place + 1)) == list(range(place + 1, COUNT))
     with pytest.raises(InputError, match=f"frame {place} of {path} cannot be decoded"):
-        list(video.read(place - 3))
+        list(video.items(place - 3))
 
 
 def test_files_that_are_no_videos_are_refused(tmp_path):

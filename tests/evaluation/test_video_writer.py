@@ -38,7 +38,7 @@ def test_what_is_written_is_read_back(tmp_path, name, tolerance):
     frames = [picture(number) for number in range(20)]
     video = VideoFile(write(tmp_path / name, frames))
     assert len(video) == 20 and video.size == (48, 64) and video.rate == 25
-    assert max(difference(a, b) for a, b in zip(video.read(), frames, strict=True)) < tolerance
+    assert max(difference(a, b) for a, b in zip(video.items(), frames, strict=True)) < tolerance
     assert [path.name for path in shown(tmp_path)] == [name]
 
 
@@ -54,7 +54,7 @@ def test_odd_sizes_are_padded_with_their_last_row_and_column(tmp_path):
     frame = picture(0, 47, 61)
     video = VideoFile(write(tmp_path / "clip.mp4", [frame]))
     assert video.size == (48, 62)
-    assert difference(next(video.read()), np.pad(frame, ((0, 1), (0, 1), (0, 0)), mode="edge")) < 4
+    assert difference(next(video.items()), np.pad(frame, ((0, 1), (0, 1), (0, 0)), mode="edge")) < 4
 
 
 def test_mpeg4_replaces_a_missing_x264(tmp_path, monkeypatch):
@@ -63,7 +63,7 @@ def test_mpeg4_replaces_a_missing_x264(tmp_path, monkeypatch):
     path = write(tmp_path / "clip.mp4", frames, Fraction(30000, 1001))
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.name == "mpeg4"
-    assert max(difference(a, b) for a, b in zip(VideoFile(path).read(), frames, strict=True)) < 5
+    assert max(difference(a, b) for a, b in zip(VideoFile(path).items(), frames, strict=True)) < 5
 
 
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(12), Fraction(1, 2), Fraction(120)])
@@ -105,7 +105,7 @@ def test_only_wider_frames_are_shrunk(tmp_path):
 def test_gif_frames_have_palettes_of_their_own(tmp_path):
     frames = [np.full((24, 32, 3), colour, np.uint8) for colour in ((200, 10, 10), (10, 200, 10), (10, 10, 200))]
     video = VideoFile(write(tmp_path / "clip.gif", frames))
-    assert max(difference(a, b) for a, b in zip(video.read(), frames, strict=True)) == 0
+    assert max(difference(a, b) for a, b in zip(video.items(), frames, strict=True)) == 0
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.gif"])
