@@ -14,22 +14,19 @@ from datasets.mask_files import read_objects
 from datasets.mask_reader import MaskReader, MaskRules
 from datasets.test.annotated_video import SHOWN_RATE, AnnotatedVideo, LiveAnnotatedVideo
 from datasets.test.live_video import LiveVideo, is_live
-from datasets.test.mask_frames import By, FrameNames
+from datasets.test.mask_frames import MASK_SUFFIXES, Assigned, Masks, assign_masks
 from datasets.test.mask_notes import note_lines, printable
 from datasets.test.sizing import FULL_SIZE, Sizing
 from datasets.test.video_file import VideoFile
 from evaluation.video import Video
 from util.errors import InputError
 from util.files import real_path
-from util.images import IMAGE_SUFFIXES, is_clutter, list_images, natural_key, require_text
+from util.images import IMAGE_SUFFIXES, is_clutter, natural_key, require_text
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
 )
-MASK_SUFFIXES = IMAGE_SUFFIXES - {".jpg", ".jpeg"}
 DIRECTIONS = ("forward", "backward", "both")
-
-Masks = Path | tuple[Path, ...]
 
 logger = logging.getLogger(__name__)
 
@@ -136,19 +133,6 @@ class GenericDataset:
         )
 
 
-@dataclass(frozen=True)
-class Assigned:
-    """The masks of one frame, and why they are its.
-
-    Attributes:
-        masks: one file, or one for each object.
-        remark: what is to be said of it; empty where names agree.
-    """
-
-    masks: Masks
-    remark: str = ""
-
-
 def open_video(
     kind: type[AnnotatedVideo],
     name: str,
@@ -216,104 +200,6 @@ def find_videos(root: Path, masks: Sequence[Path] = ()) -> list[Path]:
 def _has_videos(folder: Path) -> bool:
     """Whether a folder may be a video: pictures lie in it."""
     return any(path.suffix.lower() in IMAGE_SUFFIXES and not is_clutter(path.name) for path in folder.iterdir())
-
-
-def assign_masks(
-    source: FrameSource, masks: Sequence[Path], start: str | None, video: str | None = None
-) -> dict[int, Assigned]:
-    """The masks of each annotated position.
-
-    Args:
-        source: the frames.
-        masks: a folder or a file, or files: masks of several frames if they are named like these, else of one object
-            each, all on one frame.
-        start: name or position of the frame of a single mask, or of the objects.
-        video: a mask of this name is the video's and tells no frame.
-
-    Raises:
-        InputError: a mask belongs to no frame or may belong to several, or there is none.
-    """
-    names = FrameNames(source.names)
-    if len(masks) > 1:
-        return _assign_files(names, masks, start)
-    only = masks[0]
-    found = _list_masks(only) if only.is_dir() else {only.stem: only}
-    if not found:
-        raise InputError(f"folder {only} holds no mask ({', '.join(sorted(MASK_SUFFIXES))}); check --masks")
-    if len(found) > 1:
-        places = names.of_masks(found)
-        return {position: Assigned(found[name], remark) for name, (position, remark) in places.items()}
-    name, files = next(iter(found.items()))
-    if start is not None:
-        position, remark = names.start(start)
-        other = names.exact(name)
-        if not remark and other is not None and other != position:
-            remark = f"--start gives it to this frame, though its name is that of frame {name}"
-    elif name == video and not only.is_dir():
-        position, remark = _first_of_video(names, only)
-    else:
-        position, remark = names.of_single(name, files)
-    return {position: Assigned(files, remark)}
-
-
-def _first_of_video(names: FrameNames, path: Path) -> tuple[int, str]:
-    """The first frame, for a mask that is named after its video, unless a frame has that name too."""
-    if names.exact(path.stem) not in (None, 0):
-        raise InputError(
-            f"mask {path} has the name of its video and of frame {path.stem} in it; put it into a folder {path.stem}/"
-            " under the name of its frame, or pass --start FRAME"
-        )
-    return 0, ""
-
-
-def _assign_files(names: FrameNames, masks: Sequence[Path], start: str | None) -> dict[int, Assigned]:
-    """Several files: annotated frames, if all are named like frames, else one for each object of a frame."""
-    if start is not None:
-        position, remark = names.start(start)
-        return {position: Assigned(tuple(masks), remark)}
-    folders = [path for path in masks if path.is_dir()]
-    if folders:
-        raise InputError(f"{folders[0]} is a folder and there are other masks; pass one folder or only files")
-    matches = {path: names.find(path.stem) for path in masks}
-    exact = [path for path in masks if matches[path].by is By.NAME]
-    others = [path for path in masks if path not in exact]
-    if exact and others:
-        raise InputError(
-            f"mask {exact[0]} is named like a frame but {others[0]} is not; pass masks of frames by themselves, or"
-            " --start FRAME if each holds one object of that frame"
-        )
-    if exact:
-        places = names.of_masks({path.stem: path for path in masks})
-        if len(places) < len(masks):
-            raise InputError(f"two masks are named {masks[0].stem}; give each frame one")
-        found = {path.stem: path for path in masks}
-        return {
-            position: Assigned(found[name], "a frame of its own, as its name says")
-            for name, (position, _) in places.items()
-        }
-    if all(match.by is By.NUMBER and match.positions for match in matches.values()):
-        raise InputError(
-            f"masks {masks[0]}, ... may be of frames {matches[masks[0]].positions[0]}, ... or hold one object each;"
-            f" name them like frames, e.g. {names.names[0]}.png, or pass --start FRAME if they are objects of one frame"
-        )
-    return {0: Assigned(tuple(masks), f"one object from each of {len(masks)} files, on the first frame")}
-
-
-def _list_masks(folder: Path) -> dict[str, Masks]:
-    """Masks by the name of their frame; a folder of that name holds one for each object.
-
-    Raises:
-        InputError: two have one name.
-    """
-    found: dict[str, Masks] = {}
-    for thing in sorted(folder.iterdir(), key=natural_key):
-        if is_clutter(thing.name) or not (thing.is_dir() or thing.suffix.lower() in MASK_SUFFIXES):
-            continue
-        name = thing.name if thing.is_dir() else thing.stem
-        if name in found:
-            raise InputError(f"folder {folder} holds two masks named {name}; remove one")
-        found[name] = tuple(list_images(thing)) if thing.is_dir() else thing
-    return found
 
 
 def _name(place: Path) -> str:

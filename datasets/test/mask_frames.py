@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from datasets.frame_files import NumberedNames
+from datasets.frame_files import FrameSource, NumberedNames
 from util.errors import InputError
+from util.images import IMAGE_SUFFIXES, is_clutter, list_images, natural_key
 
 MOST_FRAMES = 10**9
+MASK_SUFFIXES = IMAGE_SUFFIXES - {".jpg", ".jpeg"}
+
+Masks = Path | tuple[Path, ...]
 
 
 class By(Enum):
@@ -93,17 +97,16 @@ class FrameNames:
         found = self.exact(text)
         is_number = text.isascii() and text.isdecimal() and len(text) < 19
         position = int(text) if is_number and int(text) < len(self.names) else None
-        if found is None and position is None:
-            raise InputError(
-                f"there is no frame {text} (frames are {self}); pass --start with the name of a frame or a position"
-                " from 0"
-            )
-        if found is None:
+        if found is not None:
+            other = position is not None and position != found and not isinstance(self.names, NumberedNames)
+            return found, f"--start {text} is the frame of this name, not position {text}" if other else ""
+        if position is not None:
             return position, ""
-        other = position is not None and position != found and not isinstance(self.names, NumberedNames)
-        return found, f"--start {text} is the frame of this name, not position {text}" if other else ""
+        raise InputError(
+            f"there is no frame {text} (frames are {self}); pass --start with the name of a frame or a position from 0"
+        )
 
-    def of_masks(self, masks: Mapping[str, object]) -> dict[str, tuple[int, str]]:
+    def of_masks(self, masks: Mapping[str, Masks]) -> dict[str, tuple[int, str]]:
         """The position of each of several masks (by name), with a remark where only numbers agree.
 
         Raises:
@@ -130,7 +133,7 @@ class FrameNames:
             found[name] = position, self._taken_for(name, match)
         return found
 
-    def of_single(self, name: str, shown: object) -> tuple[int, str]:
+    def of_single(self, name: str, shown: Masks) -> tuple[int, str]:
         """The position of the only mask, the first frame if its name tells nothing, and a remark unless it is exact.
 
         Raises:
@@ -158,12 +161,123 @@ class FrameNames:
             "" if match.by is By.NAME else f"{name} is taken for frame {self.names[match.positions[0]]} of its number"
         )
 
-    def _several(self, shown: object, match: Match) -> InputError:
+    def _several(self, shown: Masks, match: Match) -> InputError:
         first, second = (self.names[position] for position in match.positions[:2])
         return InputError(f"mask {_show(shown)} may belong to frame {first} or {second}; pass --start FRAME")
 
 
-def _show(mask: object) -> Path:
+@dataclass(frozen=True)
+class Assigned:
+    """The masks of one frame, and why they are its.
+
+    Attributes:
+        masks: one file, or one for each object.
+        remark: what is to be said of it; empty where names agree.
+    """
+
+    masks: Masks
+    remark: str = ""
+
+
+def assign_masks(
+    source: FrameSource, masks: Sequence[Path], start: str | None, video: str | None = None
+) -> dict[int, Assigned]:
+    """The masks of each annotated position.
+
+    Args:
+        source: the frames.
+        masks: a folder or a file, or files: masks of several frames if they are named like these, else of one object
+            each, all on one frame.
+        start: name or position of the frame of a single mask, or of the objects.
+        video: a mask of this name is the video's and tells no frame.
+
+    Raises:
+        InputError: a mask belongs to no frame or may belong to several, or there is none.
+    """
+    names = FrameNames(source.names)
+    if len(masks) > 1:
+        return _assign_files(names, masks, start)
+    only = masks[0]
+    found = _list_masks(only) if only.is_dir() else {only.stem: only}
+    if not found:
+        raise InputError(f"folder {only} holds no mask ({', '.join(sorted(MASK_SUFFIXES))}); check --masks")
+    if len(found) > 1:
+        places = names.of_masks(found)
+        return {position: Assigned(found[name], remark) for name, (position, remark) in places.items()}
+    name, files = next(iter(found.items()))
+    if start is not None:
+        position, remark = names.start(start)
+        other = names.exact(name)
+        if not remark and other is not None and other != position:
+            remark = f"--start gives it to this frame, though its name is that of frame {name}"
+    elif name == video and not only.is_dir():
+        position, remark = _first_of_video(names, only)
+    else:
+        position, remark = names.of_single(name, files)
+    return {position: Assigned(files, remark)}
+
+
+def _first_of_video(names: FrameNames, path: Path) -> tuple[int, str]:
+    """The first frame, for a mask that is named after its video, unless a frame has that name too."""
+    if names.exact(path.stem) not in (None, 0):
+        raise InputError(
+            f"mask {path} has the name of its video and of frame {path.stem} in it; put it into a folder {path.stem}/"
+            " under the name of its frame, or pass --start FRAME"
+        )
+    return 0, ""
+
+
+def _assign_files(names: FrameNames, masks: Sequence[Path], start: str | None) -> dict[int, Assigned]:
+    """Several files: annotated frames, if all are named like frames, else one for each object of a frame."""
+    if start is not None:
+        position, remark = names.start(start)
+        return {position: Assigned(tuple(masks), remark)}
+    folders = [path for path in masks if path.is_dir()]
+    if folders:
+        raise InputError(f"{folders[0]} is a folder and there are other masks; pass one folder or only files")
+    matches = {path: names.find(path.stem) for path in masks}
+    exact = [path for path in masks if matches[path].by is By.NAME]
+    others = [path for path in masks if path not in exact]
+    if exact and others:
+        raise InputError(
+            f"mask {exact[0]} is named like a frame but {others[0]} is not; pass masks of frames by themselves, or"
+            " --start FRAME if each holds one object of that frame"
+        )
+    if exact:
+        places = names.of_masks({path.stem: path for path in masks})
+        if len(places) < len(masks):
+            raise InputError(f"two masks are named {masks[0].stem}; give each frame one")
+        found = {path.stem: path for path in masks}
+        return {
+            position: Assigned(found[name], "a frame of its own, as its name says")
+            for name, (position, _) in places.items()
+        }
+    if all(match.by is By.NUMBER and match.positions for match in matches.values()):
+        raise InputError(
+            f"masks {masks[0]}, ... may be of frames {matches[masks[0]].positions[0]}, ... or hold one object each;"
+            f" name them like frames, e.g. {names.names[0]}.png, or pass --start FRAME if they are objects of one frame"
+        )
+    return {0: Assigned(tuple(masks), f"one object from each of {len(masks)} files, on the first frame")}
+
+
+def _list_masks(folder: Path) -> dict[str, Masks]:
+    """Masks by the name of their frame; a folder of that name holds one for each object.
+
+    Raises:
+        InputError: two have one name.
+    """
+    found: dict[str, Masks] = {}
+    for thing in sorted(folder.iterdir(), key=natural_key):
+        if is_clutter(thing.name) or not (thing.is_dir() or thing.suffix.lower() in MASK_SUFFIXES):
+            continue
+        name = thing.name if thing.is_dir() else thing.stem
+        if name in found:
+            raise InputError(f"folder {folder} holds two masks named {name}; remove one")
+        found[name] = tuple(list_images(thing)) if thing.is_dir() else thing
+    return found
+
+
+def _show(mask: Masks) -> Path:
     """A mask's file, or of one file for each object the folder."""
     return mask[0].parent if isinstance(mask, tuple) else mask
 
