@@ -151,10 +151,10 @@ def read_objects(paths: Sequence[Path]) -> np.ndarray:
     if not paths:
         raise ValueError("no picture of an object is given")
     paths = sorted(paths, key=natural_key)
-    ids: np.ndarray | None = None
+    ids = np.zeros((0, 0), np.uint16)
     for path, object_id in zip(paths, _object_ids(paths), strict=True):
         mask = brightness_of_object(path) > HALF_BRIGHTNESS
-        if ids is None:
+        if path is paths[0]:
             ids = np.zeros(mask.shape, np.uint16)
         if mask.shape != ids.shape:
             raise InputError(

@@ -124,7 +124,8 @@ class MaskReader:
         picture = open_mask(path)
         if picture.format in LOSSY_FORMATS:
             raise _lossy(path)
-        self._remarks[path] = remarks = []
+        remarks: list[str] = []
+        self._remarks[path] = remarks
         if picture.mode in ("RGB", "RGBA", "PA"):
             return self._coloured(picture, path, remarks)
         if picture.mode == "1":
@@ -328,7 +329,7 @@ def _colour(code: int) -> np.ndarray:
     return np.array([code >> 16, code >> 8 & 255, code & 255], np.uint8)
 
 
-def _hex(colour: Sequence[int]) -> str:
+def _hex(colour: Sequence[int] | np.ndarray) -> str:
     return "#" + bytes(int(part) for part in colour).hex()
 
 

@@ -75,7 +75,7 @@ def find_smooth_edges(labels: np.ndarray, colours: np.ndarray | None = None) -> 
         return None
     low, high = cv2.erode(labels, _SQUARE), cv2.dilate(labels, _SQUARE)
     is_inner = low == high
-    edge = max(1, np.count_nonzero(~is_inner))
+    edge = max(1, int(np.count_nonzero(~is_inner)))
     inner = np.bincount(labels[is_inner], minlength=count)
     is_solid = inner[present] >= SOLID_SHARE * sizes[present]
     solid, thin = present[is_solid], present[~is_solid]

@@ -54,7 +54,7 @@ def keep_freed_memory(device: torch.device) -> None:
     Other C libraries are left as they are.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" and device.type == "cpu" else None
-    if hasattr(libc, "mallopt"):
+    if libc is not None and hasattr(libc, "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, MOST_KEPT)
         libc.mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
 

@@ -19,8 +19,10 @@ NO_MEMORY = (
     "can't allocate memory",
     "Insufficient memory",
     "Invalid buffer size",
+    "Storage size calculation overflowed",
+    "integer multiplication overflow",
+    "can't start new thread",
 )
-NO_MEMORY += ("Storage size calculation overflowed", "integer multiplication overflow", "can't start new thread")
 LOST_PROCESS = ("DataLoader worker (pid", "process pool was terminated abruptly")
 
 
@@ -60,6 +62,7 @@ def describe_os_error(error: OSError) -> str:
 def describe(error: Exception) -> str | None:
     """One line for what a user, a file or the machine can cause; None for a fault of the program."""
     text = str(error)
+    line: str | None
     if isinstance(error, InputError):
         # A loader process puts its traceback before the sentence.
         line = text.strip().rpartition(f"\n{InputError.__module__}.{InputError.__name__}: ")[2]

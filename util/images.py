@@ -80,8 +80,9 @@ def open_picture(path: Path) -> Image.Image:
             if not 0 < picture.width * picture.height <= MAX_PIXELS:
                 raise absurd_size(path, *picture.size)
             samples = str(picture.tile[0][3]) if picture.tile else picture.mode
-            if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # of a phone: the first is the picture
-                raise InputError(f"{path} holds {picture.n_frames} pictures; split it into one file for each")
+            count = getattr(picture, "n_frames", 1)
+            if count > 1 and picture.format != "MPO":  # of a phone: the first is the picture
+                raise InputError(f"{path} holds {count} pictures; split it into one file for each")
             picture.load()
             orientation = picture.getexif().get(ORIENTATION, 1) if picture.format != "TIFF" else 1
             ImageOps.exif_transpose(picture, in_place=True)

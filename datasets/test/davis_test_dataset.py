@@ -62,8 +62,7 @@ class DavisTestDataset:
         for folder in (frames, masks):
             if not folder.is_dir():
                 raise InputError(f"DAVIS folder {folder} does not exist; {_remedy()}")
-        options = {"merged": merged, "sizing": sizing}
-        self.videos = [open_davis_video(frames / name, masks / name, **options) for name in names]
+        self.videos = [open_davis_video(frames / name, masks / name, merged=merged, sizing=sizing) for name in names]
 
     @classmethod
     def davis_2016(
@@ -130,9 +129,15 @@ def open_davis_video(frames: Path, masks: Path, *, merged: bool, sizing: Sizing 
     first, remark = _first_mask(paths[0], source)
     has_truth = any(path.is_file() for path in paths[1:])
     said = {remark} - {""}
-    read_mask = partial(_read_mask, merged=merged, said=said)
-    options = {"remarks": lambda _: sorted(said), "has_truth": has_truth, "sizing": sizing}
-    return AnnotatedVideo.open(frames.name, source, {0: first}, read_mask, **options)
+    return AnnotatedVideo.open(
+        frames.name,
+        source,
+        {0: first},
+        partial(_read_mask, merged=merged, said=said),
+        remarks=lambda _: sorted(said),
+        has_truth=has_truth,
+        sizing=sizing,
+    )
 
 
 def _first_mask(path: Path, source: FrameFolder) -> tuple[Path, str]:

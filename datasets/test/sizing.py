@@ -60,10 +60,11 @@ class Limit:
     def image(self, pixels: np.ndarray) -> Tensor:
         """See `Sizing`. Bicubic, as published without antialiasing; frames more than twice as large have it."""
         image = normalise(pixels)
-        size = self.working(tuple(image.shape[-2:]))
-        if image.shape[-2:] == size:
+        height, width = pixels.shape[:2]
+        size = self.working((height, width))
+        if size == (height, width):
             return image
-        coarse = image.shape[-2] > 2 * size[0]
+        coarse = height > 2 * size[0]
         return F.interpolate(image[None], size, mode="bicubic", align_corners=False, antialias=coarse)[0]
 
     def mask(self, mask: Tensor, size: Size) -> Tensor:
@@ -100,8 +101,9 @@ class Letterbox:
 
     def image(self, pixels: np.ndarray) -> Tensor:
         """See `Sizing`; bilinear without antialiasing."""
+        height, width = pixels.shape[:2]
         frame = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float()
-        return normalise_images(self._place(frame, tuple(frame.shape[-2:])))
+        return normalise_images(self._place(frame, (height, width)))
 
     def mask(self, mask: Tensor, size: Size) -> Tensor:
         """See `Sizing`."""

@@ -18,8 +18,7 @@ from datasets.test.annotated_video import AnnotatedVideo
 from datasets.test.mask_frames import By, FrameNames
 from datasets.test.mask_notes import note_lines
 from datasets.test.sizing import Limit, Sizing
-from datasets.video_list import choose_videos, read_video_list
-from datasets.youtube_meta import read_scored_frames
+from datasets.video_list import choose_videos, read_scored_frames, read_video_list
 from evaluation.video import Video
 from util.errors import InputError
 from util.images import is_clutter, list_images

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from datasets.youtube_meta import read_scored_frames
+from datasets.video_list import read_scored_frames
 from util.errors import InputError
 from util.text_files import read_text
 
