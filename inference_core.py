@@ -12,7 +12,7 @@ from inference.frame_report import FrameReport
 from inference.given_masks import check_mask, compose
 from inference.look_ahead import LookAhead
 from inference.object_steps import ObjectSteps
-from model.layers.aggregation import soft_aggregate
+from model.layers.decoder import soft_aggregate
 from model.memory.objects import ObjectMemory
 from model.memory.read import MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, QueryFeatures

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from model.layers.blocks import KeyValueProjection, MaskDecoder
+from model.layers.decoder import MaskDecoder
 from model.layers.quality import QualityScorer
 from model.memory.read import MemoryEntry
-from model.memory_network import MemoryNetwork, QueryFeatures, with_others
+from model.memory_network import KeyValueProjection, MemoryNetwork, QueryFeatures, with_others
 
 WIDTH = 16
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.layers.aggregation import soft_aggregate
+from model.layers.decoder import soft_aggregate
 from model.losses import bootstrapped_cross_entropy, soft_iou_loss
 from model.memory.read import Memory, MemoryReader
 from model.memory_network import MemoryNetwork

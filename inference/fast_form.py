@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from model.layers.convolution import WinogradConv2d
 from model.layers.quality import QualityScorer
 from model.layers.resnet import ResNetEncoder
-from model.layers.winograd import WinogradConv2d, fits
 
 LEAST_CHANNELS = 192
 
@@ -67,7 +67,7 @@ def use_winograd(network: nn.Module, least_channels: int = LEAST_CHANNELS) -> nn
     Encoders and scorers keep theirs: their maps are small, and the filters take four times the memory.
     """
     for name, child in list(network.named_children()):
-        if fits(child, least_channels):
+        if WinogradConv2d.can_replace(child, least_channels):
             setattr(network, name, WinogradConv2d(child))
         elif not isinstance(child, ResNetEncoder | QualityScorer):
             use_winograd(child, least_channels)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.layers.blocks import MaskDecoder
+from model.layers.decoder import MaskDecoder
 from model.layers.quality import QualityScorer
 from model.layers.vit import NORM_EPS, PATCH, PRETRAINED_GRID, ViTEncoder, grid_tokens, resize_grid, sincos_grid
 from model.memory.read import Memory, MemoryEntry, MemoryReader

@@ -2,10 +2,9 @@
 
 from torch import Tensor
 
-from model.layers.blocks import MaskDecoder
+from model.layers.decoder import MaskDecoder
 from model.layers.quality import QualityScorer
-from model.memory_network import QueryFeatures
-from model.two_encoders import TwoEncoderNetwork
+from model.memory_network import QueryFeatures, TwoEncoderNetwork
 
 
 class MaskPropagation(TwoEncoderNetwork):

@@ -1,14 +1,14 @@
 """QDMN: quality-aware dynamic memory network (Liu et al., ECCV 2022)."""
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from model.layers.aspp import ASPP
-from model.layers.blocks import MaskDecoder
-from model.layers.prior import PriorGate
+from model.layers.convolution import object_conv
+from model.layers.decoder import MaskDecoder
 from model.layers.quality import QualityScorer
 from model.layers.window import Window
-from model.memory_network import QueryFeatures
-from model.two_encoders import TwoEncoderNetwork
+from model.memory_network import QueryFeatures, TwoEncoderNetwork
 
 
 class QDMN(TwoEncoderNetwork):
@@ -54,3 +54,68 @@ class QDMN(TwoEncoderNetwork):
         """See `MemoryNetwork`."""
         feature = self.aspp(readout.flatten(0, 1), query.value)
         return self.decoder(feature, query.f8, query.f4, window=window).squeeze(1).unflatten(0, readout.shape[:2])
+
+
+class PriorGate(nn.Conv2d):
+    """The prior mask enhancement (section 3.2): weakens a frame's feature where no object was on the previous frame.
+
+    Starts by brightening where objects were last seen.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels + 1, 1, 3, padding=1)
+        with torch.no_grad():
+            self.weight[:, -1] = 0
+            self.weight[:, -1, 1, 1] = 2
+
+    def forward(self, feature: Tensor, prior: Tensor) -> Tensor:
+        """Feature (B,C,h,w), prior (B,1,H,W) in [0, 1] -> gated feature (B,C,h,w)."""
+        return feature * torch.sigmoid(self.logits(feature, prior))
+
+    def logits(self, feature: Tensor, prior: Tensor) -> Tensor:
+        """The gate (B,1,h,w) before its sigmoid."""
+        prior = F.interpolate(prior, size=feature.shape[-2:], mode="bilinear", align_corners=False)
+        return super().forward(torch.cat([feature, prior], 1))
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling (Chen et al., DeepLabv3, 2017): dilations 1, 6, 12, 18 and the mean of the map.
+
+    The published code's dropout is left out: it never was active.
+    """
+
+    def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            [ConvBatchNormReLU(in_channels, width, 1)]
+            + [ConvBatchNormReLU(in_channels, width, 3, dilation) for dilation in (6, 12, 18)]
+        )
+        self.pooled = ConvBatchNormReLU(in_channels, width, 1)
+        self.fuse = ConvBatchNormReLU(5 * width, out_channels, 1)
+
+    def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
+        """Input (N,C,h,w), or the objects' own half of it beside the shared one, see `object_conv` -> (N,O,h,w)."""
+        shared_mean = None if shared is None else shared.mean((2, 3), keepdim=True)
+        pooled = self.pooled(x.mean((2, 3), keepdim=True), shared_mean).expand(-1, -1, *x.shape[-2:])
+        return self.fuse(torch.cat([*(branch(x, shared) for branch in self.branches), pooled], 1))
+
+
+class ConvBatchNormReLU(nn.Sequential):
+    """Convolution without bias that keeps the size, batch-norm, ReLU.
+
+    Only the centre of a kernel starts with weights: the arms of a large dilation lie outside small training crops
+    and must not add untrained noise on larger frames.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, dilation: int = 1) -> None:
+        padding = dilation * (kernel // 2)
+        conv = nn.Conv2d(in_channels, out_channels, kernel, padding=padding, dilation=dilation, bias=False)
+        nn.init.zeros_(conv.weight)
+        centre = conv.weight[:, :, kernel // 2, kernel // 2]
+        nn.init.normal_(centre, std=(2 / in_channels) ** 0.5)
+        super().__init__(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+
+    def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
+        """Input (N,C,h,w), or halves of it, see `object_conv` -> (N,O,h,w)."""
+        conv, norm, relu = self
+        return relu(norm(object_conv(conv, x, shared)))

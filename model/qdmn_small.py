@@ -9,14 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers.aspp import ASPP
-from model.layers.blocks import MaskDecoder, ResidualBlock
-from model.layers.prior import PriorGate
+from model.layers.decoder import MaskDecoder, ResidualBlock
 from model.layers.quality import QualityScorer
 from model.layers.resnet import ResNetEncoder
 from model.layers.window import Window
 from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork, QueryFeatures, object_positions, with_others
+from model.qdmn import ASPP, PriorGate
 
 SHARPNESS = 12.0
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers.blocks import MaskDecoder, ResidualBlock
+from model.layers.decoder import MaskDecoder, ResidualBlock
 from model.layers.quality import QualityScorer
 from model.layers.resnet import ResNetEncoder
 from model.memory.read import MemoryEntry

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers.blocks import Refine, ResidualBlock, object_conv
+from model.layers.convolution import object_conv
+from model.layers.decoder import Refine, ResidualBlock
 from model.layers.quality import QualityScorer
-from model.memory_network import QueryFeatures
-from model.two_encoders import TwoEncoderNetwork
+from model.memory_network import QueryFeatures, TwoEncoderNetwork
 
 WIDTH = 256
 

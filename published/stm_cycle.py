@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from inference_core import InferenceCore
-from model.layers.aggregation import soft_aggregate
+from model.layers.decoder import soft_aggregate
 from model.memory_network import MemoryNetwork
 from util.tensors import unpad
 

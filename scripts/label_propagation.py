@@ -24,8 +24,7 @@ from datasets.test.davis_test_dataset import DavisTestDataset
 from evaluation.run import RunOptions, evaluate
 from evaluation.segmenter import Engine
 from inference.frame_report import FrameReport
-from model.layers.resnet import STAGES as BACKBONES
-from model.layers.resnet import ResNetEncoder
+from model.layers.resnet import BACKBONES, ResNetEncoder
 from model.weights.imagenet import load_imagenet_encoders
 from util.device import AUTOCAST, choose_device
 from util.distributed import Process

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.layers.aggregation import soft_aggregate
+from model.layers.decoder import soft_aggregate
 from model.memory.read import MemoryEntry, MemoryReader, stack_entries
 from model.memory_network import MemoryNetwork
 

@@ -2,21 +2,15 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from model.layers.blocks import object_conv
+from model.layers.convolution import object_conv
 
 # Convolution biases, and the batch counters that files of older torch versions lack: both start at 0.
 MAY_BE_MISSING = ("conv1.bias", "conv2.bias", "conv3.bias", "downsample.0.bias", "num_batches_tracked")
-STAGES = {
-    "resnet18": (2, 2, 2),
-    "resnet34": (3, 4, 6),
-    "resnet50": (3, 4, 6),
-    "resnet50_v1": (3, 4, 6),
-    "resnet101": (3, 4, 23),
-}
 
 
 class BasicBlock(nn.Module):
@@ -68,12 +62,19 @@ class BottleneckV1(Bottleneck):
     strides_first = True
 
 
-BLOCKS = {
-    "resnet18": BasicBlock,
-    "resnet34": BasicBlock,
-    "resnet50": Bottleneck,
-    "resnet50_v1": BottleneckV1,
-    "resnet101": Bottleneck,
+class Backbone(NamedTuple):
+    """The kind of block, and how many of them the stages at strides 4, 8 and 16 have."""
+
+    block: type[BasicBlock] | type[Bottleneck]
+    depths: tuple[int, int, int]
+
+
+BACKBONES = {
+    "resnet18": Backbone(BasicBlock, (2, 2, 2)),
+    "resnet34": Backbone(BasicBlock, (3, 4, 6)),
+    "resnet50": Backbone(Bottleneck, (3, 4, 6)),
+    "resnet50_v1": Backbone(BottleneckV1, (3, 4, 6)),
+    "resnet101": Backbone(Bottleneck, (3, 4, 23)),
 }
 
 
@@ -91,7 +92,7 @@ class ResNetEncoder(nn.Module):
     in.
 
     Args:
-        backbone: one of `STAGES`.
+        backbone: one of `BACKBONES`.
         extra_channels: input channels behind RGB, for masks.
         bias: whether convolutions have a bias, as in the published QDMN weights; torchvision's have none.
 
@@ -101,12 +102,15 @@ class ResNetEncoder(nn.Module):
     """
 
     precise_entry = False
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
 
     def __init__(self, backbone: str = "resnet50", *, extra_channels: int = 0, bias: bool = True) -> None:
         super().__init__()
-        if backbone not in STAGES:
-            raise ValueError(f"there is no backbone {backbone!r}; choose one of {', '.join(STAGES)}")
-        block = BLOCKS[backbone]
+        if backbone not in BACKBONES:
+            raise ValueError(f"there is no backbone {backbone!r}; choose one of {', '.join(BACKBONES)}")
+        block, depths = BACKBONES[backbone]
         self.backbone = backbone
         self.channels = tuple(width * block.expansion for width in (64, 128, 256))
         self.conv1 = nn.Conv2d(3 + extra_channels, 64, 7, stride=2, padding=3, bias=bias)
@@ -114,7 +118,7 @@ class ResNetEncoder(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         in_channels = 64
-        for number, (width, depth) in enumerate(zip((64, 128, 256), STAGES[backbone], strict=True), 1):
+        for number, (width, depth) in enumerate(zip((64, 128, 256), depths, strict=True), 1):
             blocks = []
             for index in range(depth):
                 stride = 2 if number > 1 and index == 0 else 1

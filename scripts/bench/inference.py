@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
-from model.layers.resnet import STAGES as BACKBONES
+from model.layers.resnet import BACKBONES
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, sum_of_others
 from scripts.bench.timing import PartClock, measure

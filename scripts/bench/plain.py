@@ -33,7 +33,7 @@ EXACT_CUDA = {
     FUSED: "the portable read",
     LOOK_AHEAD: "each image is encoded in its turn",
 }
-CONVOLVING = ("model.layers.aspp", "model.layers.blocks", "model.layers.resnet", "model.stm_cycle")
+CONVOLVING = ("model.layers.decoder", "model.layers.resnet", "model.qdmn", "model.stm_cycle")
 
 
 def exact_rows(arch: str, device: torch.device) -> dict[str, str]:
@@ -68,7 +68,7 @@ def plain_read(reader: MemoryReader, memory: Memory, query_key: Tensor) -> Tenso
 
 
 def plain_object_conv(conv: nn.Module, own: Tensor, shared: Tensor | None, *, shared_first: bool = False) -> Tensor:
-    """See `model.layers.blocks.object_conv`."""
+    """See `model.layers.convolution.object_conv`."""
     if shared is None:
         return conv(own)
     shared = shared.repeat_interleave(len(own) // len(shared), 0)

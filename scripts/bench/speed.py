@@ -19,7 +19,7 @@ from evaluation.build import compile_network
 from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
-from model.layers.resnet import STAGES as BACKBONES
+from model.layers.resnet import BACKBONES
 from model.layers.window import choose_window
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network

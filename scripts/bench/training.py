@@ -13,7 +13,7 @@ from torch import Tensor
 
 from datasets.train.clips import to_device
 from model import NETWORKS, build_network, fitting_options
-from model.layers.resnet import STAGES as BACKBONES
+from model.layers.resnet import BACKBONES
 from model.memory.objects import concatenate
 from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork, QueryFeatures, sum_of_others

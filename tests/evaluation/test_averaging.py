@@ -8,7 +8,7 @@ import torch
 from evaluation.averaging import AveragingCore, View
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
-from model.layers.aggregation import soft_aggregate
+from model.layers.decoder import soft_aggregate
 from tests.helpers.streams import assert_distributions, assert_same, banks, clip, run, small_network
 
 EAGER = {"mem_every": 1, "capacity": 2, "quality_threshold": 0.0}

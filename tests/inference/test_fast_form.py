@@ -7,8 +7,8 @@ from torch import nn
 from inference.fast_form import for_inference, use_winograd
 from inference_core import InferenceCore
 from model import NETWORKS
+from model.layers.convolution import WinogradConv2d
 from model.layers.resnet import ResNetEncoder
-from model.layers.winograd import WinogradConv2d
 from tests.helpers.weight_files import smallest_network
 
 

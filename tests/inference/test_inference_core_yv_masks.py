@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from inference_core_yv import InferenceCoreYV
-from model.layers.aggregation import soft_aggregate
+from model.layers.decoder import soft_aggregate
 from tests.helpers.streams import WIDTH, assert_distributions, assert_same, banks, clip, run, small_network
 
 EAGER = {"mem_every": 1, "quality_threshold": 0.0}

@@ -6,7 +6,7 @@ import torch
 from inference.correspondence import correspondence, transfer
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
-from model.layers.aggregation import soft_aggregate
+from model.layers.decoder import soft_aggregate
 from model.mask_propagation import MaskPropagation
 from model.memory.read import MemoryReader, stack_entries
 from model.stcn import STCN

@@ -6,7 +6,7 @@ import torch
 
 from inference.correction import MaskCorrection
 from inference_core import InferenceCore
-from model.layers.aggregation import soft_aggregate
+from model.layers.decoder import soft_aggregate
 from model.losses import bootstrapped_cross_entropy, soft_iou_loss
 from model.memory.read import MemoryReader, stack_entries
 from published.stm_cycle import PublishedSTMCycleCore

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.layers.aggregation import soft_aggregate
+from model.layers.decoder import soft_aggregate
 from model.memory.read import Memory, MemoryReader, stack_entries
 from model.qdmn import QDMN
 from tests.helpers.deterministic import clip_tensors, fill, fixture

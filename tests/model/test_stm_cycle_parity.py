@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.layers.aggregation import soft_aggregate
+from model.layers.decoder import soft_aggregate
 from model.losses import bootstrapped_cross_entropy, soft_iou_loss
 from model.memory.read import MemoryReader, stack_entries
 from model.weights.published import to_published

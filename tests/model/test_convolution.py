@@ -1,12 +1,14 @@
-"""Convolutions that compute once what all objects share equal those of everything beside everything."""
+"""Convolutions in less time equal plain ones: what all objects share computed once, and Winograd's."""
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from model.layers.aspp import ASPP
-from model.layers.blocks import MaskDecoder, ResidualBlock, object_conv
+from model.layers.convolution import WinogradConv2d, object_conv
+from model.layers.decoder import MaskDecoder, ResidualBlock
 from model.layers.resnet import ResNetEncoder
+from model.qdmn import ASPP
 
 
 def halves(batch, objects, own=6, shared=4, size=(7, 9)):
@@ -47,3 +49,46 @@ def test_an_encoder_sees_each_objects_masks_beside_the_frame():
     whole = torch.cat([image.repeat_interleave(3, 0), planes], 1)
     for ours, expected in zip(encoder(image, planes), encoder(whole), strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (1, 1), (7, 9), (30, 54), (33, 2)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_winograds_convolution_equals_one_in_float64(size, bias):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(24, 40, 3, padding=1, bias=bias)
+    x = torch.randn(2, 24, *size)
+    exact = F.conv2d(x.double(), conv.weight.double(), None if conv.bias is None else conv.bias.double(), padding=1)
+    torch.testing.assert_close(WinogradConv2d(conv)(x), exact.float(), atol=3e-5, rtol=0)
+
+
+def test_winograds_convolution_does_many_channels_in_several_chunks():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(512, 8, 3, padding=1)
+    x = torch.randn(1, 512, 40, 90).contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(WinogradConv2d(conv)(x), conv(x), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("shared_first", [False, True])
+def test_winograds_convolution_takes_halves(shared_first):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(10, 8, 3, padding=1)
+    own, shared = torch.randn(6, 6, 5, 7), torch.randn(2, 4, 5, 7)
+    expected, ours = (object_conv(c, own, shared, shared_first=shared_first) for c in (conv, WinogradConv2d(conv)))
+    torch.testing.assert_close(ours, expected, atol=3e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("conv", "possible"),
+    [
+        (nn.Conv2d(8, 8, 3, padding=1), True),
+        (nn.Conv2d(8, 8, 3, padding=1, stride=2), False),
+        (nn.Conv2d(8, 8, 3), False),
+        (nn.Conv2d(8, 8, 3, padding=2, dilation=2), False),
+        (nn.Conv2d(8, 8, 3, padding=1, groups=2), False),
+        (nn.Conv2d(8, 8, 1), False),
+        (nn.Linear(8, 8), False),
+    ],
+)
+def test_what_winograds_convolution_can_replace(conv, possible):
+    assert WinogradConv2d.can_replace(conv) == possible
+    assert not WinogradConv2d.can_replace(conv, least_channels=9)

@@ -1,4 +1,10 @@
-"""3x3 convolutions with a quarter of the multiplications (Lavin and Gray, CVPR 2016)."""
+"""Convolutions in less time, with the same result up to rounding.
+
+What all objects of a frame share is convolved once (`object_conv`), and 3x3 convolutions take a quarter of the
+multiplications (`WinogradConv2d`; Lavin and Gray, CVPR 2016).
+"""
+
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -33,14 +39,44 @@ OUTPUT = (
 )
 
 
-def fits(conv: nn.Module, least_channels: int = 0) -> bool:
-    """Whether a module is a convolution that `WinogradConv2d` can do, of at least so many channels in and out."""
-    return (
-        isinstance(conv, nn.Conv2d)
-        and (conv.kernel_size, conv.stride, conv.padding, conv.dilation) == ((3, 3), (1, 1), (1, 1), (1, 1))
-        and conv.groups == 1
-        and min(conv.in_channels, conv.out_channels) >= least_channels
-    )
+def object_conv(
+    conv: "nn.Conv2d | WinogradConv2d | nn.Identity",
+    own: Tensor,
+    shared: Tensor | None,
+    *,
+    shared_first: bool = False,
+) -> Tensor:
+    """A convolution of what each object has of its own beside what all objects of a frame share.
+
+    A convolution is linear, so the shared half is computed once for all objects.
+
+    Args:
+        conv: its input channels are those of `own`, then those of `shared`; or `nn.Identity`.
+        own: (B*K,C,h,w).
+        shared: (B,S,h,w); None where all is in `own`.
+        shared_first: the channels of `shared` come first.
+
+    Returns:
+        (B*K,O,h',w').
+    """
+    if shared is None:
+        return conv(own)
+    objects = len(own) // len(shared)
+    if objects == 1 or isinstance(conv, nn.Identity):
+        shared = shared.repeat_interleave(objects, 0)
+        return conv(torch.cat([shared, own] if shared_first else [own, shared], 1))
+    first_own, first_shared = (shared.shape[1], 0) if shared_first else (0, own.shape[1])
+    once = _partial_conv(conv, shared, first_shared, biased=True).unsqueeze(1)
+    each = _partial_conv(conv, own, first_own, biased=False)
+    return (each.unflatten(0, (-1, objects)) + once).flatten(0, 1)
+
+
+def _partial_conv(conv: "nn.Conv2d | WinogradConv2d", x: Tensor, first: int, *, biased: bool) -> Tensor:
+    """What the input channels from `first` on, x (N,c,H,W), contribute to a convolution."""
+    if isinstance(conv, WinogradConv2d):
+        return conv.part(x, first, biased=biased)
+    weight = conv.weight[:, first : first + x.shape[1]]
+    return F.conv2d(x, weight, conv.bias if biased else None, conv.stride, conv.padding, conv.dilation)
 
 
 class WinogradConv2d(nn.Module):
@@ -49,8 +85,11 @@ class WinogradConv2d(nn.Module):
     Rounding errors are about four times those of a direct convolution. The filters take four times the memory.
 
     Args:
-        conv: see `fits`.
+        conv: one for which `can_replace` holds.
     """
+
+    filters: Tensor
+    bias: Tensor
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -60,6 +99,17 @@ class WinogradConv2d(nn.Module):
         bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().clone()
         self.register_buffer("filters", filters.to(conv.weight.dtype).contiguous())
         self.register_buffer("bias", bias)
+
+    @staticmethod
+    def can_replace(module: nn.Module, least_channels: int = 0) -> TypeGuard[nn.Conv2d]:
+        """Whether a module is such a convolution, of at least so many channels in and out."""
+        return (
+            isinstance(module, nn.Conv2d)
+            and (module.kernel_size, module.stride, module.dilation) == ((3, 3), (1, 1), (1, 1))
+            and module.padding == (1, 1)
+            and module.groups == 1
+            and min(module.in_channels, module.out_channels) >= least_channels
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N,C,H,W) -> (N,O,H,W), channels last."""

@@ -1,47 +1,14 @@
-"""Small layers that several networks share."""
+"""From object features at stride 16 to mask logits, and from masks to a distribution over objects (STM, ICCV 2019)."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.layers.convolution import object_conv
 from model.layers.window import CELL, Window
-from model.layers.winograd import WinogradConv2d
 
 OUTSIDE = -16.0
-
-
-def object_conv(conv: nn.Module, own: Tensor, shared: Tensor | None, *, shared_first: bool = False) -> Tensor:
-    """A convolution of what each object has of its own beside what all objects of a frame share.
-
-    A convolution is linear, so the shared half is computed once for all objects.
-
-    Args:
-        conv: its input channels are those of `own`, then those of `shared`; or nothing but `nn.Identity`.
-        own: (B*K,C,h,w).
-        shared: (B,S,h,w); None where all is in `own`.
-        shared_first: the channels of `shared` come first.
-
-    Returns:
-        (B*K,O,h',w').
-    """
-    if shared is None:
-        return conv(own)
-    objects = len(own) // len(shared)
-    if objects == 1 or isinstance(conv, nn.Identity):
-        shared = shared.repeat_interleave(objects, 0)
-        return conv(torch.cat([shared, own] if shared_first else [own, shared], 1))
-    first_own, first_shared = (shared.shape[1], 0) if shared_first else (0, own.shape[1])
-    once = _partial_conv(conv, shared, first_shared, biased=True).unsqueeze(1)
-    each = _partial_conv(conv, own, first_own, biased=False)
-    return (each.unflatten(0, (-1, objects)) + once).flatten(0, 1)
-
-
-def _partial_conv(conv: nn.Module, x: Tensor, first: int, *, biased: bool) -> Tensor:
-    """What the input channels from `first` on, x (N,c,H,W), contribute to a convolution."""
-    if isinstance(conv, WinogradConv2d):
-        return conv.part(x, first, biased=biased)
-    weight = conv.weight[:, first : first + x.shape[1]]
-    return F.conv2d(x, weight, conv.bias if biased else None, conv.stride, conv.padding, conv.dilation)
+EPSILON = 1e-7
 
 
 class ResidualBlock(nn.Module):
@@ -60,19 +27,6 @@ class ResidualBlock(nn.Module):
             return self.shortcut(x) + self.conv2(F.relu(self.conv1(F.relu(x))))
         inner = object_conv(self.conv1, F.relu(x), F.relu(shared))
         return object_conv(self.shortcut, x, shared) + self.conv2(F.relu(inner))
-
-
-class KeyValueProjection(nn.Module):
-    """Key and value maps of a stride-16 feature (STM, ICCV 2019)."""
-
-    def __init__(self, in_channels: int, key_dim: int, value_dim: int) -> None:
-        super().__init__()
-        self.key = nn.Conv2d(in_channels, key_dim, 3, padding=1)
-        self.value = nn.Conv2d(in_channels, value_dim, 3, padding=1)
-
-    def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
-        """Feature (B,C,h,w) -> key (B,Ck,h,w), value (B,Cv,h,w)."""
-        return self.key(feature), self.value(feature)
 
 
 class Refine(nn.Module):
@@ -128,3 +82,21 @@ class MaskDecoder(nn.Module):
         x = self.up_8_4(self.up_16_8(x, f8), f4)
         logits = F.interpolate(self.predict(F.relu(x)), scale_factor=4, mode="bilinear", align_corners=False)
         return logits if window is None else window.paste(logits, grid, CELL, OUTSIDE)
+
+
+def soft_aggregate(probabilities: Tensor) -> Tensor:
+    """Independent object probabilities -> logits over background and objects.
+
+    The background is where no object is: p_0 = prod_k (1 - p_k). A softmax over the returned logits gives
+    probabilities that sum to one.
+
+    Args:
+        probabilities: (B,K,H,W) in [0, 1].
+
+    Returns:
+        Logits (B,K+1,H,W), float32; row 0 is the background.
+    """
+    objects = probabilities.float()
+    background = torch.prod(1 - objects, dim=1, keepdim=True)
+    everything = torch.cat([background, objects], 1).clamp(EPSILON, 1 - EPSILON)
+    return torch.log(everything / (1 - everything))
