@@ -156,17 +156,24 @@ def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterat
     folder = real_path(folder) if folder.is_symlink() else folder
     if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(f"{folder} exists and is no folder; move it away, or choose another output")
+    with _partial_folder(folder) as partial:
+        yield partial
+        made = {path.relative_to(partial).as_posix(): content_hash(path) for path in _files_below(partial)}
+        entry = {"files": {f"{folder.name}/{name}": digest for name, digest in made.items()}}
+        wanted = {} if request is None else {"folder": folder.name, "request": request}
+        add_to_record(folder.parent, entry | wanted)
+        _put_in_place(folder, partial, made)
+
+
+@contextmanager
+def _partial_folder(folder: Path) -> Iterator[Path]:
+    """The hidden folder beside `folder` in which it is made; what is left of it is removed at the end."""
     partial = _unfinished(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         with name_errors(folder):
             yield partial
-            made = {path.relative_to(partial).as_posix(): content_hash(path) for path in _files_below(partial)}
-            entry = {"files": {f"{folder.name}/{name}": digest for name, digest in made.items()}}
-            wanted = {} if request is None else {"folder": folder.name, "request": request}
-            add_to_record(folder.parent, entry | wanted)
-            _put_in_place(folder, partial, made)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -191,17 +198,11 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder} exists already and is not empty; move it away and run the same command again")
-    partial = _unfinished(folder)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        with name_errors(folder):
-            yield partial
+    with _partial_folder(folder) as partial:
+        yield partial
         if folder.is_dir():
             folder.rmdir()
         partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _unfinished(path: Path) -> Path:
