@@ -12,7 +12,7 @@ import torch
 from evaluation.arguments import describe, run_options
 from evaluation.averaging import AveragingCore, View
 from evaluation.run import Dataset, evaluate
-from evaluation.score_tables import Scores
+from evaluation.scoring import Scores
 from evaluation.segmenter import Core, Engine
 from evaluation.video import Video
 from inference.fast_form import for_inference

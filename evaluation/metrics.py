@@ -32,11 +32,11 @@ def jaccard(gt: np.ndarray, seg: np.ndarray, void: np.ndarray | None = None) -> 
     Raises:
         ValueError: the shapes differ or are not two-dimensional.
     """
-    gt, seg, void = _as_masks(gt, seg, void)
+    gt, seg, *ignored = _as_masks(gt, seg, void)
     intersection, union = gt & seg, gt | seg
-    if void is not None:
-        intersection &= ~void
-        union &= ~void
+    for pixels in ignored:
+        intersection &= ~pixels
+        union &= ~pixels
     area = np.count_nonzero(union)
     return np.count_nonzero(intersection) / area if area else 1.0
 
@@ -68,12 +68,12 @@ def boundary_f(gt: np.ndarray, seg: np.ndarray, void: np.ndarray | None = None, 
     Raises:
         ValueError: the shapes differ or are not two-dimensional.
     """
-    gt, seg, void = _as_masks(gt, seg, void)
+    gt, seg, *ignored = _as_masks(gt, seg, void)
     radius = bound if bound >= 1 else math.ceil(bound * math.hypot(*gt.shape))
     crop = _box_around(gt | seg)
     gt, seg = gt[crop], seg[crop]
-    if void is not None:
-        gt, seg = gt & ~void[crop], seg & ~void[crop]
+    for pixels in ignored:
+        gt, seg = gt & ~pixels[crop], seg & ~pixels[crop]
     gt, seg = boundary_map(gt), boundary_map(seg)
     gt_pixels, seg_pixels = np.count_nonzero(gt), np.count_nonzero(seg)
     if not gt_pixels or not seg_pixels:
@@ -107,9 +107,10 @@ def _mean(values: np.ndarray) -> float:
     return math.nan if np.isnan(values).all() else float(np.nanmean(values))
 
 
-def _as_masks(first: np.ndarray, *others: np.ndarray | None) -> list[np.ndarray | None]:
-    masks = [None if mask is None else np.asarray(mask).astype(bool, copy=False) for mask in (first, *others)]
-    shapes = [mask.shape for mask in masks if mask is not None]
+def _as_masks(*given: np.ndarray | None) -> list[np.ndarray]:
+    """Those masks that are given, as bool."""
+    masks = [np.asarray(mask).astype(bool, copy=False) for mask in given if mask is not None]
+    shapes = [mask.shape for mask in masks]
     if len(shapes[0]) != 2 or len(set(shapes)) != 1:
         raise ValueError(f"masks must have one common shape (H, W), got {shapes}")
     return masks

@@ -10,8 +10,7 @@ from pathlib import Path
 from datasets.mask_files import write_binary, write_ids
 from evaluation.report.run_report import PAGE, QUALITY, SHEETS, TIMELINES, write_run_report
 from evaluation.result_folder import beside, is_complete, zip_results
-from evaluation.score_tables import Scores, format_table, score_folder, write_csv
-from evaluation.scoring import score_results
+from evaluation.scoring import Scores, format_table, score_folder, score_results, write_csv
 from evaluation.segmentation import Speed, segment_video
 from evaluation.segmenter import Engine
 from evaluation.test_set import Dataset, NotedMasks, OwnResults

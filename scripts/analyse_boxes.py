@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from datasets.boxes.trees import BOX_SETS, open_tree, score_tree
+from datasets.boxes.trees import BOX_SETS, open_tree
 from evaluation.arguments import add_list_arguments
-from evaluation.boxes.tables import report_scores
-from evaluation.score_tables import score_folder
+from evaluation.boxes.scores import report_scores, score_tree
+from evaluation.scoring import score_folder
 from util.errors import InputError, run
 from util.progress import Progress
 

@@ -16,8 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from evaluation.baseline import copy_first_masks
-from evaluation.scoring import score_results
+from evaluation.scoring import copy_first_masks, score_results
 from util.errors import InputError, run
 from util.files import make_output_folder
 from util.images import list_images

@@ -15,8 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import util.startup  # noqa: F401
 
 from datasets.video_list import choose_videos, read_video_list
-from evaluation.boxes.layouts import LAYOUTS, export
-from evaluation.boxes.results import finished_videos, read_result
+from evaluation.boxes.results import LAYOUTS, export, finished_videos, read_result
 from util.errors import InputError, run
 
 

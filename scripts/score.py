@@ -15,8 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import util.startup  # noqa: F401
 
 from datasets.video_list import choose_videos, read_video_list
-from evaluation.score_tables import format_table, score_folder, write_csv
-from evaluation.scoring import annotated_sequences, score_results
+from evaluation.scoring import annotated_sequences, format_table, score_folder, score_results, write_csv
 from util.errors import run
 from util.numbers import workers
 from util.progress import Progress

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from datasets.boxes.boxes import Box
 from datasets.boxes.first_masks import cut_out, fill_box, read_object
-from datasets.boxes.trees import TRUTH, BoxTree, first_box, score_tree
+from datasets.boxes.trees import TRUTH, BoxTree, first_box
 from datasets.frame_files import FrameFolder
 from datasets.test.annotated_video import AnnotatedVideo
 from datasets.test.sizing import FULL_SIZE, Sizing
 from evaluation.boxes.results import MaskRecorder, TrackRecorder, result_files
-from evaluation.boxes.tables import report_scores
-from evaluation.score_tables import score_folder
+from evaluation.boxes.scores import report_scores, score_tree
+from evaluation.scoring import score_folder
 from evaluation.video import Video
 from evaluation.writers import Recorder
 from util.errors import InputError

@@ -8,29 +8,15 @@ A groundtruth.txt has a row x, y, width, height in pixels for each frame; those 
 """
 
 import configparser
-import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from datasets.boxes.boxes import Box, is_whole_box, read_boxes
 from datasets.video_list import choose_videos, read_video_list
-from evaluation.boxes.results import read_result
-from evaluation.boxes.scores import (
-    GOT10K,
-    LASOT,
-    BoxScores,
-    FrameScores,
-    Rules,
-    VideoScore,
-    box_ious,
-    score_got10k,
-    score_lasot,
-)
 from util.errors import InputError
 from util.text_files import read_numbers, read_text
 
@@ -39,100 +25,93 @@ LASOT_LIST = Path(__file__).parent / "lasot_testing_set.txt"
 TRUTH = "groundtruth.txt"
 MOST_COVER = 8  # of cover.label: all of the object shows
 
-logger = logging.getLogger(__name__)
-
-
-class BoxTree(Protocol):
-    """A set of videos with a box of an object in the first frame, and perhaps in all.
-
-    Attributes:
-        kind: one of `BOX_SETS`.
-        root: folder of the dataset.
-        names: the videos, in order.
-        has_truth: whether the true boxes of all frames are there.
-        rules: how results are summed up.
-    """
-
-    kind: str
-    root: Path
-    names: Sequence[str]
-    has_truth: bool
-    rules: Rules
-
-    def folder(self, name: str) -> Path:
-        """Where the annotations of a video lie."""
-        ...
-
-    def frames(self, name: str) -> Path:
-        """Where the frames of a video lie."""
-        ...
-
-    def compare(self, name: str, boxes: np.ndarray, truth: np.ndarray) -> FrameScores:
-        """Score the boxes (T, 4) of a video by the true ones.
-
-        Raises:
-            InputError: annotations are missing or damaged.
-        """
-        ...
-
 
 @dataclass(frozen=True)
 class LaSOT:
-    """See `BoxTree`."""
+    """The videos of LaSOT, with a box of one object in every frame.
+
+    Attributes:
+        root: folder of the dataset.
+        names: the videos, in order.
+        kind: its name among `BOX_SETS`.
+        has_truth: whether the true boxes of all frames are there.
+    """
 
     root: Path
     names: Sequence[str]
     kind = "lasot"
     has_truth = True
-    rules = LASOT
 
     def folder(self, name: str) -> Path:
-        """See `BoxTree`; some archives have no folders of classes."""
+        """Where the annotations of a video lie; some archives have no folders of classes."""
         nested, flat = self.root / name.rpartition("-")[0] / name, self.root / name
         return flat if flat.is_dir() and not nested.is_dir() else nested
 
     def frames(self, name: str) -> Path:
-        """See `BoxTree`."""
+        """Where the frames of a video lie."""
         return self.folder(name) / "img"
 
-    def compare(self, name: str, boxes: np.ndarray, truth: np.ndarray) -> FrameScores:
-        """See `BoxTree`."""
+    def visible(self, name: str, count: int) -> np.ndarray:
+        """Whether the object is in view in each of so many frames, (T,) bool.
+
+        Raises:
+            InputError: the files that tell are missing or damaged.
+        """
         flags = [self.folder(name) / file for file in ("full_occlusion.txt", "out_of_view.txt")]
-        hidden, outside = (read_flags(path, len(truth), 1) > 0 for path in flags)
-        return score_lasot(boxes, truth, ~(hidden | outside))
+        hidden, outside = (read_flags(path, count, 1) > 0 for path in flags)
+        return ~(hidden | outside)
 
 
 @dataclass(frozen=True)
 class GOT10k:
-    """See `BoxTree`; `part` is "val" or "test"."""
+    """The videos of a part of GOT-10k, with a box of one object in every frame (val) or in the first (test).
+
+    Attributes:
+        root: folder of the dataset.
+        names: the videos, in order.
+        part: "val" or "test".
+    """
 
     root: Path
     names: Sequence[str]
     part: str
-    rules = GOT10K
 
     @property
     def kind(self) -> str:
-        """See `BoxTree`."""
+        """Its name among `BOX_SETS`."""
         return f"got10k_{self.part}"
 
     @property
     def has_truth(self) -> bool:
-        """See `BoxTree`; the true boxes of the test set are on the server."""
+        """Whether the true boxes of all frames are there; those of the test set are on the server."""
         return self.part == "val"
 
     def folder(self, name: str) -> Path:
-        """See `BoxTree`."""
+        """Where the annotations of a video lie."""
         return self.root / self.part / name
 
     def frames(self, name: str) -> Path:
-        """See `BoxTree`."""
+        """Where the frames of a video lie."""
         return self.folder(name)
 
-    def compare(self, name: str, boxes: np.ndarray, truth: np.ndarray) -> FrameScores:
-        """See `BoxTree`."""
-        cover = read_flags(self.folder(name) / "cover.label", len(truth), MOST_COVER)
-        return score_got10k(boxes, truth, cover, read_resolution(self.folder(name) / "meta_info.ini"))
+    def cover(self, name: str, count: int) -> np.ndarray:
+        """How much of the object shows in each of so many frames, (T,), from 0 to 8.
+
+        Raises:
+            InputError: the file that tells is missing or damaged.
+        """
+        return read_flags(self.folder(name) / "cover.label", count, MOST_COVER)
+
+    def resolution(self, name: str) -> tuple[int, int]:
+        """Height and width of the frames of a video.
+
+        Raises:
+            InputError: the file that tells is missing or damaged.
+        """
+        return read_resolution(self.folder(name) / "meta_info.ini")
+
+
+BoxTree = LaSOT | GOT10k
 
 
 def open_tree(kind: str, root: Path, list_file: Path | None = None, only: Sequence[str] = ()) -> BoxTree:
@@ -188,46 +167,6 @@ def first_box(tree: BoxTree, name: str, frames: int) -> Box:
     if max(box[2:]) < 1:
         raise InputError(f"the first box of {path} is {box}, smaller than a pixel; write boxes in pixels")
     return box
-
-
-def score_tree(
-    tree: BoxTree, results: Path, label: str, advance: Callable[[str], object] = lambda name: None
-) -> BoxScores:
-    """Score the results of a tracker.
-
-    Args:
-        tree: the dataset.
-        results: folder of the results, see `read_result`.
-        label: name of the tracker.
-        advance: called with the name of each video that is scored.
-
-    Raises:
-        InputError: there are no true boxes, a video's results are missing or of another number of frames, or a file
-            cannot be read.
-    """
-    if not tree.has_truth:
-        raise InputError(f"{tree.kind} has no true boxes; pack the results with --zip and send them to the server")
-    videos = []
-    for name in tree.names:
-        result, truth = read_result(results, name), read_boxes(tree.folder(name) / TRUTH)
-        if len(result.boxes) != len(truth):
-            raise InputError(
-                f"{result.path} has {len(result.boxes)} rows but {tree.folder(name) / TRUTH} {len(truth)}; are these"
-                " results of another dataset? Run the evaluation of this video again"
-            )
-        _note_doubts(result.path, result.boxes, tree.folder(name) / TRUTH, truth)
-        advance(name)
-        videos.append(VideoScore(name, tree.compare(name, result.boxes, truth), result.fps))
-    return BoxScores(label, tuple(videos), tree.rules)
-
-
-def _note_doubts(path: Path, boxes: np.ndarray, truth_path: Path, truth: np.ndarray) -> None:
-    """Say what is odd about results (T, 4) or the true boxes (T, 4), but may be meant."""
-    negative = int((truth[:, 2:] < 0).any(1).sum())
-    if negative:
-        logger.warning("boxes of negative size in %s, which count as lost: %d", truth_path, negative)
-    if is_whole_box(truth[0]) and not box_ious(boxes[:1], truth[:1])[0]:
-        logger.warning("the first box of %s lies beside that of %s; are these results of it?", path, truth_path)
 
 
 def read_flags(path: Path, count: int, most: int) -> np.ndarray:

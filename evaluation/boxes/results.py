@@ -1,9 +1,11 @@
-"""The boxes of tracked videos on disk, and what writes them during a run.
+"""The boxes of tracked videos on disk: written during a run, read, and packed for other toolkits and servers.
 
 A video's results are two files in a folder of its name, as the GOT-10k toolkit has them: `<video>/<video>_001.txt` with
 a box in each row, as `%.3f`, and `<video>/<video>_time.txt` with the seconds of each frame, as `%.8f`.
 """
 
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from datasets.mask_files import write_binary
 from evaluation.png_writer import PngWriter
 from evaluation.writers import Recorder, Result
 from util.errors import InputError
-from util.files import atomic_folder, make_output_folder
+from util.files import atomic_folder, atomic_path, make_output_folder
 from util.text_files import read_numbers
 
 BOX_FORM, TIME_FORM = "%.3f", "%.8f"
@@ -76,7 +78,13 @@ class MaskRecorder(Recorder):
 
 @dataclass(frozen=True, eq=False)
 class TrackResult:
-    """A tracked video: boxes (T, 4) in pixels, and the seconds (T,) of each frame where they are known."""
+    """The results of a tracked video of T frames.
+
+    Attributes:
+        path: of the file with the boxes.
+        boxes: (T, 4) in pixels: x, y, width, height.
+        seconds: that each frame took, (T,); None where they are not known.
+    """
 
     path: Path
     boxes: np.ndarray
@@ -142,3 +150,90 @@ def finished_videos(folder: Path) -> list[str]:
     if not names:
         raise InputError(f"folder {folder} holds no <video>/<video>_001.txt; pass the output of eval_boxes.py")
     return names
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the results of a video lie and what their rows look like.
+
+    Attributes:
+        boxes, times: paths with {tracker}, {config} and {name}; no times where None.
+        form, separator: of the numbers of a box; "%d" cuts fractions off.
+        time_form: of the seconds of a frame.
+        packed: whether all goes into one zip archive.
+    """
+
+    boxes: str
+    times: str | None
+    form: str = BOX_FORM
+    separator: str = ","
+    time_form: str = TIME_FORM
+    packed: bool = False
+
+    def texts(self, name: str, result: TrackResult, tracker: str, config: str) -> Iterator[tuple[str, str]]:
+        """Path and content of each file of a video.
+
+        Raises:
+            InputError: times are wanted and not known.
+        """
+        words = {"name": name, "tracker": tracker, "config": config}
+        yield self.boxes.format(**words), format_rows(self._fitting(result.boxes), self.form, self.separator)
+        if self.times is None:
+            return
+        if result.seconds is None:
+            raise InputError(f"video {name} has no times beside {result.path}; run the evaluation again")
+        yield self.times.format(**words), format_rows(result.seconds[:, None], self.time_form)
+
+    def _fitting(self, boxes: np.ndarray) -> np.ndarray:
+        """Where fractions are cut off, a side keeps one pixel: no size may become 0."""
+        if self.form != "%d":
+            return boxes
+        return np.concatenate((boxes[:, :2], np.maximum(boxes[:, 2:], 1)), axis=1)
+
+
+_OSTRACK = "test/tracking_results/{tracker}/{config}"
+_OSTRACK_FORMS = ("%d", "\t", "%f")
+_BOXES, _TIMES = "{name}/{name}_001.txt", "{name}/{name}_time.txt"
+
+LAYOUTS = {
+    "got10k": Layout(f"GOT-10k/{{tracker}}/{_BOXES}", f"GOT-10k/{{tracker}}/{_TIMES}"),
+    "got10k_lasot": Layout("LaSOT/{tracker}/{name}.txt", "LaSOT/{tracker}/times/{name}_time.txt"),
+    "lasot_matlab": Layout("tracking_results/{tracker}_tracking_result/{name}.txt", None),
+    "ostrack": Layout(f"{_OSTRACK}/{{name}}.txt", f"{_OSTRACK}/{{name}}_time.txt", *_OSTRACK_FORMS),
+    "ostrack_got10k": Layout(
+        f"{_OSTRACK}/got10k/{{name}}.txt", f"{_OSTRACK}/got10k/{{name}}_time.txt", *_OSTRACK_FORMS
+    ),
+    "ostrack_submission": Layout(_BOXES, _TIMES, "%d", ",", "%f", packed=True),
+    "submission": Layout(_BOXES, _TIMES, packed=True),
+}
+
+
+def export(layout: Layout, output: Path, results: Mapping[str, TrackResult], tracker: str, config: str) -> int:
+    """Write results in a layout. Nothing is removed; files of the same names are replaced.
+
+    Args:
+        layout: see `LAYOUTS`.
+        output: folder under which the files go, or the archive of a packed layout.
+        results: by the name of the video.
+        tracker, config: names in the paths of some layouts.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        InputError: a name cannot be part of a path, times are missing, or the output cannot be written to.
+    """
+    for word in (tracker, config):
+        if word in ("", ".", "..") or Path(word).name != word:
+            raise InputError(f"{word!r} cannot be the name of a folder; use a plain word")
+    texts = [pair for name, result in results.items() for pair in layout.texts(name, result, tracker, config)]
+    if layout.packed:
+        make_output_folder(output.absolute().parent)
+        with atomic_path(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed:
+            for path, text in texts:
+                packed.writestr(path, text)
+    else:
+        make_output_folder(output)
+        for path, text in texts:
+            write_text(output / path, text)
+    return len(texts)

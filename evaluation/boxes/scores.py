@@ -1,17 +1,33 @@
-"""Scores of tracked boxes, equal to those of OSTrack's analysis for LaSOT and of the GOT-10k toolkit."""
+"""Scores of tracked boxes: measures, tables and curves.
 
+The measures equal those of OSTrack's analysis for LaSOT and of the GOT-10k toolkit.
+"""
+
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+
+from datasets.boxes.boxes import is_whole_box, read_boxes
+from datasets.boxes.trees import TRUTH, BoxTree, LaSOT
+from evaluation.boxes.results import read_result
+from evaluation.report.plots import figure, object_colour
+from evaluation.scoring import align, write_rows
+from util.errors import InputError
+from util.files import make_output_folder
 
 IOU_THRESHOLDS = np.linspace(0, 1, 21)
 PIXEL_THRESHOLDS = np.arange(51.0)
 RELATIVE_THRESHOLDS = np.arange(51) / 100
 PRECISION_PIXELS, PRECISION_RELATIVE = 20.0, 0.2
 FAILED_IOU, FAILED_DISTANCE = -1.0, math.inf
+PANEL_WIDTH, PANEL_HEIGHT, LEGEND_ROW = 400, 360, 18  # pixels
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +79,7 @@ class Rules:
     pooled: bool
 
 
-LASOT = Rules(
+LASOT_RULES = Rules(
     {
         "AUC": lambda frames: float(frames.success.mean()),
         "OP50": lambda frames: float(_share(frames.ious > 0.5)),
@@ -74,7 +90,7 @@ LASOT = Rules(
     },
     pooled=False,
 )
-GOT10K = Rules(
+GOT10K_RULES = Rules(
     {
         "AO": lambda frames: float(_share(frames.ious.clip(0))),
         "SR50": lambda frames: float(_share(frames.ious > 0.5)),
@@ -108,17 +124,17 @@ class BoxScores:
 
     @property
     def success(self) -> np.ndarray:
-        """See `FrameScores.success`."""
+        """Share of frames whose IoU is above each of `IOU_THRESHOLDS`, (21,)."""
         return self._sum_up(lambda frames: frames.success)
 
     @property
     def precision(self) -> np.ndarray:
-        """See `FrameScores.precision`."""
+        """Share of frames whose distance is at most each of `PIXEL_THRESHOLDS`, (51,)."""
         return self._sum_up(lambda frames: frames.precision)
 
     @property
     def normalised_precision(self) -> np.ndarray:
-        """See `FrameScores.normalised_precision`."""
+        """Share of frames whose relative distance is at most each of `RELATIVE_THRESHOLDS`, (51,)."""
         return self._sum_up(lambda frames: frames.normalised_precision)
 
     @property
@@ -132,7 +148,51 @@ class BoxScores:
         return [FrameScores.join(parts)] if self.rules.pooled else parts
 
     def _sum_up(self, measure: Callable[[FrameScores], float | np.ndarray]) -> np.ndarray:
-        return np.mean([measure(part) for part in self._parts], axis=0)
+        return np.mean([np.asarray(measure(part)) for part in self._parts], axis=0)
+
+
+def score_tree(
+    tree: BoxTree, results: Path, label: str, advance: Callable[[str], object] = lambda name: None
+) -> BoxScores:
+    """Score the results of a tracker.
+
+    Args:
+        tree: the dataset.
+        results: folder of the results, as `read_result` takes it.
+        label: name of the tracker.
+        advance: called with the name of each video that is scored.
+
+    Raises:
+        InputError: there are no true boxes, a video's results are missing or of another number of frames, or a file
+            cannot be read.
+    """
+    if not tree.has_truth:
+        raise InputError(f"{tree.kind} has no true boxes; pack the results with --zip and send them to the server")
+    videos = []
+    for name in tree.names:
+        result, truth = read_result(results, name), read_boxes(tree.folder(name) / TRUTH)
+        if len(result.boxes) != len(truth):
+            raise InputError(
+                f"{result.path} has {len(result.boxes)} rows but {tree.folder(name) / TRUTH} {len(truth)}; are these"
+                " results of another dataset? Run the evaluation of this video again"
+            )
+        _warn_of_odd_boxes(result.path, result.boxes, tree.folder(name) / TRUTH, truth)
+        advance(name)
+        if isinstance(tree, LaSOT):
+            frames = score_lasot(result.boxes, truth, tree.visible(name, len(truth)))
+        else:
+            frames = score_got10k(result.boxes, truth, tree.cover(name, len(truth)), tree.resolution(name))
+        videos.append(VideoScore(name, frames, result.fps))
+    return BoxScores(label, tuple(videos), LASOT_RULES if isinstance(tree, LaSOT) else GOT10K_RULES)
+
+
+def _warn_of_odd_boxes(path: Path, boxes: np.ndarray, truth_path: Path, truth: np.ndarray) -> None:
+    """Say what is odd about results (T, 4) or the true boxes (T, 4), but may be meant."""
+    negative = int((truth[:, 2:] < 0).any(1).sum())
+    if negative:
+        logger.warning("boxes of negative size in %s, which count as lost: %d", truth_path, negative)
+    if is_whole_box(truth[0]) and not box_ious(boxes[:1], truth[:1])[0]:
+        logger.warning("the first box of %s lies beside that of %s; are these results of it?", path, truth_path)
 
 
 def score_lasot(boxes: np.ndarray, truth: np.ndarray, visible: np.ndarray) -> FrameScores:
@@ -200,3 +260,77 @@ def _cut(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _share(values: np.ndarray) -> np.ndarray:
     """Mean over the frames; NaN where there are none."""
     return values.mean(0) if len(values) else np.full(values.shape[1:], np.nan)
+
+
+def report_scores(scores: Sequence[BoxScores], folder: Path, name: str) -> None:
+    """Print a table of trackers; save it, that of all videos, and the curves.
+
+    Writes `boxes-<name>.csv`, `boxes-<name>-videos.csv` and `boxes-<name>.png`.
+
+    Args:
+        scores: one for each tracker, all by the same rules.
+        folder: made where it is missing.
+        name: of the dataset.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    make_output_folder(folder)
+    print(format_table(scores))
+    paths = [folder / f"boxes-{name}{ending}" for ending in (".csv", "-videos.csv", ".png")]
+    write_rows(paths[0], tracker_rows(scores))
+    write_rows(paths[1], video_rows(scores))
+    write_curves(paths[2], scores)
+    print("saved " + ", ".join(map(str, paths)))
+
+
+def format_table(scores: Sequence[BoxScores]) -> str:
+    """The rows of `tracker_rows` as text."""
+    lines = align(tracker_rows(scores))
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def tracker_rows(scores: Sequence[BoxScores]) -> list[Sequence[str]]:
+    """A head, and for each tracker its measures in percent and its frames per second."""
+    rows: list[Sequence[str]] = [("Tracker", *scores[0].rules.measures, "FPS")]
+    return rows + [(score.label, *_percent(score), f"{score.fps:.2f}") for score in scores]
+
+
+def video_rows(scores: Sequence[BoxScores]) -> list[Sequence[str]]:
+    """A head, and for each tracker and video the scored frames, the measures in percent and the frames per second."""
+    rows: list[Sequence[str]] = [("Tracker", "Video", "Frames", *scores[0].rules.measures, "FPS")]
+    for score in scores:
+        for video in score.videos:
+            alone = BoxScores(score.label, (video,), score.rules)
+            count = str(len(video.frames.ious))
+            rows.append((score.label, video.name, count, *_percent(alone), f"{video.fps:.2f}"))
+    return rows
+
+
+def _percent(score: BoxScores) -> list[str]:
+    return [f"{100 * value:.2f}" for value in score.measures.values()]
+
+
+def write_curves(path: Path, scores: Sequence[BoxScores]) -> None:
+    """Draw the success curves of trackers, and their precision curves where the benchmark has them.
+
+    Args:
+        path: of the PNG.
+        scores: one for each tracker, all by the same rules.
+    """
+    panels = [("success", "IoU above, in %", IOU_THRESHOLDS * 100, [score.success for score in scores])]
+    if not scores[0].rules.pooled:
+        pixels = [score.precision for score in scores]
+        relative = [score.normalised_precision for score in scores]
+        panels.append(("precision", "distance of centres up to, in pixels", PIXEL_THRESHOLDS, pixels))
+        panels.append(("normalised precision", "up to, in % of the size", RELATIVE_THRESHOLDS * 100, relative))
+    rows = -(-len(scores) // (3 * len(panels)))
+    with figure(path, PANEL_WIDTH * len(panels), PANEL_HEIGHT + LEGEND_ROW * rows) as drawn:
+        for axes, (title, unit, thresholds, curves) in zip(
+            drawn.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+        ):
+            for number, (score, curve) in enumerate(zip(scores, curves, strict=True), start=1):
+                axes.plot(thresholds, 100 * np.asarray(curve), color=object_colour(number), label=score.label)
+            axes.set(title=f"{title}: % of frames", xlabel=unit, xlim=(0, thresholds[-1]), ylim=(0, 100))
+        names = drawn.axes[0].get_legend_handles_labels()
+        drawn.legend(*names, loc="outside upper left", ncols=3 * len(panels))

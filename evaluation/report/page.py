@@ -11,7 +11,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from evaluation.quality_table import DYNAMIC, QualityRow, mean_quality, memory_lanes
-from evaluation.score_tables import Scores
+from evaluation.scoring import Scores
 from util.files import atomic_path
 
 TEMPLATE = "page.html"

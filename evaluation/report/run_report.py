@@ -7,7 +7,7 @@ from evaluation.quality_table import read_quality_table
 from evaluation.report.page import VideoReport, write_report
 from evaluation.report.timeline import write_timeline
 from evaluation.result_folder import beside
-from evaluation.score_tables import Scores
+from evaluation.scoring import Scores
 from evaluation.video import Video
 
 SHEETS, QUALITY, TIMELINES, PAGE = "-sheets", "-quality", "-timelines", "-report.html"

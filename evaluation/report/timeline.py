@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaluation.quality_table import DYNAMIC, PERMANENT, QualityRow, memory_lanes
 from evaluation.report.plots import DPI, figure, legend_above, object_colour
-from evaluation.score_tables import ObjectScore
+from evaluation.scoring import ObjectScore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

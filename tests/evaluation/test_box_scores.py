@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from evaluation.boxes.scores import GOT10K, LASOT, BoxScores, VideoScore, box_ious, score_got10k, score_lasot
+from evaluation.boxes.scores import (
+    GOT10K_RULES,
+    LASOT_RULES,
+    BoxScores,
+    VideoScore,
+    box_ious,
+    score_got10k,
+    score_lasot,
+)
 
 SQUARE = (10.0, 10.0, 10.0, 10.0)
 
@@ -40,7 +48,7 @@ def test_lasot_measures_by_hand():
     frames = lasot([SQUARE, (15, 10, 10, 10), (40, 10, 10, 10)], [SQUARE] * 3)
     assert frames.pixels.tolist() == [0, 5, 30]
     assert frames.relative.tolist() == [0, 0.5, 3]
-    measures = summed([frames], LASOT).measures
+    measures = summed([frames], LASOT_RULES).measures
     assert measures["AUC"] == pytest.approx((20 + 7) / 3 / 21)
     assert [measures[name] for name in ("OP50", "OP75")] == pytest.approx([1 / 3, 1 / 3])
     assert measures["Precision"] == pytest.approx(2 / 3)
@@ -50,7 +58,7 @@ def test_lasot_measures_by_hand():
 
 def test_thresholds_of_distance_are_reached_and_those_of_iou_are_not():
     frames = lasot([SQUARE, (30, 10, 10, 10), (10, 10, 10, 5), (12, 10, 10, 10)], [SQUARE] * 4)
-    measures = summed([frames], LASOT).measures
+    measures = summed([frames], LASOT_RULES).measures
     assert frames.ious[2] == 0.5
     assert measures["OP50"] == 2 / 4
     assert measures["Precision"] == 1
@@ -70,7 +78,7 @@ def test_frames_without_true_size_are_lost_and_count(lost):
 
 
 def test_frames_in_which_the_object_is_not_visible_are_lost_even_with_a_perfect_box():
-    measures = summed([lasot([SQUARE] * 4, [SQUARE] * 4, [1, 0, 1, 0])], LASOT).measures
+    measures = summed([lasot([SQUARE] * 4, [SQUARE] * 4, [1, 0, 1, 0])], LASOT_RULES).measures
     assert measures["AUC"] == pytest.approx(0.5 * 20 / 21)
     assert [measures[k] for k in ("OP50", "OP75", "Precision", "Norm Precision")] == [0.5] * 4
 
@@ -84,16 +92,16 @@ def test_lasot_videos_weigh_the_same_and_got10k_frames_do():
     found = [boxes(*[SQUARE] * 2), boxes(SQUARE, *[(90, 90, 5, 5)] * 9)]
     truths = [boxes(*[SQUARE] * len(rows)) for rows in found]
     parts = [score_lasot(rows, truth, np.ones(len(rows), bool)) for rows, truth in zip(found, truths, strict=True)]
-    assert summed(parts, LASOT).measures["OP50"] == pytest.approx((1 + 0.1) / 2)
+    assert summed(parts, LASOT_RULES).measures["OP50"] == pytest.approx((1 + 0.1) / 2)
     parts = [score_got10k(rows, t, np.full(len(rows), 8), (99, 99)) for rows, t in zip(found, truths, strict=True)]
-    assert summed(parts, GOT10K).measures["SR50"] == pytest.approx(1 / 10)
+    assert summed(parts, GOT10K_RULES).measures["SR50"] == pytest.approx(1 / 10)
 
 
 def test_got10k_leaves_out_the_first_frame_and_those_where_the_object_is_gone():
     found = boxes((0, 0, 1, 1), SQUARE, (0, 0, 1, 1), (10, 10, 10, 6), (15, 10, 10, 10))
     frames = score_got10k(found, boxes(*[SQUARE] * 5), np.array([8, 1, 0, 8, 8]), (100, 100))
     assert frames.ious == pytest.approx([1, 0.6, 1 / 3])
-    measures = summed([frames], GOT10K).measures
+    measures = summed([frames], GOT10K_RULES).measures
     assert measures == pytest.approx({"AO": (1 + 0.6 + 1 / 3) / 3, "SR50": 2 / 3, "SR75": 1 / 3})
 
 
@@ -106,12 +114,12 @@ def test_got10k_boxes_are_cut_at_the_image():
 
 def test_a_shown_got10k_object_without_true_size_counts_as_missed():
     frames = score_got10k(boxes(*[SQUARE] * 3), boxes(SQUARE, SQUARE, (math.nan,) * 4), np.full(3, 8), (99, 99))
-    assert summed([frames], GOT10K).measures["AO"] == 0.5
+    assert summed([frames], GOT10K_RULES).measures["AO"] == 0.5
 
 
 def test_nothing_to_score_is_nan():
     frames = score_got10k(boxes(SQUARE), boxes(SQUARE), np.array([8]), (99, 99))
-    assert all(math.isnan(value) for value in summed([frames], GOT10K).measures.values())
+    assert all(math.isnan(value) for value in summed([frames], GOT10K_RULES).measures.values())
 
 
 # A second computation, frame by frame
@@ -133,7 +141,7 @@ def plain_iou(a, b):
 
 
 def test_lasot_measures_equal_a_plain_computation():
-    counts, names = (40, 17, 90), list(LASOT.measures)
+    counts, names = (40, 17, 90), list(LASOT_RULES.measures)
     parts, expected = [], []
     for video, count in enumerate(counts):
         truth, found = drifting(video, count)
@@ -154,7 +162,7 @@ def test_lasot_measures_equal_a_plain_computation():
             sums["Norm Precision"] += relative <= 0.2
             sums["Norm Precision AUC"] += sum(relative <= k / 100 for k in range(51)) / 51
         expected.append([sums[name] / count for name in names])
-    assert list(summed(parts, LASOT).measures.values()) == pytest.approx(np.mean(expected, 0).tolist(), abs=1e-12)
+    assert list(summed(parts, LASOT_RULES).measures.values()) == pytest.approx(np.mean(expected, 0).tolist(), abs=1e-12)
 
 
 def test_the_numbers_are_those_of_the_got10k_toolkit():
@@ -164,8 +172,8 @@ def test_the_numbers_are_those_of_the_got10k_toolkit():
         truth, found = (np.round(rows, 3) for rows in drifting(video, count))
         got.append(score_got10k(found, truth, np.arange(count) % 5, (64, 96)))
         otb.append(score_lasot(found, truth, np.ones(count, bool)))
-    measures = summed(got, GOT10K).measures
+    measures = summed(got, GOT10K_RULES).measures
     assert [measures["AO"], measures["SR50"]] == pytest.approx([0.37879332404083615, 0.3076923076923077], abs=1e-12)
-    measures = summed(otb, LASOT).measures
+    measures = summed(otb, LASOT_RULES).measures
     expected = [0.30299823633156964, 0.1440087145969499, 0.6203159041394336]
     assert [measures[name] for name in ("AUC", "OP50", "Precision")] == pytest.approx(expected, abs=1e-12)

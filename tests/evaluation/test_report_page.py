@@ -14,7 +14,7 @@ from PIL import Image
 
 from evaluation.quality_table import QualityRow
 from evaluation.report.page import VideoReport, write_report
-from evaluation.score_tables import ObjectScore, Scores
+from evaluation.scoring import ObjectScore, Scores
 from tests.helpers.result_files import shown
 
 VOID = {"meta", "link", "img", "br", "hr"}

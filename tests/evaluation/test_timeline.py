@@ -11,7 +11,7 @@ from datasets.mask_files import voc_palette
 from evaluation.quality_table import QualityRow
 from evaluation.report.plots import figure, object_colour, readable
 from evaluation.report.timeline import ADMITTED, ANNOTATED, EVICTED, REJECTED, write_timeline
-from evaluation.score_tables import ObjectScore
+from evaluation.scoring import ObjectScore
 from tests.helpers.result_files import shown
 
 LEGEND = 25  # pixels above the curves and above the lanes
