@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from datasets.test.davis_test_dataset import DavisTestDataset
+from datasets.test.mask_notes import MaskNote, note_lines
 from tests.helpers.davis_trees import make_davis_2016, make_davis_2017, make_mask
 from util.errors import InputError
 from util.read_ahead import read_ahead
@@ -129,3 +130,12 @@ def test_a_smooth_mask_of_davis_2016_counts_from_half_brightness_on(tmp_path):
     dataset = DavisTestDataset.davis_2016(root)
     assert next(iter(dataset.videos[0].frames(dataset.videos[0].passes[0]))).mask.sum() == (soft > 127).sum()
     assert "half brightness" in dataset.lines_on_masks(dataset.videos)[0]
+
+
+def test_lines_on_masks_begin_with_the_surprising_ones():
+    ids = np.zeros((40, 60), np.uint8)
+    ids[5:20, 5:25], ids[25:35, 40:55] = 1, 2
+    notes = [MaskNote.of("dog", f"{frame:05d}", ids, ["taken for it"] if frame == 2 else []) for frame in range(4)]
+    lines = note_lines(notes, most=3)
+    assert lines[0] == "mask of dog, frame 00002: object 1 12 %, object 2 6.2 %; taken for it"
+    assert len(lines) == 4 and lines[-1] == "... and 1 more masks"

@@ -1,14 +1,12 @@
-"""Reading of masks in the forms that people have."""
+"""Mask files of ids and of single objects: written and read."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.mask_files import read_objects, voc_palette
-from datasets.mask_reader import MaskReader, MaskRules
+from datasets.mask_files import read_ids, read_objects, voc_palette, write_ids
+from tests.helpers.result_files import shown
 from util.errors import InputError
-
-RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
 
 def save(path, pixels, palette=None, mode=None):
@@ -23,130 +21,39 @@ def grey(*rows):
     return np.array(rows, np.uint8)
 
 
-def colours(*rows):
-    return np.array(rows, np.uint8)
+def colours_of(path):
+    with Image.open(path) as picture:
+        return picture.mode, np.array(picture.getpalette("RGB")).reshape(-1, 3)
 
 
-def test_palette_indices_are_ids_and_their_colours_are_kept(tmp_path):
-    own = np.random.default_rng(0).integers(0, 256, (256, 3))
-    reader = MaskReader()
-    ids = reader.read(save(tmp_path / "a.png", grey([0, 1], [2, 7]), own))
-    reader.read(save(tmp_path / "b.png", grey([0, 1], [2, 7]), voc_palette()))
-    assert ids.dtype == np.uint16 and ids.tolist() == [[0, 1], [2, 7]]
-    assert reader.palette.dtype == np.uint8 and np.array_equal(reader.palette, own)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_ids_to_255_are_a_palette_picture(tmp_path, dtype):
+    ids = np.array([[0, 1], [2, 255]], dtype)
+    write_ids(tmp_path / "mask.png", ids)
+    mode, palette = colours_of(tmp_path / "mask.png")
+    assert mode == "P" and np.array_equal(palette, voc_palette())
+    assert np.array_equal(read_ids(tmp_path / "mask.png"), ids)
 
 
-def test_a_short_palette_is_filled_up(tmp_path):
-    reader = MaskReader()
-    reader.read(save(tmp_path / "a.png", grey([0, 1]), [BLACK, GREEN]))
-    assert reader.palette.shape == (256, 3) and reader.palette[1].tolist() == list(GREEN)
+def test_the_palette_can_be_chosen(tmp_path):
+    own = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)
+    write_ids(tmp_path / "mask.png", np.array([[0, 1]], np.uint8), own)
+    mode, palette = colours_of(tmp_path / "mask.png")
+    assert mode == "P" and np.array_equal(palette, own)
 
 
-def test_grey_values_are_ids(tmp_path):
-    reader = MaskReader()
-    assert reader.read(save(tmp_path / "a.png", grey([0, 3], [200, 0]))).tolist() == [[0, 3], [200, 0]]
-    assert np.array_equal(reader.palette, voc_palette())
+@pytest.mark.parametrize("ids", [[[0, 256], [65535, 3]], [[0, 1], [2, 3]]])
+def test_sixteen_bit_ids_are_sixteen_bit_grey(tmp_path, ids):
+    ids = np.array(ids, np.uint16)
+    write_ids(tmp_path / "mask.png", ids, voc_palette())
+    with Image.open(tmp_path / "mask.png") as picture:
+        assert picture.mode.startswith("I")
+        assert np.array_equal(np.array(picture), ids)
 
 
-def test_one_bit_masks_hold_object_one(tmp_path):
-    assert MaskReader().read(save(tmp_path / "a.png", grey([0, 255]), mode="1")).tolist() == [[0, 1]]
-
-
-@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
-def test_wide_grey_values_are_ids_and_255_is_one_of_them(tmp_path, dtype):
-    path = save(tmp_path / "a.tif", np.array([[0, 255], [256, 65535]], dtype))
-    assert MaskReader().read(path).tolist() == [[0, 255], [256, 65535]]
-
-
-def test_ids_beyond_sixteen_bits_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"a\.tif holds ids outside"):
-        MaskReader().read(save(tmp_path / "a.tif", np.array([[0, 70000]], np.int32)))
-
-
-@pytest.mark.parametrize("palette", [None, voc_palette()])
-def test_youtube_takes_255_as_void_only_beside_other_ids(tmp_path, palette):
-    reader = MaskReader(MaskRules(void_beside_ids=True))
-    path = save(tmp_path / "a.png", grey([0, 1, 255]), palette)
-    assert reader.read(path).tolist() == [[0, 1, 0]] and "255 is void" in reader.remarks(path)[0]
-    assert reader.read(save(tmp_path / "b.png", grey([0, 255, 255]), palette)).tolist() == [[0, 255, 255]]
-
-
-def test_255_is_an_object_like_others_and_that_is_said(tmp_path):
-    reader, path = MaskReader(), save(tmp_path / "a.png", grey([0, 128, 255]))
-    assert reader.read(path).tolist() == [[0, 128, 255]] and "255 is an object" in reader.remarks(path)[0]
-    assert MaskReader(MaskRules(void=255)).read(path).tolist() == [[0, 128, 0]]
-
-
-def test_255_along_edges_is_void_in_the_palette_of_pascal_voc_alone(tmp_path):
-    mask = np.zeros((40, 60), np.uint8)
-    mask[5:35, 5:55] = 255
-    mask[9:31, 9:51] = 3
-    reader, path = MaskReader(), save(tmp_path / "voc.png", mask, voc_palette())
-    assert np.unique(reader.read(path)).tolist() == [0, 3] and "PASCAL VOC" in reader.remarks(path)[0]
-    own = voc_palette()
-    own[255] = RED
-    assert np.unique(MaskReader().read(save(tmp_path / "own.png", mask, own))).tolist() == [0, 3, 255]
-    mask[:, 30:] = 255
-    assert np.unique(MaskReader().read(save(tmp_path / "area.png", mask, voc_palette()))).tolist() == [0, 3, 255]
-
-
-def test_colours_are_objects_numbered_as_they_appear(tmp_path):
-    reader = MaskReader()
-    first = reader.read(save(tmp_path / "a.png", colours([BLACK, RED], [GREEN, RED])))
-    second = reader.read(save(tmp_path / "b.png", colours([BLUE, WHITE], [RED, BLACK])))
-    assert first.dtype == np.uint16 and first.tolist() == [[0, 2], [1, 2]]
-    assert second.tolist() == [[3, 4], [2, 0]]
-    assert reader.palette[:5].tolist() == [list(c) for c in (BLACK, GREEN, RED, BLUE, WHITE)]
-
-
-def test_transparent_pixels_are_background(tmp_path):
-    pixels = np.array([[(255, 0, 0, 255), (0, 255, 0, 0), (0, 0, 255, 1)]], np.uint8)
-    assert MaskReader().read(save(tmp_path / "a.png", pixels)).tolist() == [[2, 0, 1]]
-    assert MaskReader().read(save(tmp_path / "b.png", np.array([[(3, 255), (4, 0)]], np.uint8))).tolist() == [[3, 0]]
-
-
-def test_an_rgb_file_of_grey_is_grey(tmp_path):
-    reader = MaskReader()
-    assert reader.read(save(tmp_path / "a.png", grey([0, 2, 255]), mode="RGB")).tolist() == [[0, 2, 255]]
-    assert reader.read(save(tmp_path / "b.png", grey([0, 255]), mode="RGB")).tolist() == [[0, 255]]
-
-
-def test_white_stays_the_same_object_where_it_is_alone(tmp_path):
-    reader = MaskReader()
-    reader.read(save(tmp_path / "a.png", colours([RED, WHITE, BLACK])))
-    assert reader.read(save(tmp_path / "b.png", colours([WHITE, WHITE, BLACK]))).tolist() == [[2, 2, 0]]
-
-
-def test_too_many_colours_are_refused_and_forgotten(tmp_path):
-    reader = MaskReader()
-    photo = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
-    with pytest.raises(InputError, match=r"photo\.png .*more than 255 colours"):
-        reader.read(save(tmp_path / "photo.png", photo))
-    assert reader.read(save(tmp_path / "a.png", colours([RED, BLACK]))).tolist() == [[1, 0]]
-
-
-def test_255_colours_are_allowed(tmp_path):
-    ramp = np.array([[(i, 255 - i, 7) for i in range(255)]], np.uint8)
-    reader = MaskReader(MaskRules(background=0))
-    assert reader.read(save(tmp_path / "a.png", ramp)).tolist() == [list(range(1, 256))]
-
-
-def test_jpegs_are_refused_whatever_their_name(tmp_path):
-    jpeg = save(tmp_path / "a.jpg", grey([0, 255]))
-    renamed = tmp_path / "b.png"
-    renamed.write_bytes(jpeg.read_bytes())
-    for path in (jpeg, renamed):
-        with pytest.raises(InputError, match=f"{path} is a JPEG.*PNG"):
-            MaskReader().read(path)
-
-
-def test_unreadable_masks_are_refused(tmp_path):
-    (tmp_path / "text.png").write_text("mask")
-    for name, complaint in (("missing.png", "does not exist"), ("text.png", "cannot be read as a picture")):
-        with pytest.raises(InputError, match=f"{name} {complaint}"):
-            MaskReader().read(tmp_path / name)
-    with pytest.raises(InputError, match="unknown kind"):
-        MaskReader().read(save(tmp_path / "a.tif", np.zeros((2, 2), np.float32)))
+def test_nothing_but_the_mask_is_left(tmp_path):
+    write_ids(tmp_path / "mask.png", np.array([[0, 256]], np.uint16))
+    assert [path.name for path in shown(tmp_path)] == ["mask.png"]
 
 
 def test_numbered_pictures_give_their_numbers(tmp_path):

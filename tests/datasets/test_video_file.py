@@ -1,6 +1,8 @@
 """Reading of video files."""
 
+import logging
 import wave
+from fractions import Fraction
 from itertools import accumulate
 
 import av
@@ -204,3 +206,48 @@ def test_a_video_without_frames_is_refused(tmp_path):
 
 def test_a_name_may_hold_a_colon(tmp_path):
     assert len(VideoFile(write_video(tmp_path / "clip.mkv", times=range(3)).rename(tmp_path / "take:2.mkv"))) == 3
+
+
+def write_noise(path, times=None, count=8, codec="libx264"):
+    """Frames of noise; shown at these times, in milliseconds, or 25 a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for number in range(len(times or range(count))):
+            noise = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
+            frame = av.VideoFrame.from_ndarray(noise)
+            if times is not None:
+                frame.time_base, frame.pts = Fraction(1, 1000), times[number]
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def test_uneven_times_are_known_and_even_ones_are_not_told(tmp_path):
+    times = [0, 40, 80, 500, 900, 1700]
+    video = VideoFile(write_noise(tmp_path / "a.mkv", times))
+    assert [round(1000 * time) for time in video.times] == times
+    assert VideoFile(write_noise(tmp_path / "b.mkv")).times is None
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx"), ("a.avi", "mpeg4")])
+def test_a_video_that_is_cut_off_is_refused(tmp_path, name, codec):
+    path = write_noise(tmp_path / name, count=30, codec=codec)
+    assert len(VideoFile(path)) == 30
+    content = path.read_bytes()
+    for share in (0.5, 0.9):
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(InputError, match="is cut off"):
+            VideoFile(path)
+
+
+def test_a_transport_stream_that_ends_within_a_packet_is_told(tmp_path, caplog):
+    path = write_noise(tmp_path / "a.ts", count=30)
+    VideoFile(path)
+    assert not caplog.records
+    path.write_bytes(path.read_bytes()[:-1000])
+    with caplog.at_level(logging.WARNING):
+        VideoFile(path)
+    assert "may be cut off" in caplog.text

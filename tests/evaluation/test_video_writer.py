@@ -146,3 +146,16 @@ def test_other_suffixes_and_frames_are_refused(tmp_path):
 def test_a_missing_folder_is_an_operating_system_error(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         write(tmp_path / "nowhere/clip.mp4", [picture(0)])
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif"])
+def test_a_written_video_shows_frames_at_their_times(tmp_path, suffix):
+    times = [Fraction(t, 100) for t in (0, 4, 8, 50, 90, 170)]
+    with VideoWriter(tmp_path / f"a.{suffix}", Fraction(24), steady=False) as writer:
+        for number, time in enumerate(times):
+            writer.write(picture(number), time)
+    with av.open(str(tmp_path / f"a.{suffix}")) as container:
+        (stream,) = container.streams.video
+        found = sorted(float(packet.pts * stream.time_base) for packet in container.demux(stream) if packet.size)
+        assert container.duration / 1e6 >= 1.7
+    np.testing.assert_allclose(found, [float(time) for time in times], atol=0.011)

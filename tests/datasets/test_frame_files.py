@@ -1,11 +1,8 @@
-"""What the pixels of a frame mean: depths, orientation, damage, and the times at which frames are shown."""
+"""What the pixels of a frame mean: depths, orientation, damage."""
 
-import logging
 import os
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -13,8 +10,6 @@ from PIL import Image, ImageOps
 
 from datasets.frame_files import FrameFolder, read_frame
 from datasets.mask_files import read_ids
-from datasets.test.video_file import VideoFile
-from evaluation.video_writer import VideoWriter
 from util.errors import InputError
 from util.images import list_images, natural_key, picture_size
 
@@ -182,61 +177,3 @@ def test_names_with_other_digits_have_an_order():
     names = ["10", "2", "0²", "①", "٣", "a2", "a10"]
     ordered = [path.stem for path in sorted(map(Path, names), key=natural_key)]
     assert ordered.index("2") < ordered.index("10") and ordered.index("a2") < ordered.index("a10")
-
-
-def write_video(path, times=None, count=8, codec="libx264"):
-    """Frames of noise; shown at these times, in milliseconds, or 25 a second."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        if times is not None:
-            stream.codec_context.time_base = Fraction(1, 1000)
-        for number in range(len(times or range(count))):
-            noise = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
-            frame = av.VideoFrame.from_ndarray(noise)
-            if times is not None:
-                frame.time_base, frame.pts = Fraction(1, 1000), times[number]
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
-def test_uneven_times_are_known_and_even_ones_are_not_told(tmp_path):
-    times = [0, 40, 80, 500, 900, 1700]
-    video = VideoFile(write_video(tmp_path / "a.mkv", times))
-    assert [round(1000 * time) for time in video.times] == times
-    assert VideoFile(write_video(tmp_path / "b.mkv")).times is None
-
-
-@pytest.mark.parametrize("suffix", ["mp4", "gif"])
-def test_a_written_video_shows_frames_at_their_times(tmp_path, scene, suffix):
-    times = [Fraction(t, 100) for t in (0, 4, 8, 50, 90, 170)]
-    with VideoWriter(tmp_path / f"a.{suffix}", Fraction(24), steady=False) as writer:
-        for number, time in enumerate(times):
-            writer.write(np.roll(scene, number, 0), time)
-    with av.open(str(tmp_path / f"a.{suffix}")) as container:
-        (stream,) = container.streams.video
-        found = sorted(float(packet.pts * stream.time_base) for packet in container.demux(stream) if packet.size)
-        assert container.duration / 1e6 >= 1.7
-    np.testing.assert_allclose(found, [float(time) for time in times], atol=0.011)
-
-
-@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx"), ("a.avi", "mpeg4")])
-def test_a_video_that_is_cut_off_is_refused(tmp_path, name, codec):
-    path = write_video(tmp_path / name, count=30, codec=codec)
-    assert len(VideoFile(path)) == 30
-    content = path.read_bytes()
-    for share in (0.5, 0.9):
-        path.write_bytes(content[: int(share * len(content))])
-        with pytest.raises(InputError, match="is cut off"):
-            VideoFile(path)
-
-
-def test_a_transport_stream_that_ends_within_a_packet_is_told(tmp_path, caplog):
-    path = write_video(tmp_path / "a.ts", count=30)
-    VideoFile(path)
-    assert not caplog.records
-    path.write_bytes(path.read_bytes()[:-1000])
-    with caplog.at_level(logging.WARNING):
-        VideoFile(path)
-    assert "may be cut off" in caplog.text
