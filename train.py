@@ -24,8 +24,7 @@ from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.dropseg import DropSeg
 from model.weights.checkpoint import Checkpoint, build_from, fill_network, load_weights
-from model.weights.imagenet import load_imagenet_encoders
-from model.weights.mae import load_mae_encoder
+from model.weights.pretrained import load_imagenet_encoders, load_mae_encoder
 from training.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
 from training.loop import TrainingLoop, Validate
 from training.run import announce, build_folder, build_loader, build_reports, find_checkpoint

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint, save_published
-from model.weights.published import NAMES, to_published
+from model.weights.published import PUBLISHED, to_published
 from util.errors import InputError, run
 from util.files import make_output_folder, require_apart, require_ours
 
@@ -38,7 +38,7 @@ def main() -> None:
     require_ours(make_output_folder(args.output.absolute().parent) / args.output.name)
     network = load_network(args.model, torch.device("cpu"), pretraining=True)
     if args.published:
-        if network.arch not in NAMES:
+        if network.arch not in PUBLISHED:
             raise InputError(f"{args.model} holds {network.arch}, which has no published form")
         save_published(args.output, network)
     else:
@@ -53,7 +53,7 @@ def main() -> None:
 def print_parts(network: nn.Module) -> None:
     """What went where: each part of the network, its published name where it has one, entries and numbers."""
     state = network.state_dict()
-    published = list(to_published(network.arch, state)) if network.arch in NAMES else [""] * len(state)
+    published = list(to_published(network.arch, state)) if network.arch in PUBLISHED else [""] * len(state)
     parts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     for (ours, value), theirs in zip(state.items(), published, strict=True):
         part = parts[ours.partition(".")[0], theirs.partition(".")[0]]

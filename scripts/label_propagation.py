@@ -25,7 +25,7 @@ from evaluation.run import RunOptions, evaluate
 from evaluation.segmenter import Engine
 from inference.frame_report import FrameReport
 from model.layers.resnet import BACKBONES, ResNetEncoder
-from model.weights.imagenet import load_imagenet_encoders
+from model.weights.pretrained import load_imagenet_encoders
 from util.device import AUTOCAST, choose_device
 from util.distributed import Process
 from util.errors import run

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from torchvision.ops import StochasticDepth
 
 PATCH = 16
 PRETRAINED_GRID = 14
@@ -88,6 +87,8 @@ class Block(nn.Module):
     """
 
     def __init__(self, width: int, heads: int, drop_path: float = 0.0, attention: nn.Module | None = None) -> None:
+        from torchvision.ops import StochasticDepth  # torchvision takes as long to import as torch itself
+
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
         self.attention = Attention(width, heads) if attention is None else attention

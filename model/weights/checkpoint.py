@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from model import PRETRAINING, build_network
 from model.layers.resnet import append_input_channels
-from model.weights.published import NAMES, from_published, identify, published_options, to_published
+from model.weights.published import PUBLISHED, from_published, identify, to_published
 from util.errors import InputError
 from util.files import atomic_path
 
@@ -166,12 +166,12 @@ def read_weights(path: Path) -> Checkpoint:
         return _ours(path, content)
     state = published_state(content)
     arch = identify(state)
-    if arch not in NAMES:
-        names = ", ".join(NAMES)
+    if arch not in PUBLISHED:
+        names = ", ".join(PUBLISHED)
         raise InputError(f"{path} is {_describe(content)}; expected weights of ours, or published ones of {names}")
     check_weights(path, state)
     try:
-        return Checkpoint(arch, published_options(arch, state), from_published(arch, state))
+        return Checkpoint(arch, PUBLISHED[arch].options(state), from_published(arch, state))
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} holds weights of {arch} that are not whole ({error}); fetch it again") from error
 

@@ -1,17 +1,72 @@
-"""Entry names of published weights, and their translation to ours and back."""
+"""Published weights under our names, and back: how files are recognised, what they fit, how their entries are named."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from model.weights.published_dropmae import DROPMAE_NAMES, add_class_rows, drop_class_rows, dropmae_options
-from model.weights.published_dropseg import DROPSEG_NAMES, drop_unused, dropseg_options, restore_unused
+from model.layers.vit import PATCH, backbone_of, grid_tokens
 from util.tensors import IMAGENET_MEAN, IMAGENET_STD
 
-STEM_PARTS = ("conv1", "conv1_m", "conv1_bg")
+State = Mapping[str, Tensor]
+Names = tuple[tuple[str, str], ...]
 
-# (published prefix, our prefix); the first match wins, and the mapping is one to one.
+
+@dataclass(frozen=True)
+class PublishedForm:
+    """The published state dict of a network.
+
+    Attributes:
+        has, lacks: entries by which it is told from those of other networks.
+        names: (published prefix, our prefix) of the entries; the first match wins, and the mapping is one to one.
+            Entries without a match have the same name on both sides.
+        options: the keyword arguments that build the network of a file, from its entries. Raises KeyError, IndexError
+            or ValueError where entries that it looks at are missing or of no known network.
+        reshape: changes published entries that differ from ours in more than their names, before they are renamed.
+        restore: undoes `reshape`, after they are renamed back.
+    """
+
+    has: tuple[str, ...]
+    names: Names
+    options: Callable[[State], dict[str, object]]
+    lacks: tuple[str, ...] = ()
+    reshape: Callable[[State], dict[str, Tensor]] = dict
+    restore: Callable[[State], dict[str, Tensor]] = dict
+
+
+def identify(state: Mapping[str, object]) -> str | None:
+    """Name of the published network that a state dict belongs to, `PUBLISHED` among others, or None."""
+    for name, form in PUBLISHED.items():
+        if all(key in state for key in form.has) and not any(key in state for key in form.lacks):
+            return name
+    return next((name for name, entries in STARTS.items() if all(key in state for key in entries)), None)
+
+
+def from_published(arch: str, state: State) -> dict[str, Tensor]:
+    """Published entries of a network of `PUBLISHED` under our names; unknown entries keep theirs."""
+    form = PUBLISHED[arch]
+    return _rename(form.reshape(state), form.names)
+
+
+def to_published(arch: str, state: State) -> dict[str, Tensor]:
+    """Our entries of a network of `PUBLISHED` under the published names."""
+    form = PUBLISHED[arch]
+    return form.restore(_rename(state, tuple((ours, published) for published, ours in form.names)))
+
+
+def _rename(state: State, names: Names) -> dict[str, Tensor]:
+    def renamed(key: str) -> str:
+        for old, new in names:
+            if key.startswith(old):
+                return new + key[len(old) :]
+        return key
+
+    return {renamed(key): value for key, value in state.items()}
+
+
+# QDMN, Mask-Propagation and STCN.
 DECODER_NAMES = (
     ("decoder.compress.downsample.", "decoder.compress.shortcut."),
     ("decoder.up_16_8.skip_conv1.", "decoder.up_16_8.skip_conv."),
@@ -57,7 +112,22 @@ STCN_NAMES = (
     ("value_encoder.fuser.attention.SpatialGate.spatial.conv.", "fusion.attention.spatial."),
     ("value_encoder.fuser.", "fusion."),
     ("value_encoder.", "memory_encoder."),
+    *(pair for pair in DECODER_NAMES if ".skip_conv" not in pair[0]),
 )
+
+
+def _mivos_options(stem: str, *, scorer_always: bool = False) -> Callable[[State], dict[str, object]]:
+    """Options of QDMN and of the MiVOS family, whose published code has ResNet-50 and one of two first convolutions."""
+
+    def options(state: State) -> dict[str, object]:
+        found: dict[str, object] = {"backbone": "resnet50", "multi_object": state[stem].shape[1] == 5}
+        found["score_activation"] = "relu"
+        return found if scorer_always else found | {"quality_head": "score.fc2.weight" in state}
+
+    return options
+
+
+STEM_PARTS = ("conv1", "conv1_m", "conv1_bg")
 STM_CYCLE_NAMES = (
     *(
         (f"Encoder_{published}.{old}", f"{ours}_encoder.{new}")
@@ -79,77 +149,25 @@ STM_CYCLE_NAMES = (
     ("Decoder.pred2.", "decoder.predict."),
     ("score.", "quality_scorer."),
 )
-STCN_DECODER_NAMES = tuple(pair for pair in DECODER_NAMES if ".skip_conv" not in pair[0])
-NAMES = {
-    "qdmn": (*TWO_ENCODER_NAMES, *QDMN_NAMES, *DECODER_NAMES),
-    "mask_propagation": (*TWO_ENCODER_NAMES, *DECODER_NAMES),
-    "stcn": (*STCN_NAMES, *STCN_DECODER_NAMES),
-    "stm_cycle": STM_CYCLE_NAMES,
-    "dropseg": DROPSEG_NAMES,
-    "dropmae": DROPMAE_NAMES,
-}
-
-# Entries that tell the published networks apart: (name, entries that it has, entries that it lacks).
-FINGERPRINTS = (
-    ("qdmn", ("mask_rgb_encoder.conv1.weight", "score.fc2.weight", "concat_conv.weight"), ()),
-    ("mask_propagation", ("mask_rgb_encoder.conv1.weight", "kv_m_f16.key_proj.weight"), ("concat_conv.weight",)),
-    ("stcn", ("value_encoder.conv1.weight", "key_encoder.conv1.weight"), ()),
-    ("stm_cycle", ("Encoder_M.conv1_bg.weight", "Decoder.pred2.weight"), ()),
-    ("dropseg", ("mask_patch_embed.proj.weight", "pos_embed_two_frame", "stcn_decoder.pred.weight"), ()),
-    ("dropmae", ("temporal_pos_embed_x", "blocks.0.attn.qkv.weight", "decoder_temporal_pos_embed_x", "mask_token"), ()),
-    ("a vision transformer's encoder (MAE)", ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight"), ()),
-    ("an ImageNet ResNet", ("conv1.weight", "layer1.0.conv1.weight", "layer3.0.conv1.weight"), ()),
-)
 
 
-def identify(state: Mapping[str, object]) -> str | None:
-    """Name of the published network that a state dict belongs to, `NAMES` among others, or None."""
-    for name, present, absent in FINGERPRINTS:
-        if all(key in state for key in present) and not any(key in state for key in absent):
-            return name
-    return None
+def _stm_cycle_options(state: State) -> dict[str, object]:
+    depth = len({key.split(".")[2] for key in state if key.startswith("Encoder_Q.res4.")})
+    if "Encoder_Q.res4.0.conv3.weight" in state:
+        backbone = "resnet101" if depth > 6 else "resnet50"
+    else:
+        backbone = "resnet34" if depth > 2 else "resnet18"
+    return {"backbone": backbone, "quality_head": "score.fc2.weight" in state}
 
 
-def published_options(arch: str, state: Mapping[str, Tensor]) -> dict[str, object]:
-    """What builds the network that a published state dict fits."""
-    if arch == "dropseg":
-        return dropseg_options(state)
-    if arch == "dropmae":
-        return dropmae_options(state)
-    if arch == "stm_cycle":
-        return {"backbone": _stm_backbone(state), "quality_head": "score.fc2.weight" in state}
-    stem = state["value_encoder.conv1.weight" if arch == "stcn" else "mask_rgb_encoder.conv1.weight"]
-    options: dict[str, object] = {
-        "backbone": "resnet50",
-        "multi_object": stem.shape[1] == 5,
-        "score_activation": "relu",
-    }
-    if arch != "qdmn":
-        options["quality_head"] = "score.fc2.weight" in state
-    return options
-
-
-def from_published(arch: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Published entries of a network under our names; unknown entries keep theirs."""
-    reshape = RESHAPED.get(arch)
-    return _rename(reshape[0](state) if reshape else state, NAMES[arch])
-
-
-def to_published(arch: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our entries of a network under the published names."""
-    renamed = _rename(state, tuple((ours, published) for published, ours in NAMES[arch]))
-    reshape = RESHAPED.get(arch)
-    return reshape[1](renamed) if reshape else renamed
-
-
-def _join_stems(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _join_stems(state: State) -> dict[str, Tensor]:
     """The three first convolutions of STM-Cycle, of image, mask and background, as one; unused statistics left out."""
     parts = [f"Encoder_M.{name}.weight" for name in STEM_PARTS]
     joined = {k: v for k, v in state.items() if k not in parts[1:] and not k.endswith((".mean", ".std"))}
     return joined | {parts[0]: torch.cat([state[part] for part in parts], 1)}
 
 
-def _split_stems(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _split_stems(state: State) -> dict[str, Tensor]:
     """Undo `_join_stems`; the statistics, which the published code stores but does not use, are ImageNet's."""
     stem = "Encoder_M.conv1.weight"
     if stem not in state:
@@ -163,26 +181,183 @@ def _split_stems(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return split
 
 
-def _stm_backbone(state: Mapping[str, Tensor]) -> str:
-    depth = len({key.split(".")[2] for key in state if key.startswith("Encoder_Q.res4.")})
-    if "Encoder_Q.res4.0.conv3.weight" in state:
-        return "resnet101" if depth > 6 else "resnet50"
-    return "resnet34" if depth > 2 else "resnet18"
+BLOCK_PARTS = (
+    ("attn.qkv", "attention.qkv"),
+    ("attn.proj", "attention.project"),
+    ("mlp.fc1", "expand"),
+    ("mlp.fc2", "contract"),
+    ("norm1", "norm1"),
+    ("norm2", "norm2"),
+)
 
 
-def _rename(state: Mapping[str, Tensor], names: tuple[tuple[str, str], ...]) -> dict[str, Tensor]:
-    def renamed(key: str) -> str:
-        for old, new in names:
-            if key.startswith(old):
-                return new + key[len(old) :]
-        return key
-
-    return {renamed(key): value for key, value in state.items()}
+def block_names(published: str, ours: str, count: int = 12) -> Names:
+    """Names of the parts of transformer blocks, (published, ours)."""
+    return tuple((f"{published}.{i}.{old}.", f"{ours}.{i}.{new}.") for i in range(count) for old, new in BLOCK_PARTS)
 
 
-# Networks whose entries differ in more than their names: from published entries, and back.
-RESHAPED = {
-    "stm_cycle": (_join_stems, _split_stems),
-    "dropseg": (drop_unused, restore_unused),
-    "dropmae": (drop_class_rows, add_class_rows),
+def encoder_names(ours: str) -> Names:
+    """Names of the encoder, which DropSeg and DropMAE share."""
+    return (
+        ("patch_embed.proj.", f"{ours}.patch_embed."),
+        ("temporal_pos_embed_x", f"{ours}.query_role"),
+        ("temporal_pos_embed_z", f"{ours}.memory_role"),
+        *block_names("blocks", f"{ours}.blocks"),
+        ("norm.", f"{ours}.norm."),
+    )
+
+
+UNUSED = ("cls_token", "head.", "fc_norm.")
+CLASSES = 1000
+DROPSEG_NAMES = (
+    *encoder_names("query_encoder"),
+    ("mask_patch_embed.proj.", "mask_embed."),
+    ("fpn2.0.", "up8."),
+    ("fpn1.0.", "up4.first."),
+    ("fpn1.1.ln.", "up4.norm."),
+    ("fpn1.3.", "up4.second."),
+    ("stcn_decoder.compress.downsample.", "decoder.compress.shortcut."),
+    ("stcn_decoder.up_16_8.out_conv.downsample.", "decoder.up_16_8.out_block.shortcut."),
+    ("stcn_decoder.up_16_8.out_conv.", "decoder.up_16_8.out_block."),
+    ("stcn_decoder.up_8_4.out_conv.", "decoder.up_8_4.out_block."),
+    ("stcn_decoder.pred.", "decoder.predict."),
+    ("stcn_decoder.", "decoder."),
+    ("score.", "quality_scorer."),
+)
+
+
+def as_grid(tokens: Tensor) -> Tensor:
+    """Positions (1,side^2,D) -> (1,D,side,side)."""
+    side = math.isqrt(tokens.shape[1])
+    return tokens.transpose(1, 2).unflatten(2, (side, side))
+
+
+def _dropseg_options(state: State) -> dict[str, object]:
+    """What builds the DropSeg that a published state dict fits.
+
+    Raises:
+        ValueError: its width is that of no known transformer.
+    """
+    backbone = backbone_of(state["patch_embed.proj.weight"].shape[0])
+    side = math.isqrt((state["pos_embed_two_frame"].shape[1] - 1) // 2)
+    return {"backbone": backbone, "image_size": side * PATCH, "quality_head": "score.fc2.weight" in state}
+
+
+def _drop_unused(state: State) -> dict[str, Tensor]:
+    """A published DropSeg without what it does not use; its positions as grids."""
+    positions = ("pos_embed", "pos_embed_two_frame", "pos_embed_three_frame")
+    kept = {k: v for k, v in state.items() if k not in positions and not k.startswith(UNUSED)}
+    count = (state["pos_embed_two_frame"].shape[1] - 1) // 2
+    return kept | {
+        "pretrained_positions": as_grid(state["pos_embed"][:, 1:]),
+        "positions": as_grid(state["pos_embed_two_frame"][:, 1 : 1 + count]),
+    }
+
+
+def _restore_unused(state: State) -> dict[str, Tensor]:
+    """Undo `_drop_unused`; what the network does not use is made anew, zeros for the most part."""
+    kept = {k: v for k, v in state.items() if k not in ("pretrained_positions", "positions")}
+    width = state["positions"].shape[1]
+    first, grid = torch.zeros(1, 1, width), grid_tokens(state["positions"].cpu())
+    return kept | {
+        "cls_token": first.clone(),
+        "pos_embed": torch.cat([first, grid_tokens(state["pretrained_positions"].cpu())], 1),
+        "pos_embed_two_frame": torch.cat([first, grid, grid], 1),
+        "pos_embed_three_frame": torch.cat([first, grid, grid, grid], 1),
+        "head.weight": torch.zeros(CLASSES, width),
+        "head.bias": torch.zeros(CLASSES),
+        "fc_norm.weight": torch.ones(width),
+        "fc_norm.bias": torch.zeros(width),
+    }
+
+
+HEAD_WIDTH = 32
+MOST_BLOCKS = 32
+GRIDS = ("pos_embed", "decoder_pos_embed")
+DROPMAE_NAMES = (
+    ("pos_embed", "positions"),
+    ("decoder_pos_embed", "decoder.positions"),
+    ("decoder_temporal_pos_embed_x", "decoder.earlier_role"),
+    ("decoder_temporal_pos_embed_z", "decoder.later_role"),
+    ("mask_token", "decoder.mask_token"),
+    ("decoder_embed.", "decoder.embed."),
+    *block_names("decoder_blocks", "decoder.blocks", MOST_BLOCKS),
+    ("decoder_norm.", "decoder.norm."),
+    ("decoder_pred.", "decoder.predict."),
+    *encoder_names("encoder"),
+)
+
+
+def _dropmae_options(state: State) -> dict[str, object]:
+    """What builds the DropMAE that a published state dict fits; heads of the decoder have 32 channels, as published.
+
+    Raises:
+        ValueError: its width is that of no known transformer.
+    """
+    width = state["decoder_embed.weight"].shape[0]
+    return {
+        "backbone": backbone_of(state["patch_embed.proj.weight"].shape[0]),
+        "image_size": as_grid(state["pos_embed"][:, 1:]).shape[-1] * PATCH,
+        "decoder_width": width,
+        "decoder_depth": len({key.split(".")[1] for key in state if key.startswith("decoder_blocks.")}),
+        "decoder_heads": width // HEAD_WIDTH,
+    }
+
+
+def _drop_class_rows(state: State) -> dict[str, Tensor]:
+    """A published DropMAE with its positions as grids."""
+    return {**state, **{name: as_grid(state[name][:, 1:]) for name in GRIDS if name in state}}
+
+
+def add_class_rows(state: State) -> dict[str, Tensor]:
+    """Undo `_drop_class_rows`; the row of the class token, which does not exist, is zero."""
+    tokens = {name: grid_tokens(state[name]) for name in GRIDS if name in state}
+    rows = {name: torch.cat([torch.zeros_like(grid[:, :1]), grid], 1) for name, grid in tokens.items()}
+    return {**state, **rows}
+
+
+PUBLISHED = {
+    "qdmn": PublishedForm(
+        has=("mask_rgb_encoder.conv1.weight", "score.fc2.weight", "concat_conv.weight"),
+        names=(*TWO_ENCODER_NAMES, *QDMN_NAMES, *DECODER_NAMES),
+        options=_mivos_options("mask_rgb_encoder.conv1.weight", scorer_always=True),
+    ),
+    "mask_propagation": PublishedForm(
+        has=("mask_rgb_encoder.conv1.weight", "kv_m_f16.key_proj.weight"),
+        lacks=("concat_conv.weight",),
+        names=(*TWO_ENCODER_NAMES, *DECODER_NAMES),
+        options=_mivos_options("mask_rgb_encoder.conv1.weight"),
+    ),
+    "stcn": PublishedForm(
+        has=("value_encoder.conv1.weight", "key_encoder.conv1.weight"),
+        names=STCN_NAMES,
+        options=_mivos_options("value_encoder.conv1.weight"),
+    ),
+    "stm_cycle": PublishedForm(
+        has=("Encoder_M.conv1_bg.weight", "Decoder.pred2.weight"),
+        names=STM_CYCLE_NAMES,
+        options=_stm_cycle_options,
+        reshape=_join_stems,
+        restore=_split_stems,
+    ),
+    "dropseg": PublishedForm(
+        has=("mask_patch_embed.proj.weight", "pos_embed_two_frame", "stcn_decoder.pred.weight"),
+        names=DROPSEG_NAMES,
+        options=_dropseg_options,
+        reshape=_drop_unused,
+        restore=_restore_unused,
+    ),
+    "dropmae": PublishedForm(
+        has=("temporal_pos_embed_x", "blocks.0.attn.qkv.weight", "decoder_temporal_pos_embed_x", "mask_token"),
+        names=DROPMAE_NAMES,
+        options=_dropmae_options,
+        reshape=_drop_class_rows,
+        restore=add_class_rows,
+    ),
+}
+
+# What `model.weights.pretrained` begins networks with, and entries by which it is recognised.
+STARTS = {
+    "a vision transformer's encoder (MAE)": ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight"),
+    "an ImageNet ResNet": ("conv1.weight", "layer1.0.conv1.weight", "layer3.0.conv1.weight"),
 }

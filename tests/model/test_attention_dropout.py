@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.layers.attention_dropout import DroppedAttention, draw_dropped, drop_weights, dropped_count
+from model.dropmae import DroppedAttention, draw_dropped, drop_weights, dropped_count
 from tests.helpers.deterministic import fixture
 
 DRAWS = 40_000

@@ -10,8 +10,7 @@ from model import NETWORKS, build_network
 from model.dropmae import DropMAE, MAEDecoder, frames_of, patches
 from model.layers.vit import sincos_grid
 from model.weights.checkpoint import Checkpoint, load_network, read_weights, save_checkpoint, save_published
-from model.weights.published import from_published, identify, to_published
-from model.weights.published_dropmae import add_class_rows
+from model.weights.published import add_class_rows, from_published, identify, to_published
 from tests.helpers.deterministic import FIXTURES, fixture
 from tests.helpers.weight_files import saved
 from util.errors import InputError

@@ -12,8 +12,7 @@ from model.dropseg import DropSeg
 from model.layers.vit import grid_tokens, resize_grid
 from model.memory.read import MemoryReader, stack_entries
 from model.weights.checkpoint import load_network, save_published
-from model.weights.published import from_published, published_options, to_published
-from model.weights.published_dropseg import as_grid, two_frame_positions
+from model.weights.published import PUBLISHED, as_grid, from_published, to_published
 from tests.helpers.deterministic import FIXTURES, fixture
 from tests.helpers.parity import ROUNDING, as_asked, assert_close
 from tests.helpers.weight_files import saved
@@ -35,6 +34,12 @@ def filled(key, shape, kind):
     return torch.from_numpy(noise.astype(np.float32))
 
 
+def two_frame_positions(embedding, side, frames=2):
+    """Published pos_embed (1,1+196,D) -> what DropSeg stores for several frames, (1,1+frames*side^2,D)."""
+    grid = grid_tokens(resize_grid(as_grid(embedding[:, 1:]), (side, side)))
+    return torch.cat([embedding[:, :1], *[grid] * frames], 1)
+
+
 def published_state(kind, side=24):
     shapes = json.loads((FIXTURES / "dropseg_state_dict.json").read_text())
     state = {key: filled(key, shape, kind) for key, shape in shapes.items()}
@@ -45,7 +50,7 @@ def published_state(kind, side=24):
 
 def build(kind, side=24):
     state = published_state(kind, side)
-    network = DropSeg(**published_options("dropseg", state), drop_path=0.0)
+    network = DropSeg(**PUBLISHED["dropseg"].options(state), drop_path=0.0)
     network.load_state_dict(from_published("dropseg", state))
     return as_asked(network.eval())
 

@@ -5,7 +5,7 @@ import torch
 
 from model import NETWORKS, fitting_options
 from model.weights.checkpoint import load_network, read_weights, save_published
-from model.weights.published import NAMES, from_published, published_options, to_published
+from model.weights.published import PUBLISHED, from_published, to_published
 from tests.helpers.weight_files import (
     STEMS,
     assert_same,
@@ -70,7 +70,7 @@ def test_published_weights_of_stm_cycle_come_back_bit_for_bit(tmp_path):
 def test_the_backbone_of_stm_cycle_is_told_from_its_weights(backbone):
     with torch.device("meta"):
         network = NETWORKS["stm_cycle"](backbone=backbone)
-    assert published_options("stm_cycle", network_names(network))["backbone"] == backbone
+    assert PUBLISHED["stm_cycle"].options(network_names(network))["backbone"] == backbone
 
 
 def network_names(network):
@@ -96,7 +96,7 @@ def test_a_published_file_of_ours_holds_bare_weights_under_published_names(tmp_p
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize("arch", NAMES)
+@pytest.mark.parametrize("arch", PUBLISHED)
 def test_weights_of_a_published_training_checkpoint_are_found(tmp_path, arch, zipped):
     published = published_constants(read_published_entries(arch))
     content = {"it": 7, "network": published, "optimizer": {"state": {}}, "scheduler": {"last_epoch": 7}}

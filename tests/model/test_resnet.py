@@ -9,7 +9,7 @@ import torchvision
 from model.layers.resnet import ResNetEncoder, append_input_channels
 from model.qdmn import QDMN
 from model.stcn import STCN
-from model.weights.imagenet import load_imagenet_encoders
+from model.weights.pretrained import load_imagenet_encoders
 from util.errors import InputError
 
 NAMES = ["resnet18", "resnet50"]

@@ -17,7 +17,7 @@ from datasets.train.frame_pairs import FramePairs, collate_pairs, find_videos, p
 from model.dropmae import DropMAE
 from model.dropseg import DropSeg
 from model.weights.checkpoint import load_checkpoint, load_network
-from model.weights.mae import load_mae_encoder
+from model.weights.pretrained import load_mae_encoder
 from tests.helpers.training_runs import launcher, losses_of, only
 from training.pretrain_arguments import SAME_ON_RESUME, check_resumable, fill_schedule, parse_arguments
 from training.pretrainer import Pretrainer, rate_factor

@@ -14,9 +14,8 @@ from model.dropmae import DropMAE
 from model.dropseg import DropSeg
 from model.layers.vit import resize_grid, sincos_grid
 from model.weights.checkpoint import Checkpoint, save_checkpoint
-from model.weights.mae import load_mae_encoder
-from model.weights.published import to_published
-from model.weights.published_dropmae import add_class_rows
+from model.weights.pretrained import load_mae_encoder
+from model.weights.published import add_class_rows, to_published
 from tests.helpers.deterministic import FIXTURES
 from tests.helpers.weight_files import saved
 from util.errors import InputError
@@ -139,7 +138,7 @@ def test_a_quality_scorer_is_a_new_layer(tmp_path):
 
 
 def test_what_happened_is_logged(tmp_path, caplog):
-    with caplog.at_level(logging.INFO, "model.weights.mae"):
+    with caplog.at_level(logging.INFO, "model.weights.pretrained"):
         load_mae_encoder(dropseg(), saved(tmp_path / "mae.pth", published_weights()))
     assert "151 taken" in caplog.text
     assert "mask_token" in caplog.text
