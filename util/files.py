@@ -140,6 +140,17 @@ def atomic_path(path: Path, *, known: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, which appears when it is whole; its folder is made where it is missing.
+
+    Raises:
+        InputError: there is a file that is not ours.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def atomic_folder(folder: Path, request: dict[str, Any] | None = None) -> Iterator[Path]:
     """A hidden folder beside `folder` that takes its place on success, and is removed on failure.

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 
 from util.errors import InputError
-from util.files import atomic_path
 from util.text_files import read_numbers
 
 Box = tuple[float, float, float, float]
@@ -19,7 +18,10 @@ Box = tuple[float, float, float, float]
 
 def box_of_mask(mask: np.ndarray) -> tuple[int, int, int, int] | None:
     """The smallest box around a mask (H, W), bool; None where it is empty."""
-    return cv2.boundingRect(mask.view(np.uint8)) if mask.any() else None
+    if not mask.any():
+        return None
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return x, y, width, height
 
 
 def mask_of_box(box: Box, size: tuple[int, int], least: tuple[int, int] = (1, 1)) -> np.ndarray | None:
@@ -77,10 +79,3 @@ def read_boxes(path: Path) -> np.ndarray:
 def format_rows(rows: np.ndarray, form: str, separator: str = ",") -> str:
     """A table of numbers (T, C) as lines of text, each number as `form` such as "%.3f" has it."""
     return "".join(separator.join(form % number for number in row) + "\n" for row in rows.tolist())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, which appears when it is whole; its folder is made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -40,7 +40,7 @@ def grabcut(pixels: np.ndarray, rectangle: np.ndarray, steps: int = GRABCUT_STEP
     models = np.zeros((2, 1, 65))
     cv2.setRNGSeed(GRABCUT_SEED)
     picture = np.ascontiguousarray(pixels[rows, columns, ::-1])
-    cv2.grabCut(picture, labels, None, models[0], models[1], steps, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(picture, labels, (0, 0, 0, 0), models[0], models[1], steps, cv2.GC_INIT_WITH_MASK)
     found = labels == cv2.GC_PR_FGD
     if found.sum() < LEAST_COVER * inside.sum():
         return rectangle
@@ -76,8 +76,7 @@ def fill_box(path: Path, box: Box, size: Size, working: Size) -> np.ndarray:
     Raises:
         InputError: the box lies outside of the frame.
     """
-    least = tuple(-(-full // seen) for full, seen in zip(size, working, strict=True))
-    mask = mask_of_box(box, size, least)
+    mask = mask_of_box(box, size, (-(-size[0] // working[0]), -(-size[1] // working[1])))
     if mask is None:
         place = f"{box} lies outside of its frame of {size[1]}x{size[0]}"
         raise InputError(f"the first box of {path}, {place}; fetch the file again")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.boxes.boxes import box_of_mask, format_rows, write_text
-from util.files import atomic_path
+from datasets.boxes.boxes import box_of_mask, format_rows
+from util.files import atomic_path, write_text
 
 JPEG_QUALITY = 95
 COVER_LEVELS = 8

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.boxes.boxes import Box, box_of_mask, format_rows, read_boxes, write_text
+from datasets.boxes.boxes import Box, box_of_mask, format_rows, read_boxes
 from datasets.mask_files import write_binary
 from evaluation.png_writer import PngWriter
 from evaluation.writers import Recorder, Result
 from util.errors import InputError
-from util.files import atomic_folder, atomic_path, make_output_folder
+from util.files import atomic_folder, atomic_path, make_output_folder, write_text
 from util.text_files import read_numbers
 
 BOX_FORM, TIME_FORM = "%.3f", "%.8f"

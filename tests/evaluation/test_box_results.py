@@ -6,12 +6,13 @@ import zipfile
 import numpy as np
 import pytest
 
-from datasets.boxes.boxes import format_rows, write_text
+from datasets.boxes.boxes import format_rows
 from evaluation.boxes.results import finished_videos, read_result
 from scripts import pack_boxes
 from tests.helpers.failures import failure_line
 from tests.helpers.result_files import files_below
 from util.errors import InputError
+from util.files import write_text
 
 ROWS = np.array([[1.25, -2.75, 10.999, 0.5], [3, 4, 5, 6], [3, 4, 5, 6]])
 SECONDS = np.array([[0.5], [0.125], [0.00012345]])

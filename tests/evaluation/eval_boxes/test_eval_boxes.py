@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.boxes.boxes import format_rows, read_boxes, write_text
+from datasets.boxes.boxes import format_rows, read_boxes
 from datasets.mask_files import read_ids, write_binary
 from model import build_network
 from model.weights.checkpoint import Checkpoint, save_checkpoint
@@ -27,6 +27,7 @@ from tests.helpers.box_runs import (
     make_trees,
 )
 from tests.helpers.result_files import files_below, shown
+from util.files import write_text
 from util.text_files import read_numbers
 
 PROJECT = Path(__file__).resolve().parents[3]
