@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from datasets.boxes.boxes import Box
-from datasets.boxes.first_masks import cut_out, fill_box, read_object
+from datasets.boxes.boxes import Box, cut_out, fill_box, read_object
 from datasets.boxes.trees import TRUTH, BoxTree, first_box
 from datasets.frame_files import FrameFolder
 from datasets.test.annotated_video import AnnotatedVideo

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets.boxes.boxes import box_of_mask, format_rows, is_whole_box, mask_of_box, read_boxes
-from datasets.boxes.first_masks import fill_box, grabcut
+from datasets.boxes.boxes import box_of_mask, fill_box, format_rows, grabcut, is_whole_box, mask_of_box, read_boxes
 from util.errors import InputError
 from util.text_files import read_numbers
 
