@@ -1,11 +1,14 @@
 """Show where points or objects of one frame lie in another, by the keys of a network alone.
 
+    python try_correspondence.py
     python try_correspondence.py --source a.jpg --target b.jpg --point 120,200 --point 300,80 --output picture.png
     python try_correspondence.py --source a.jpg --target b.jpg --mask a.png --output picture.png --mask_output b.png
     python try_correspondence.py --model mask_propagation.pth --source a.jpg --target b.jpg
 
 Without --point and --mask a window shows both frames: a click in the source, on the left, heats the target up where the
-network finds the same thing. Points are pixels X,Y of the source file. Any checkpoint will do, ours or published.
+network finds the same thing. Points are pixels X,Y of the source file. Any checkpoint will do, ours or published, but
+those of DropSeg, which compares no keys. Without --source and --target the frames are two of the clip in examples/real;
+where no window can be shown, a picture of some of its points goes to output/correspondence.png, or to --output.
 """
 
 import util.startup  # noqa: F401
@@ -13,141 +16,41 @@ import util.startup  # noqa: F401
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from datasets.frame_files import read_frame
 from datasets.mask_files import read_ids, write_ids
-from datasets.test.sizing import Limit
 from evaluation.arguments import SHIPPED
-from evaluation.report.contact_sheet import MARGIN, contact_sheet, write_contact_sheet
-from evaluation.report.correspondence_window import choose_point, require_display
-from evaluation.report.heat_map import (
-    STRIDE,
-    Point,
-    cells_of_points,
-    mark_points,
-    overlay_heat,
-    strongest_point,
-    to_pixels,
-)
-from inference.correspondence import transfer
+from evaluation.report.correspondence import Picture, PicturePair, choose_point, why_no_window
+from evaluation.report.pictures import MARGIN, write_picture
+from inference.correspondence import Point
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from util.device import choose_device
 from util.errors import InputError, run
 from util.files import make_output_folder, require_apart, require_ours
 from util.numbers import pixels, positive
-from util.tensors import normalise, one_hot, pad_to_multiple
+
+CLIP = Path(__file__).resolve().parent / "examples/real/libby.mp4"
+CLIP_FRAMES = (0, 16)  # source and target
+CLIP_POINTS = ((530, 247), (692, 200))  # of the source: the dog's head, flowers
+CLIP_OUTPUT = Path("output/correspondence.png")
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A frame file.
-
-    Attributes:
-        path: of the file.
-        size: height and width of the file, in pixels.
-        rgb: as the network sees it, (H, W, 3), uint8.
-    """
-
-    path: Path
-    size: tuple[int, int]
-    rgb: np.ndarray
-
-    @classmethod
-    def read(cls, path: Path, short_side: int | None) -> "Picture":
-        """Read a frame; its shorter side is cut down to `short_side` pixels."""
-        rgb = read_frame(path)
-        height, width = Limit((short_side,) if short_side else ()).working(rgb.shape[:2])
-        return cls(path, rgb.shape[:2], cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA))
-
-    def shrink(self, point: Point) -> Point:
-        """A point (x, y) of the file in `rgb`.
-
-        Raises:
-            InputError: the point lies outside.
-        """
-        x, y = point
-        height, width = self.size
-        if not (0 <= x < width and 0 <= y < height):
-            raise InputError(f"point {x},{y} is outside {self.path}; give 0,0 to {width - 1},{height - 1}")
-        return x * self.rgb.shape[1] // width, y * self.rgb.shape[0] // height
-
-    def enlarge(self, point: Point) -> Point:
-        """A point (x, y) of `rgb` in the file."""
-        return point[0] * self.size[1] // self.rgb.shape[1], point[1] * self.size[0] // self.rgb.shape[0]
+def read_picture(path: Path, short_side: int | None) -> Picture:
+    """A frame file, whose shorter side is cut down to `short_side` pixels."""
+    return Picture.reduced(path, path.name, read_frame(path), short_side)
 
 
-class Correspondences:
-    """Carries points and objects of a source frame over to a target frame.
+def read_clip_picture(number: int, short_side: int | None) -> Picture:
+    """The same of a frame of the clip."""
+    from datasets.test.video_file import VideoFile  # libraries for video take long to load
 
-    Args:
-        network: in evaluation mode.
-        source, target: of one size.
-        device: of the network.
-        top_k: see `transfer`.
-
-    Raises:
-        InputError: the frames differ in size.
-    """
-
-    def __init__(
-        self, network: MemoryNetwork, source: Picture, target: Picture, device: torch.device, top_k: int | None = None
-    ) -> None:
-        sizes = [f"{p.rgb.shape[1]}x{p.rgb.shape[0]}" for p in (source, target)]
-        if sizes[0] != sizes[1]:
-            raise InputError(
-                f"{target.path} is {sizes[1]} and {source.path} {sizes[0]}; crop or scale one to the other's size"
-            )
-        self.source, self.target = source, target
-        self._network, self._device, self._top_k = network, device, top_k
-        self._images = [pad_to_multiple(normalise(p.rgb)[None].to(device))[0] for p in (source, target)]
-        self._size = source.rgb.shape[:2]
-        self._padding = pad_to_multiple(torch.empty(self._size))[1]
-
-    def carry_points(self, points: Sequence[Point]) -> Tensor:
-        """Shares (P,h,w) that the cells of the target owe to the cells of points (x, y) in the source's `rgb`."""
-        return self._carry(cells_of_points(points, self._size, self._padding))
-
-    def find(self, shares: Tensor) -> list[Point]:
-        """The strongest place (x, y) in the target's `rgb` for each map of `carry_points`."""
-        return [strongest_point(cells, self._size, self._padding) for cells in shares]
-
-    def point_sheet(self, points: Sequence[Point], shares: Tensor | None = None) -> np.ndarray:
-        """Both frames: crosses on the points of the source, and what `carry_points` made of them as heat."""
-        target = self.target.rgb
-        if shares is not None:
-            target = overlay_heat(target, to_pixels(shares, self._padding).numpy())
-        return self._sheet([mark_points(self.source.rgb, points), target], [np.zeros(self._size, np.uint8)] * 2)
-
-    def carry_ids(self, ids: np.ndarray) -> np.ndarray:
-        """Object ids (H, W), uint8, of the source file -> ids (H', W'), uint8, of the target file."""
-        labels = [0, *np.unique(ids[ids > 0]).tolist()]
-        resized = cv2.resize(ids, self._size[::-1], interpolation=cv2.INTER_NEAREST)
-        shares = F.avg_pool2d(pad_to_multiple(one_hot(resized, labels[1:]))[0], STRIDE)
-        shares = self._carry(torch.cat([1 - shares.sum(0, keepdim=True), shares]))
-        pixels = to_pixels(shares, self._padding)
-        pixels = F.interpolate(pixels[None], self.target.size, mode="bilinear", align_corners=False)[0]
-        return np.array(labels, np.uint8)[pixels.argmax(0).numpy()]
-
-    def mask_sheet(self, source_ids: np.ndarray, target_ids: np.ndarray) -> np.ndarray:
-        """Both frames with the objects of ids (H, W), uint8, outlined and faintly filled."""
-        return self._sheet([self.source.rgb, self.target.rgb], [source_ids, target_ids])
-
-    def _sheet(self, frames: Sequence[np.ndarray], ids: Sequence[np.ndarray]) -> np.ndarray:
-        captions = [f"source: {self.source.path.name}", f"target: {self.target.path.name}"]
-        return contact_sheet(frames, ids, captions, columns=2, width=self._size[1])
-
-    def _carry(self, cells: Tensor) -> Tensor:
-        """Maps (C,h,w) of the source's cells -> of the target's, on the CPU."""
-        return transfer(self._network, *self._images, cells[None].to(self._device), top_k=self._top_k)[0].cpu()
+    pixels = next(iter(VideoFile(CLIP).items(number, number + 1)))
+    return Picture.reduced(CLIP, f"{CLIP.name}, frame {number}", pixels, short_side)
 
 
 def read_mask(path: Path, source: Picture) -> np.ndarray:
@@ -165,33 +68,48 @@ def read_mask(path: Path, source: Picture) -> np.ndarray:
     return ids
 
 
-def show_points(pair: Correspondences, points: Sequence[Point], output: Path) -> None:
+def load_keys(path: Path, device: torch.device) -> MemoryNetwork:
+    """The network of a checkpoint.
+
+    Raises:
+        InputError: it cannot be loaded, or compares no keys.
+    """
+    network = load_network(path, device)
+    if not isinstance(network, MemoryNetwork) or not network.reads_by_affinity:
+        raise InputError(f"{path} holds a network that compares no keys (DropSeg); give a checkpoint of another one")
+    return network
+
+
+def show_points(pair: PicturePair, points: Sequence[Point], output: Path) -> None:
     """Write the picture of points (x, y) of the source file, and print where they are."""
     chosen = [pair.source.shrink(point) for point in points]
-    shares = pair.carry_points(chosen)
-    write_contact_sheet(output, pair.point_sheet(chosen, shares))
-    for (x, y), (there_x, there_y) in zip(points, map(pair.target.enlarge, pair.find(shares)), strict=True):
+    shares = pair.correspondence.carry_points(chosen)
+    write_picture(output, pair.draw_points(chosen, shares))
+    found = map(pair.target.enlarge, pair.correspondence.find_points(shares))
+    for (x, y), (there_x, there_y) in zip(points, found, strict=True):
         print(f"{x},{y} -> {there_x},{there_y}")
 
 
-def show_mask(pair: Correspondences, mask: Path, output: Path, mask_output: Path | None) -> None:
+def show_mask(pair: PicturePair, mask: Path, output: Path, mask_output: Path | None) -> None:
     """Write the picture of a mask file and its transfer, and where wanted the ids in the target."""
     ids = read_mask(mask, pair.source)
     carried = pair.carry_ids(ids)
-    write_contact_sheet(output, pair.mask_sheet(ids, carried))
+    write_picture(output, pair.draw_ids(ids, carried))
     if mask_output is not None:
         write_ids(mask_output, carried)
 
 
-def show_window(pair: Correspondences, output: Path | None) -> None:
+def show_window(pair: PicturePair, output: Path | None) -> None:
     """Open the window; afterwards write its last picture where wanted."""
 
     def draw(point: Point | None) -> np.ndarray:
-        return pair.point_sheet([]) if point is None else pair.point_sheet([point], pair.carry_points([point]))
+        if point is None:
+            return pair.draw_points([])
+        return pair.draw_points([point], pair.correspondence.carry_points([point]))
 
-    point = choose_point(draw, (MARGIN, MARGIN), pair.source.rgb.shape[:2])
+    point = choose_point(draw, (MARGIN, MARGIN), (pair.source.rgb.shape[0], pair.source.rgb.shape[1]))
     if output is not None:
-        write_contact_sheet(output, draw(point))
+        write_picture(output, draw(point))
 
 
 def parse_point(text: str) -> Point:
@@ -206,8 +124,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=SHIPPED, help="checkpoint (the one that ships)")
-    parser.add_argument("--source", type=Path, required=True, help="frame with the points or the mask")
-    parser.add_argument("--target", type=Path, required=True, help="frame in which they are looked for")
+    parser.add_argument("--source", type=Path, help="frame with the points or the mask (one of the clip)")
+    parser.add_argument("--target", type=Path, help="frame in which they are looked for (one of the clip)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--point", type=parse_point, action="append", metavar="X,Y", help="may be given several times")
     what.add_argument("--mask", type=Path, help="PNG with the object ids of the source")
@@ -217,6 +135,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--top_k", type=positive, help="most similar source cells that count; all by default")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
     args = parser.parse_args(argv)
+    if (args.source is None) != (args.target is None):
+        parser.error("--source and --target need each other")
     if (args.point or args.mask) and args.output is None:
         parser.error("--point and --mask need --output")
     if args.mask_output is not None and args.mask is None:
@@ -227,23 +147,31 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, build, run."""
     args = parse_arguments(argv)
-    if not (args.point or args.mask):
-        require_display()
-    source, target = (Picture.read(path, args.size) for path in (args.source, args.target))
+    reason = None if args.point or args.mask else why_no_window()
+    if reason and args.source is not None:
+        raise InputError(f"{reason}; choose points by --point X,Y or objects by --mask FILE")
+    if reason:
+        args.point, args.output = CLIP_POINTS, args.output or CLIP_OUTPUT
+    if args.source is None:
+        source, target = (read_clip_picture(number, args.size) for number in CLIP_FRAMES)
+    else:
+        source, target = (read_picture(path, args.size) for path in (args.source, args.target))
     outputs = [path for path in (args.output, args.mask_output) if path is not None]
-    require_apart(outputs, filter(None, (args.source, args.target, args.mask, args.model)))
+    require_apart(outputs, filter(None, (source.path, target.path, args.mask, args.model)))
     for path in outputs:
         if path.suffix.lower() != ".png":
             raise InputError(f"{path} would be a PNG; give it a name that ends in .png")
         require_ours(make_output_folder(path.absolute().parent) / path.name)
     device = choose_device(args.device)
-    pair = Correspondences(load_network(args.model, device), source, target, device, args.top_k)
+    pair = PicturePair(load_keys(args.model, device), source, target, device, args.top_k)
     if args.point:
         show_points(pair, args.point, args.output)
     elif args.mask:
         show_mask(pair, args.mask, args.output, args.mask_output)
     else:
         show_window(pair, args.output)
+    if reason:
+        print(f"{reason}; the picture is in {args.output}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from datasets.mask_files import write_binary, write_ids
-from evaluation.report.run_report import PAGE, QUALITY, SHEETS, TIMELINES, write_run_report
+from evaluation.report.page import PAGE, QUALITY, SHEETS, TIMELINES, write_run_report
 from evaluation.result_folder import beside, is_complete, zip_results
 from evaluation.scoring import Scores, format_table, score_folder, score_results, write_csv
 from evaluation.segmentation import Speed, segment_video

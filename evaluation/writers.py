@@ -16,7 +16,7 @@ from torch import Tensor
 
 from datasets.boxes.boxes import box_of_mask
 from evaluation.quality_table import HEADER, QualityRow, format_row
-from evaluation.report.contact_sheet import contact_sheet, draw_objects, write_contact_sheet
+from evaluation.report.pictures import contact_sheet, draw_objects, write_picture
 from evaluation.video_writer import VideoWriter
 from util.files import atomic_folder, atomic_path
 
@@ -125,7 +125,7 @@ class SheetRecorder(Recorder):
     def save(self) -> None:
         """See `Recorder`."""
         frames, ids, captions = zip(*self._cells, strict=True)
-        write_contact_sheet(self._path, contact_sheet(frames, ids, captions))
+        write_picture(self._path, contact_sheet(frames, ids, captions))
 
 
 class QualityRecorder(Recorder):

@@ -19,8 +19,8 @@ import util.startup  # noqa: F401
 import numpy as np
 
 from evaluation.quality_table import PERMANENT, read_quality_table
+from evaluation.report.page import QUALITY
 from evaluation.report.plots import figure
-from evaluation.report.run_report import QUALITY
 from evaluation.result_folder import beside
 from evaluation.scoring import score_results
 from util.errors import InputError, run

@@ -1,4 +1,4 @@
-"""One HTML file that shows the results of a segmentation run."""
+"""The page about a segmentation run: one HTML file, from the tables and sheets that lie beside the results."""
 
 import base64
 import io
@@ -10,10 +10,14 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from evaluation.quality_table import DYNAMIC, QualityRow, mean_quality, memory_lanes
+from evaluation.quality_table import DYNAMIC, QualityRow, mean_quality, memory_lanes, read_quality_table
+from evaluation.report.plots import write_timeline
+from evaluation.result_folder import beside
 from evaluation.scoring import Scores
+from evaluation.video import Video
 from util.files import atomic_path
 
+SHEETS, QUALITY, TIMELINES, PAGE = "-sheets", "-quality", "-timelines", "-report.html"
 TEMPLATE = "page.html"
 JPEG_QUALITY = 85
 UNKNOWN = "\u2013"
@@ -46,6 +50,46 @@ class EmbeddedPicture(NamedTuple):
     uri: str
     width: int
     height: int
+
+
+def write_run_report(output: Path, videos: Sequence[Video], scores: Scores | None, facts: Mapping[str, str]) -> Path:
+    """Draw `<output>-timelines/<video>.png` and write `<output>-report.html`.
+
+    Videos whose tables are missing, because they were segmented without a report, are shown without timeline.
+
+    Args:
+        output: folder of the results.
+        videos: in the order in which they are shown.
+        scores: where there are any.
+        facts: what is told about the run.
+
+    Returns:
+        The path of the page.
+    """
+    folder = beside(output, TIMELINES)
+    folder.mkdir(exist_ok=True)
+    reports = []
+    for video in videos:
+        table = beside(output, QUALITY) / f"{video.name}.csv"
+        rows = read_quality_table(table) if table.is_file() else []
+        timeline = folder / f"{video.name}.png"
+        if rows:
+            own = [score for score in scores.objects if score.sequence == video.name] if scores else []
+            write_timeline(timeline, rows, own)
+        sheet = beside(output, SHEETS) / f"{video.name}.png"
+        reports.append(
+            VideoReport(
+                name=video.name,
+                frames=len(video.result_names) or len({row.frame for row in rows}),
+                objects=video.objects,
+                sheet=sheet if sheet.is_file() else None,
+                timeline=timeline if rows else None,
+                rows=tuple(rows),
+            )
+        )
+    page = beside(output, PAGE)
+    write_report(page, output.absolute().name, reports, scores, facts)
+    return page
 
 
 def write_report(
@@ -86,8 +130,8 @@ def write_report(
     pages.filters["number"] = _number
     shown = {"title": title, "videos": videos, "scores": scores, "facts": facts}
     tools = {"measures": measures, "mean_quality": mean_quality, "memory_events": _memory_events, "embed": _embed}
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as stream:
-        pages.get_template(TEMPLATE).stream(**shown, **tools).dump(stream)
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.writelines(pages.get_template(TEMPLATE).generate(**shown, **tools))
 
 
 def _embed(path: Path | None, encoding: str) -> EmbeddedPicture | None:

@@ -1,10 +1,12 @@
 """The window, with a stand-in for OpenCV's."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
 
-from evaluation.report.correspondence_window import choose_point, require_display
+from evaluation.report.correspondence import choose_point, why_no_window
 from util.errors import InputError
 
 CORNER, SIZE = (12, 10), (40, 60)
@@ -80,5 +82,10 @@ def test_an_opencv_without_windows_asks_for_points_or_a_mask(monkeypatch):
 def test_either_kind_of_display_will_do(monkeypatch, name):
     for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(cv2, "currentUIFramework", lambda: "QT")
+    assert "no display" in why_no_window()
     monkeypatch.setenv(name, "0")
-    require_display()
+    assert why_no_window() is None
+    monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
+    assert "no windows" in why_no_window()

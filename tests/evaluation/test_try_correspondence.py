@@ -10,13 +10,13 @@ from PIL import Image
 import try_correspondence
 from datasets.frame_files import read_frame
 from datasets.mask_files import read_ids, write_ids
-from evaluation.report.contact_sheet import MARGIN
-from evaluation.report.heat_map import colour_of
+from evaluation.report.pictures import MARGIN, colour_of
 from model import build_network
 from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork, QueryFeatures
 from model.weights.checkpoint import Checkpoint, save_checkpoint
-from try_correspondence import main
+from tests.helpers.result_files import shown
+from try_correspondence import CLIP, main
 from util.errors import InputError
 
 HEIGHT, WIDTH = 64, 96
@@ -134,6 +134,13 @@ def test_a_checkpoint_of_any_network_will_do(frames, tmp_path):
     assert changed(halves(tmp_path / "picture.png")[1]).any()
 
 
+def test_a_network_without_keys_is_refused(frames, same_place, tmp_path, monkeypatch):
+    monkeypatch.setattr(SamePlace, "reads_by_affinity", False)
+    with pytest.raises(InputError, match=r"mine\.pth holds a network that compares no keys"):
+        main([*frames, "--model", "mine.pth", "--point", "40,24", "--output", f"{tmp_path}/picture.png"])
+    assert not (tmp_path / "picture.png").exists()
+
+
 # Masks
 
 
@@ -213,7 +220,7 @@ def test_arguments_that_do_not_fit_are_refused(frames, capsys, options, message)
 
 
 def test_the_point_chosen_in_the_window_heats_the_target(frames, same_place, tmp_path, monkeypatch):
-    monkeypatch.setattr(try_correspondence, "require_display", lambda: None)
+    monkeypatch.setattr(try_correspondence, "why_no_window", lambda: None)
     shown = []
 
     def choose(draw, corner, size):
@@ -229,9 +236,66 @@ def test_the_point_chosen_in_the_window_heats_the_target(frames, same_place, tmp
     assert not changed(shown[0][MARGIN : MARGIN + HEIGHT, MARGIN : MARGIN + WIDTH]).any()
 
 
-def test_without_a_display_points_or_a_mask_are_asked_for(frames, monkeypatch):
+@pytest.fixture
+def no_display(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
+
+
+def test_without_a_display_points_or_a_mask_are_asked_for(frames, no_display):
     with pytest.raises(InputError, match=r"no display.*--point.*--mask"):
         main(frames)
+
+
+# Without arguments
+
+
+def test_two_frames_of_the_clip_are_shown_in_the_window(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(try_correspondence, "why_no_window", lambda: None)
+    sizes = []
+    monkeypatch.setattr(try_correspondence, "choose_point", lambda draw, corner, size: sizes.append(size))
+    main([])
+    assert sizes == [(480, 854)]
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_display_the_dog_is_found_in_a_picture_whose_place_is_told(tmp_path, monkeypatch, capsys, no_display):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        main(["--size", "240"])
+    *points, last = capsys.readouterr().out.splitlines()[3:]
+    assert last == "there is no display for a window; the picture is in output/correspondence.png"
+    x, y = map(int, points[0].split(" -> ")[1].split(","))
+    mask = read_ids(CLIP.parent / "masks/libby/00016.png")
+    assert mask[y, x] == 1, "the point on the dog's head lies on the dog"
+    source, target = halves(tmp_path / "output/correspondence.png", 240, 427)
+    assert changed(source).any() and (source != target).any()
+    assert [path.name for path in shown(tmp_path / "output")] == ["correspondence.png"]
+
+
+@pytest.mark.parametrize("option", ["--source", "--target"])
+def test_one_frame_alone_is_refused(capsys, option):
+    with pytest.raises(SystemExit):
+        main([option, "a.png"])
+    assert "--source and --target need each other" in capsys.readouterr().err
+
+
+def test_points_and_the_output_may_be_chosen_on_the_clip_too(tmp_path, monkeypatch, capsys, no_display):
+    monkeypatch.chdir(tmp_path)
+    main(["--size", "240", "--output", "mine.png"])
+    main(["--size", "240", "--point", "530,247", "--output", "point.png"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].endswith("the picture is in mine.png")
+    assert lines[3:] == lines[:1]
+    assert (halves(tmp_path / "mine.png", 240, 427)[0] != halves(tmp_path / "point.png", 240, 427)[0]).any()
+
+
+def test_a_picture_of_the_user_is_not_replaced(tmp_path, monkeypatch, no_display):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output/correspondence.png").write_text("mine")
+    with pytest.raises(InputError, match=r"correspondence\.png exists"):
+        main([])
+    assert (tmp_path / "output/correspondence.png").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""What the shipped network's correspondences are worth on a made frame whose truth is known."""
+"""What the shipped network's correspondences are worth on a made frame whose truth is known, and cells of points."""
 
 from pathlib import Path
 
@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from datasets.synthetic.clips import make_clip
-from inference.correspondence import correspondence
+from inference.correspondence import Correspondence, cells_of_points, strongest_point, to_pixels
 from model.weights.checkpoint import load_network
 from util.tensors import normalise
 
 SHIPPED = Path(__file__).parents[2] / "saves/qdmn_small.pth"
+PADDING = (2, 4, 3, 3)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def distances(weights, width, shift=0.0):
 
 
 def test_a_frame_finds_its_cells_in_itself(network, frame):
-    weights = correspondence(network, frame, frame)
+    weights = Correspondence(network, frame, frame).weights()
     torch.testing.assert_close(weights.sum(1), torch.ones(1, 150))
     assert (distances(weights, 15) <= 1).float().mean() >= 0.99
     assert weights[0].diagonal().median() > 0.5, "most of the weight stays in the cell itself"
@@ -44,6 +45,27 @@ def test_a_frame_finds_its_cells_in_itself(network, frame):
 
 def test_a_frame_finds_its_cells_after_a_shift_of_half_a_cell(network, frame):
     """No cell of one crop shows the same pixels as a cell of the other."""
-    weights = correspondence(network, frame[..., :224], frame[..., 8:232])
+    weights = Correspondence(network, frame[..., :224], frame[..., 8:232]).weights()
     torch.testing.assert_close(weights.sum(1), torch.ones(1, 140))
     assert (distances(weights, 14, 0.5) <= 1).float().mean() >= 0.97
+
+
+def test_the_cell_of_a_point_counts_from_the_padded_corner():
+    maps = cells_of_points([(0, 0), (13, 12), (14, 13)], (58, 90), PADDING)
+    assert maps.shape == (3, 4, 6)
+    assert [tuple(one.nonzero()[0].tolist()) for one in maps] == [(0, 0), (0, 0), (1, 1)]
+    assert (maps.sum((1, 2)) == 1).all()
+
+
+def test_the_strongest_point_is_the_centre_of_its_cell_within_the_frame():
+    maps = cells_of_points([(14, 13), (0, 0), (89, 57)], (58, 90), PADDING)
+    points = [strongest_point(one, (58, 90), PADDING) for one in maps]
+    assert points == [(22, 21), (6, 5), (86, 53)]
+    assert strongest_point(torch.ones(1, 1), (4, 5), (5, 6, 6, 6)) == (3, 2)
+
+
+def test_maps_of_pixels_have_the_size_before_padding():
+    pixels = to_pixels(cells_of_points([(30, 30)], (58, 90), PADDING), PADDING)
+    assert pixels.shape == (1, 58, 90)
+    assert pixels[0, 37, 38] > 0.9
+    assert pixels[0, 5, 5] == 0

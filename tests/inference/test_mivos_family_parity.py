@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from inference.correspondence import correspondence, transfer
+from inference.correspondence import Correspondence
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model.layers.decoder import soft_aggregate
@@ -177,8 +177,8 @@ def test_correspondences_of_mask_propagation(name, expected, network, clip):
     if name != "maskprop":
         pytest.skip("published for Mask-Propagation alone")
     rgb, _ = clip
-    weights = correspondence(network, rgb[:1], rgb[1:2])
-    assert_close(weights, expected["corr_W"])
+    found = Correspondence(network, rgb[:1], rgb[1:2])
+    assert_close(found.weights(), expected["corr_W"])
     delta = torch.zeros(1, 1, *GRID)
     delta[..., 2, 3] = 1
-    assert_close(transfer(network, rgb[:1], rgb[1:2], delta), expected["corr_delta_transfer"])
+    assert_close(found.transfer(delta), expected["corr_delta_transfer"])

@@ -9,8 +9,16 @@ from PIL import Image
 
 from datasets.mask_files import voc_palette
 from evaluation.quality_table import QualityRow
-from evaluation.report.plots import figure, object_colour, readable
-from evaluation.report.timeline import ADMITTED, ANNOTATED, EVICTED, REJECTED, write_timeline
+from evaluation.report.plots import (
+    ADMITTED,
+    ANNOTATED,
+    EVICTED,
+    REJECTED,
+    figure,
+    object_colour,
+    readable,
+    write_timeline,
+)
 from evaluation.scoring import ObjectScore
 from tests.helpers.result_files import shown
 

@@ -1,4 +1,4 @@
-"""Frames of a video side by side with the outlines of their objects."""
+"""Pictures of frames: objects, heat and points drawn in, and contact sheets of many."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +17,9 @@ OUTLINE_WIDTH = 2
 FILL_OPACITY = 0.3
 BACKGROUND = (255, 255, 255)
 TEXT_COLOUR = (40, 40, 40)
+HEAT_OPACITY = 0.75
+CROSS_SHARE = 0.06  # of the shorter side
+POINT_COLOURS = ((255, 60, 40), (40, 220, 255), (255, 220, 30), (90, 255, 80), (255, 90, 255), (80, 130, 255))
 
 
 def contact_sheet(
@@ -76,7 +79,39 @@ def draw_objects(frame: np.ndarray, ids: np.ndarray, outline: int, palette: np.n
     return picture
 
 
-def write_contact_sheet(path: Path, sheet: np.ndarray) -> None:
-    """Write a sheet (H, W, 3), uint8, as a PNG."""
+def overlay_heat(picture: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """A picture with maps drawn over it, each in its colour and relative to its own maximum.
+
+    Args:
+        picture: RGB (H, W, 3), uint8.
+        maps: (C, H, W), not negative; a map of zeros leaves no trace.
+
+    Returns:
+        RGB (H, W, 3), uint8.
+    """
+    shown = picture.astype(np.float32)
+    for number, heat in enumerate(maps):
+        opacity = HEAT_OPACITY * (heat / max(heat.max(), np.finfo(np.float32).tiny))[..., None]
+        shown = (1 - opacity) * shown + opacity * np.array(colour_of(number), np.float32)
+    return shown.round().astype(np.uint8)
+
+
+def mark_points(picture: np.ndarray, points: Sequence[tuple[int, int]]) -> np.ndarray:
+    """A picture (H, W, 3), uint8, with a cross on each point (x, y), in the colour of the point's heat."""
+    marked = picture.copy()
+    arm = max(7, round(CROSS_SHARE * min(picture.shape[:2])))
+    for number, point in enumerate(points):
+        for colour, thickness in (((0, 0, 0), 3), (colour_of(number), 1)):
+            cv2.drawMarker(marked, point, colour, cv2.MARKER_CROSS, arm, thickness)
+    return marked
+
+
+def colour_of(number: int) -> tuple[int, int, int]:
+    """RGB of a point; the colours come round again."""
+    return POINT_COLOURS[number % len(POINT_COLOURS)]
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write a picture, RGB (H, W, 3), uint8, as a PNG."""
     with atomic_path(path) as temporary:
-        Image.fromarray(sheet).save(temporary, format="PNG")
+        Image.fromarray(picture).save(temporary, format="PNG")

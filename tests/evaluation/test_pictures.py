@@ -1,11 +1,19 @@
-"""Contact sheets."""
+"""Contact sheets, and what is drawn into frames."""
 
 import numpy as np
 import pytest
 
 from datasets.frame_files import read_frame
 from datasets.mask_files import voc_palette
-from evaluation.report.contact_sheet import CAPTION_HEIGHT, MARGIN, contact_sheet, draw_objects, write_contact_sheet
+from evaluation.report.pictures import (
+    CAPTION_HEIGHT,
+    MARGIN,
+    contact_sheet,
+    draw_objects,
+    mark_points,
+    overlay_heat,
+    write_picture,
+)
 
 GREY = np.full((90, 160, 3), 120, np.uint8)
 
@@ -62,5 +70,26 @@ def test_unequal_numbers_of_frames_and_captions_are_refused():
 
 def test_a_written_sheet_reads_back(tmp_path):
     sheet = contact_sheet([GREY], [square()], ["caption"])
-    write_contact_sheet(tmp_path / "sheet.png", sheet)
+    write_picture(tmp_path / "sheet.png", sheet)
     np.testing.assert_array_equal(read_frame(tmp_path / "sheet.png"), sheet)
+
+
+# Heat and points
+
+
+def changed(picture):
+    return (picture != GREY).any(-1)
+
+
+def test_each_map_is_relative_to_its_maximum_and_zeros_leave_no_trace():
+    heat = np.zeros((1, 90, 160), np.float32)
+    assert (overlay_heat(GREY, heat) == GREY).all()
+    heat[0, 2:4, 2:4] = 0.5
+    assert (overlay_heat(GREY, heat) == overlay_heat(GREY, heat / 100)).all()
+    assert (changed(overlay_heat(GREY, heat)) == (heat[0] > 0)).all()
+
+
+def test_crosses_leave_the_picture_that_was_given_alone():
+    before = GREY.copy()
+    assert changed(mark_points(GREY, [(10, 10), (95, 63)])).any()
+    assert (before == GREY).all()
