@@ -23,7 +23,7 @@ from evaluation.segmenter import Engine
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.dropseg import DropSeg
-from model.weights.checkpoint import Checkpoint, build_from, fill_network, load_weights
+from model.weights.checkpoint import Checkpoint, load_weights, restore_memory_network
 from model.weights.pretrained import load_imagenet_encoders, load_mae_encoder
 from training.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
 from training.loop import TrainingLoop, Validate
@@ -105,8 +105,7 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
         network = new_network(args)
     else:
         path, checkpoint = found
-        network = build_from(checkpoint, path)
-        fill_network(network, checkpoint, path)
+        network = restore_memory_network(checkpoint, path)
     if isinstance(network, DropSeg):
         network.query_encoder.checkpoint_activations = args.checkpoint_activations
     if args.freeze:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from model.layers.decoder import MaskDecoder
 from model.layers.quality import QualityScorer
 from model.memory.read import MemoryEntry
-from model.memory_network import KeyValueProjection, MemoryNetwork, QueryFeatures, with_others
+from model.memory_network import AffinityNetwork, KeyValueProjection, QueryFeatures, with_others
 
 WIDTH = 16
 
@@ -37,7 +37,7 @@ class TinyEncoder(nn.Module):
             layer.requires_grad_(name > last)
 
 
-class TinyNetwork(MemoryNetwork):
+class TinyNetwork(AffinityNetwork):
     """An encoder of four convolutions and the usual decoder; the prior is not used."""
 
     arch = "tiny"
@@ -60,7 +60,8 @@ class TinyNetwork(MemoryNetwork):
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
         """See `MemoryNetwork`."""
         f4, f8, f16 = features
-        return QueryFeatures(*self.projection(f16), f16, f8, f4)
+        key, value = self.projection(f16)
+        return QueryFeatures(key, value, f16, f8, f4)
 
     def encode_memory(
         self,

@@ -1,44 +1,44 @@
-"""Networks, memory, losses and the trainer. The one list of networks is here."""
+"""Networks and what they remember. The one list of networks is here."""
 
 import inspect
 from collections.abc import Mapping
-
-from torch import nn
+from typing import Any
 
 from model.dropmae import DropMAE
 from model.dropseg import DropSeg
 from model.mask_propagation import MaskPropagation
+from model.memory_network import MemoryNetwork
 from model.qdmn import QDMN
 from model.qdmn_small import SmallQDMN
 from model.stcn import STCN
 from model.stm_cycle import STMCycle
 
-NETWORKS: dict[str, type[nn.Module]] = {
+Network = MemoryNetwork | DropMAE
+
+NETWORKS: dict[str, type[MemoryNetwork]] = {
     network.arch: network for network in (QDMN, SmallQDMN, MaskPropagation, STCN, STMCycle, DropSeg)
 }
 
-PRETRAINING: dict[str, type[nn.Module]] = {
-    DropMAE.arch: DropMAE
-}  # what other networks begin with; they segment nothing
+# What other networks begin with; they segment nothing.
+PRETRAINING: dict[str, type[DropMAE]] = {DropMAE.arch: DropMAE}
 
 
-def build_network(arch: str, **options: object) -> nn.Module:
+def build_network(arch: str, **options: Any) -> MemoryNetwork:
     """Build a network by name.
 
     Args:
-        arch: one of `NETWORKS` or of `PRETRAINING`.
+        arch: one of `NETWORKS`.
         options: the network's own keyword arguments.
 
     Raises:
         ValueError: no network has this name.
     """
-    networks = NETWORKS | PRETRAINING
-    if arch not in networks:
+    if arch not in NETWORKS:
         raise ValueError(f"there is no network {arch!r}; choose one of {', '.join(NETWORKS)}")
-    return networks[arch](**options)
+    return NETWORKS[arch](**options)
 
 
-def fitting_options(arch: str, options: Mapping[str, object]) -> dict[str, object]:
+def fitting_options(arch: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the options that a network takes.
 
     Args:

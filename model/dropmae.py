@@ -1,6 +1,6 @@
 """DropMAE: two frames of a video, most patches hidden, are completed from what is left of both (CVPR 2023)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +56,8 @@ class DropMAE(nn.Module):
 
     arch = "dropmae"
     size_multiple = PATCH
+    options: dict[str, Any]
+    positions: Tensor
 
     def __init__(
         self,
@@ -150,6 +152,8 @@ class MAEDecoder(nn.Module):
     Raises:
         ValueError: the width is no multiple of 4 and of the heads.
     """
+
+    positions: Tensor
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """DropSeg: one transformer attends to a memory frame and the query together (DropMAE, CVPR 2023)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from model.layers.decoder import MaskDecoder
 from model.layers.quality import QualityScorer
 from model.layers.vit import NORM_EPS, PATCH, PRETRAINED_GRID, ViTEncoder, grid_tokens, resize_grid, sincos_grid
+from model.layers.window import Window
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork
 
@@ -22,7 +24,7 @@ class QueryTokens(NamedTuple):
     grid: tuple[int, int]
 
 
-class DropSeg(MemoryNetwork):
+class DropSeg(MemoryNetwork[QueryTokens]):
     """A vision transformer over the tokens of memory frames and query, object by object. The prior is not used.
 
     A memory entry holds tokens: its keys have no channels. Objects do not see each other before the aggregation.
@@ -36,10 +38,11 @@ class DropSeg(MemoryNetwork):
     """
 
     arch = "dropseg"
-    top_k = None
     policy = "annotated"
     keeps_previous = False
-    reads_by_affinity = False
+    query_encoder: ViTEncoder
+    pretrained_positions: Tensor
+    positions: Tensor
 
     def __init__(
         self,
@@ -81,7 +84,7 @@ class DropSeg(MemoryNetwork):
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryTokens:
         """See `MemoryNetwork`."""
         (tokens,) = features
-        grid = tuple(side // PATCH for side in prior.shape[-2:])
+        grid = _grid(prior)
         return QueryTokens(tokens + self.query_encoder.query_role + self._position_tokens(grid), grid)
 
     def encode_memory(
@@ -95,7 +98,7 @@ class DropSeg(MemoryNetwork):
     ) -> MemoryEntry:
         """See `MemoryNetwork`; tokens of the frame with each object's mask."""
         batch = len(masks)
-        grid = tuple(side // PATCH for side in image.shape[-2:])
+        grid = _grid(image)
         mask_map = self.mask_embed(masks.flatten(0, 1).unsqueeze(1).to(image.dtype))
         seen = self.query_encoder.tokens(image)[:, None] + mask_map.flatten(2).transpose(1, 2).unflatten(0, (batch, -1))
         quality = None
@@ -104,7 +107,7 @@ class DropSeg(MemoryNetwork):
         tokens = seen + self.query_encoder.memory_role + self._position_tokens(grid)
         return MemoryEntry(tokens[..., :0], tokens, quality)
 
-    def read(self, query: QueryTokens, memory: Memory | list[Memory], reader: MemoryReader) -> Tensor:
+    def read(self, query: QueryTokens, memory: Memory | Sequence[Memory], reader: MemoryReader) -> Tensor:
         """Feature (B,K,D,h,w) of the query for each object.
 
         The batch of the memory may be 1: then all queries share it.
@@ -120,8 +123,9 @@ class DropSeg(MemoryNetwork):
             parts.append(feature.transpose(1, 2).unflatten(2, query.grid).unflatten(0, (batch, objects)))
         return torch.cat(parts, 1)
 
-    def decode(self, query: QueryTokens, readout: Tensor) -> Tensor:
+    def decode(self, query: QueryTokens, readout: Tensor, window: Window | None = None) -> Tensor:
         """See `MemoryNetwork`; every object has skip features of its own."""
+        self._refuse_window(window)
         f16 = readout.flatten(0, 1)
         return self.decoder(f16, self.up8(f16), self.up4(f16)).squeeze(1).unflatten(0, readout.shape[:2])
 
@@ -141,3 +145,8 @@ class UpFour(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(self.first(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return self.second(nn.functional.gelu(x))
+
+
+def _grid(image: Tensor) -> tuple[int, int]:
+    """Patches in a column and in a row of an image (...,H,W)."""
+    return image.shape[-2] // PATCH, image.shape[-1] // PATCH

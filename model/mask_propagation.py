@@ -40,4 +40,5 @@ class MaskPropagation(TwoEncoderNetwork):
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
         """See `MemoryNetwork`."""
         f4, f8, f16 = features
-        return QueryFeatures(*self.query_projection(f16), f16, f8, f4)
+        key, value = self.query_projection(f16)
+        return QueryFeatures(key, value, f16, f8, f4)

@@ -1,7 +1,7 @@
-"""What the networks that read a memory have in common."""
+"""What the networks have in common: what training and inference ask of them, and the two encoders of STM."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,23 +11,13 @@ from model.layers.resnet import ResNetEncoder
 from model.layers.window import CELL, Window
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 
-
-class QueryFeatures(NamedTuple):
-    """A frame to be segmented: key (B,Ck,h,w), value (B,Cv,h,w), features f16, f8, f4 at strides 16, 8 and 4.
-
-    Its height and width stand in `size` where the network works at any size.
-    """
-
-    key: Tensor
-    value: Tensor
-    f16: Tensor
-    f8: Tensor
-    f4: Tensor
-    size: tuple[int, int] | None = None
+Query = TypeVar("Query")
 
 
-class MemoryNetwork(nn.Module):
-    """A network of the STM family: encodes frames, reads the memory, decodes masks.
+class MemoryNetwork(nn.Module, Generic[Query]):
+    """Segments a frame with the help of remembered ones: encodes frames, reads the memory, decodes masks.
+
+    A query is what the network makes of a frame that is to be segmented; it is of the network's own kind.
 
     Attributes:
         arch: its name in the list of networks.
@@ -46,40 +36,40 @@ class MemoryNetwork(nn.Module):
     arch: str
     options: dict[str, Any]
     similarity = "dot"
-    top_k: int | None = 50
+    top_k: int | None = None
     size_multiple = 16
     keeps_previous = True
     policy: str | None = None
-    reads_by_affinity = True
-    query_encoder: ResNetEncoder
+    reads_by_affinity = False
+    query_encoder: nn.Module
     decoder: nn.Module
     quality_scorer: QualityScorer | None
 
     @property
     def decodes_windows(self) -> bool:
-        """Whether a part of a frame can be decoded, see `model.layers.window`."""
+        """Whether a part of a frame can be decoded, see `Window`."""
         return self.reads_by_affinity and self.size_multiple == CELL
 
     @property
     def memory_channels(self) -> int:
         """Numbers that the memory holds for each position and object."""
-        return self.options["key_dim"] + self.options["value_dim"]
+        raise NotImplementedError
 
     def encode_image(self, image: Tensor) -> tuple[Tensor, ...]:
         """What of a frame (B,3,H,W) does not depend on masks: by default its features at strides 4, 8 and 16."""
         return self.query_encoder(image)
 
-    def encode_query(self, image: Tensor, prior: Tensor, features: tuple[Tensor, ...] | None = None) -> QueryFeatures:
+    def encode_query(self, image: Tensor, prior: Tensor, features: tuple[Tensor, ...] | None = None) -> Query:
         """Encode a frame that is to be segmented.
 
         Args:
-            image: (B,3,H,W), normalised; H and W are multiples of 16.
+            image: (B,3,H,W), normalised; H and W are multiples of `size_multiple`.
             prior: (B,1,H,W) in [0, 1]: where any object was on the previous frame.
             features: what `encode_image` made of the image, where it has run.
         """
         return self.project_query(features or self.encode_image(image), prior)
 
-    def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
+    def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> Query:
         """Second half of `encode_query`: from what `encode_image` made to what reads the memory and is decoded."""
         raise NotImplementedError
 
@@ -87,7 +77,7 @@ class MemoryNetwork(nn.Module):
         self,
         image: Tensor,
         masks: Tensor,
-        query: QueryFeatures | None = None,
+        query: Query | None = None,
         others: Tensor | None = None,
         *,
         scored: bool = True,
@@ -103,16 +93,32 @@ class MemoryNetwork(nn.Module):
         """
         raise NotImplementedError
 
-    def decode(self, query: QueryFeatures, readout: Tensor, window: Window | None = None) -> Tensor:
-        """Readout (B,K,Cv,h,w) -> logits (B,K,H,W), by default from the readout beside the frame's value.
+    def read(self, query: Query, memory: Memory | Sequence[Memory], reader: MemoryReader) -> Tensor:
+        """Readout (B,K,Cv,h,w); several memories are those of objects that follow each other."""
+        raise NotImplementedError
+
+    def decode(self, query: Query, readout: Tensor, window: Window | None = None) -> Tensor:
+        """Readout (B,K,Cv,h,w) -> logits (B,K,H,W).
 
         Args:
             query: from `encode_query`.
             readout: from `read`.
             window: the part of the frame that is decoded; None for all.
+
+        Raises:
+            ValueError: there is a window, and the network does not decode windows.
         """
-        masks = self.decoder(readout.flatten(0, 1), query.f8, query.f4, query.value, window)
-        return masks.squeeze(1).unflatten(0, readout.shape[:2])
+        raise NotImplementedError
+
+    def segment(self, query: Query, memory: Memory | Sequence[Memory], reader: MemoryReader) -> Tensor:
+        """Object logits (B,K,H,W) of a frame.
+
+        Args:
+            query: from `encode_query`.
+            memory: one memory of all K objects, or several whose objects follow each other.
+            reader: how the memory is read.
+        """
+        return self.decode(query, self.read(query, memory, reader))
 
     def score(self, feature: Tensor, batch: int) -> Tensor | None:
         """Quality (B,K) of the masks whose memory features (B*K,C,h,w) are given; None without a scorer."""
@@ -129,29 +135,56 @@ class MemoryNetwork(nn.Module):
         self.requires_grad_(False)
         self.quality_scorer.requires_grad_(True)
 
+    def _refuse_window(self, window: Window | None) -> None:
+        if window is not None:
+            raise ValueError(f"{self.arch} cannot decode a part of a frame; leave out the window")
+
+
+class QueryFeatures(NamedTuple):
+    """A frame to be segmented: key (B,Ck,h,w), value (B,Cv,h,w), features f16, f8, f4 at strides 16, 8 and 4.
+
+    Its height and width stand in `size` where the network works at any size.
+    """
+
+    key: Tensor
+    value: Tensor
+    f16: Tensor
+    f8: Tensor
+    f4: Tensor
+    size: tuple[int, int] | None = None
+
+
+class AffinityNetwork(MemoryNetwork[QueryFeatures]):
+    """A network whose query reads the memory by the affinities of keys (STM, ICCV 2019)."""
+
+    top_k: int | None = 50
+    reads_by_affinity = True
+
+    @property
+    def memory_channels(self) -> int:
+        """See `MemoryNetwork`."""
+        return self.options["key_dim"] + self.options["value_dim"]
+
     def read(self, query: QueryFeatures, memory: Memory | Sequence[Memory], reader: MemoryReader) -> Tensor:
-        """Readout (B,K,Cv,h,w)."""
+        """See `MemoryNetwork`."""
         memories = [memory] if isinstance(memory, Memory) else memory
         return torch.cat([reader(m, query.key) for m in memories], 1)
 
-    def segment(self, query: QueryFeatures, memory: Memory | Sequence[Memory], reader: MemoryReader) -> Tensor:
-        """Object logits (B,K,H,W) of a frame.
-
-        Args:
-            query: from `encode_query`.
-            memory: one memory of all K objects, or several whose objects follow each other.
-            reader: how the memory is read.
-        """
-        return self.decode(query, self.read(query, memory, reader))
+    def decode(self, query: QueryFeatures, readout: Tensor, window: Window | None = None) -> Tensor:
+        """See `MemoryNetwork`; by default the readout beside the frame's value goes into the decoder."""
+        masks = self.decoder(readout.flatten(0, 1), query.f8, query.f4, query.value, window)
+        return masks.squeeze(1).unflatten(0, readout.shape[:2])
 
 
-class TwoEncoderNetwork(MemoryNetwork):
-    """Encoders, projections and the quality scorer.
+class TwoEncoderNetwork(AffinityNetwork):
+    """What QDMN, Mask-Propagation and STM-Cycle share: a query encoder, and a memory encoder that sees the masks.
 
     Args:
         backbone, multi_object, key_dim, value_dim: see `model.qdmn.QDMN`.
         query_bias, memory_bias: whether the convolutions of the encoders have a bias.
     """
+
+    query_encoder: ResNetEncoder
 
     def __init__(
         self,
@@ -177,7 +210,7 @@ class TwoEncoderNetwork(MemoryNetwork):
         }
         self.query_projection = KeyValueProjection(f16, key_dim, value_dim)
         self.memory_projection = KeyValueProjection(f16, key_dim, value_dim)
-        self.quality_scorer: QualityScorer | None = None
+        self.quality_scorer = None
         self._equal_starts()
 
     @torch.no_grad()
@@ -192,7 +225,7 @@ class TwoEncoderNetwork(MemoryNetwork):
         state["conv1.weight"] = torch.cat([state["conv1.weight"], mask_filters], 1)
         self.memory_encoder.load_state_dict(state, strict=False)
         nn.init.normal_(self.query_projection.key.weight, std=2 * self.query_projection.key.weight[0].numel() ** -0.5)
-        nn.init.zeros_(self.query_projection.key.bias)
+        nn.init.zeros_(self.query_projection.key.get_parameter("bias"))
         self.memory_projection.key.load_state_dict(self.query_projection.key.state_dict())
 
     def encode_memory(

@@ -56,14 +56,16 @@ class QDMN(TwoEncoderNetwork):
         return self.decoder(feature, query.f8, query.f4, window=window).squeeze(1).unflatten(0, readout.shape[:2])
 
 
-class PriorGate(nn.Conv2d):
+class PriorGate(nn.Module):
     """The prior mask enhancement (section 3.2): weakens a frame's feature where no object was on the previous frame.
 
     Starts by brightening where objects were last seen.
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels + 1, 1, 3, padding=1)
+        super().__init__()
+        conv = nn.Conv2d(channels + 1, 1, 3, padding=1)
+        self.weight, self.bias = conv.weight, conv.bias
         with torch.no_grad():
             self.weight[:, -1] = 0
             self.weight[:, -1, 1, 1] = 2
@@ -75,7 +77,7 @@ class PriorGate(nn.Conv2d):
     def logits(self, feature: Tensor, prior: Tensor) -> Tensor:
         """The gate (B,1,h,w) before its sigmoid."""
         prior = F.interpolate(prior, size=feature.shape[-2:], mode="bilinear", align_corners=False)
-        return super().forward(torch.cat([feature, prior], 1))
+        return F.conv2d(torch.cat([feature, prior], 1), self.weight, self.bias, padding=1)
 
 
 class ASPP(nn.Module):

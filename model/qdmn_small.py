@@ -14,13 +14,13 @@ from model.layers.quality import QualityScorer
 from model.layers.resnet import ResNetEncoder
 from model.layers.window import Window
 from model.memory.read import MemoryEntry
-from model.memory_network import MemoryNetwork, QueryFeatures, object_positions, with_others
+from model.memory_network import AffinityNetwork, QueryFeatures, object_positions, with_others
 from model.qdmn import ASPP, PriorGate
 
 SHARPNESS = 12.0
 
 
-class SmallQDMN(MemoryNetwork):
+class SmallQDMN(AffinityNetwork):
     """QDMN with a shared image encoder; 11.9 M parameters with a resnet50 trunk.
 
     Args:
@@ -31,6 +31,7 @@ class SmallQDMN(MemoryNetwork):
     """
 
     arch = "qdmn_small"
+    query_encoder: ResNetEncoder
 
     def __init__(
         self,

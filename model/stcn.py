@@ -8,13 +8,13 @@ from model.layers.decoder import MaskDecoder, ResidualBlock
 from model.layers.quality import QualityScorer
 from model.layers.resnet import ResNetEncoder
 from model.memory.read import MemoryEntry
-from model.memory_network import MemoryNetwork, QueryFeatures, object_positions, with_others
+from model.memory_network import AffinityNetwork, QueryFeatures, object_positions, with_others
 
 REDUCTION = 16
 ATTENTION_KERNEL = 7
 
 
-class STCN(MemoryNetwork):
+class STCN(AffinityNetwork):
     """Keys depend on the image alone; a light encoder makes the values of each object. The prior is not used.
 
     Args:
@@ -29,6 +29,7 @@ class STCN(MemoryNetwork):
     similarity = "l2"
     top_k = 20
     keeps_previous = False
+    query_encoder: ResNetEncoder
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class STCN(MemoryNetwork):
         }
         self.key = nn.Conv2d(f16, key_dim, 3, padding=1)
         nn.init.orthogonal_(self.key.weight)
-        nn.init.zeros_(self.key.bias)
+        nn.init.zeros_(self.key.get_parameter("bias"))
         self.query_value = nn.Conv2d(f16, value_dim, 3, padding=1)
         self.memory_encoder = ResNetEncoder("resnet18", extra_channels=2 if multi_object else 1)
         self.fusion = FeatureFusion(self.memory_encoder.channels[-1] + f16, value_dim)

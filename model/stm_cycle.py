@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from model.layers.convolution import object_conv
 from model.layers.decoder import Refine, ResidualBlock
 from model.layers.quality import QualityScorer
+from model.layers.window import Window
 from model.memory_network import QueryFeatures, TwoEncoderNetwork
 
 WIDTH = 256
@@ -58,10 +59,13 @@ class STMCycle(TwoEncoderNetwork):
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
         """See `MemoryNetwork`."""
         f4, f8, f16 = features
-        return QueryFeatures(*self.query_projection(f16), f16, f8, f4, tuple(prior.shape[-2:]))
+        key, value = self.query_projection(f16)
+        height, width = prior.shape[-2:]
+        return QueryFeatures(key, value, f16, f8, f4, (height, width))
 
-    def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
+    def decode(self, query: QueryFeatures, readout: Tensor, window: Window | None = None) -> Tensor:
         """See `MemoryNetwork`. The softmax over background and object is the sigmoid of their difference."""
+        self._refuse_window(window)
         background, thing = self.decoder(readout.flatten(0, 1), query.value, query).unbind(1)
         return (thing - background).unflatten(0, readout.shape[:2])
 

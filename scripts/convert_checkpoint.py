@@ -16,10 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-import torch
-from torch import nn
-
-from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint, save_published
+from model import Network
+from model.weights.checkpoint import Checkpoint, read_weights, restore_network, save_checkpoint, save_published
 from model.weights.published import PUBLISHED, to_published
 from util.errors import InputError, run
 from util.files import make_output_folder, require_apart, require_ours
@@ -36,7 +34,7 @@ def main() -> None:
     args = parser.parse_args()
     require_apart([args.output], [args.model])
     require_ours(make_output_folder(args.output.absolute().parent) / args.output.name)
-    network = load_network(args.model, torch.device("cpu"), pretraining=True)
+    network = restore_network(read_weights(args.model), args.model)
     if args.published:
         if network.arch not in PUBLISHED:
             raise InputError(f"{args.model} holds {network.arch}, which has no published form")
@@ -50,7 +48,7 @@ def main() -> None:
     print(f"{args.output}: {network.arch}, {len(network.state_dict())} entries, {size:.1f} MB")
 
 
-def print_parts(network: nn.Module) -> None:
+def print_parts(network: Network) -> None:
     """What went where: each part of the network, its published name where it has one, entries and numbers."""
     state = network.state_dict()
     published = list(to_published(network.arch, state)) if network.arch in PUBLISHED else [""] * len(state)

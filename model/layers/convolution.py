@@ -40,7 +40,7 @@ OUTPUT = (
 
 
 def object_conv(
-    conv: "nn.Conv2d | WinogradConv2d | nn.Identity",
+    conv: nn.Module,
     own: Tensor,
     shared: Tensor | None,
     *,
@@ -51,13 +51,16 @@ def object_conv(
     A convolution is linear, so the shared half is computed once for all objects.
 
     Args:
-        conv: its input channels are those of `own`, then those of `shared`; or `nn.Identity`.
+        conv: `nn.Conv2d`, `WinogradConv2d` or `nn.Identity`; its input channels are those of `own`, then of `shared`.
         own: (B*K,C,h,w).
         shared: (B,S,h,w); None where all is in `own`.
         shared_first: the channels of `shared` come first.
 
     Returns:
         (B*K,O,h',w').
+
+    Raises:
+        TypeError: `conv` is another module.
     """
     if shared is None:
         return conv(own)
@@ -71,10 +74,12 @@ def object_conv(
     return (each.unflatten(0, (-1, objects)) + once).flatten(0, 1)
 
 
-def _partial_conv(conv: "nn.Conv2d | WinogradConv2d", x: Tensor, first: int, *, biased: bool) -> Tensor:
+def _partial_conv(conv: nn.Module, x: Tensor, first: int, *, biased: bool) -> Tensor:
     """What the input channels from `first` on, x (N,c,H,W), contribute to a convolution."""
     if isinstance(conv, WinogradConv2d):
         return conv.part(x, first, biased=biased)
+    if not isinstance(conv, nn.Conv2d):
+        raise TypeError(f"{type(conv).__name__} is no convolution")
     weight = conv.weight[:, first : first + x.shape[1]]
     return F.conv2d(x, weight, conv.bias if biased else None, conv.stride, conv.padding, conv.dilation)
 

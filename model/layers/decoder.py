@@ -76,12 +76,12 @@ class MaskDecoder(nn.Module):
             Logits (B*K,1,16h,16w).
         """
         x = self.compress(x, shared)
-        grid = tuple(x.shape[-2:])
+        height, width = x.shape[-2:]
         if window is not None:
             x, f8, f4 = window.crop(x), window.crop(f8, 2), window.crop(f4, 4)
         x = self.up_8_4(self.up_16_8(x, f8), f4)
         logits = F.interpolate(self.predict(F.relu(x)), scale_factor=4, mode="bilinear", align_corners=False)
-        return logits if window is None else window.paste(logits, grid, CELL, OUTSIDE)
+        return logits if window is None else window.paste(logits, (height, width), CELL, OUTSIDE)
 
 
 def soft_aggregate(probabilities: Tensor) -> Tensor:

@@ -35,10 +35,10 @@ class QualityScorer(nn.Module):
         self.fc2 = nn.Linear(channels, 1)
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(conv.get_parameter("bias"))
         for fc in (self.fc1, self.fc2):
             nn.init.kaiming_uniform_(fc.weight, a=1)
-        for layer in (self.conv1, self.conv2, self.conv3, self.conv4, self.fc1, self.fc2):
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(fc.bias)
 
     def forward(self, feature: Tensor) -> Tensor:
         """Memory feature (N,C,h,w) -> score (N,). Maps of another size than 24x24 are resized."""

@@ -36,6 +36,8 @@ class ViTEncoder(nn.Module):
         ValueError: there is no such size.
     """
 
+    width: int
+
     def __init__(self, size: str = "vit_b16", *, drop_path: float = 0.0, checkpoint_activations: bool = False) -> None:
         super().__init__()
         if size not in SIZES:

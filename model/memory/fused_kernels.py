@@ -3,7 +3,9 @@
 A kept affinity and its memory position travel as one int64, the entry: in the high half the float's bits, turned so
 that integers order them as the floats, in the low half the position. Entries are therefore unique and sortable.
 """
-# ruff: noqa: ANN001, ANN201  (Triton reads annotations of kernels as types of its own)
+# Triton reads annotations of kernels as types of its own.
+# ruff: noqa: ANN001, ANN201
+# mypy: allow-untyped-defs
 
 import triton
 import triton.language as tl

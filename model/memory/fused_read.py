@@ -56,17 +56,17 @@ def fused_read(memory: "Memory", query_key: Tensor, *, top_k: int | None, simila
     """
     key, value = memory
     positions, channels = key.shape[2:]
-    keeps_all = top_k is None or top_k >= positions
-    if not (keeps_all or top_k <= MOST_KEPT) or not 0 < channels <= MOST_CHANNELS:
+    kept = None if top_k is None or top_k >= positions else top_k
+    if (kept is not None and kept > MOST_KEPT) or not 0 < channels <= MOST_CHANNELS:
         return None
     if key.dtype not in DTYPES or value.dtype not in DTYPES or query_key.dtype != key.dtype:
         return None
     query = query_key.flatten(2)
     with torch.cuda.device_of(query):
-        if keeps_all:
+        if kept is None:
             readout = _read_all(key, value, query, similarity)
         else:
-            found = _find_best(key[:, :1] if key.stride(1) == 0 else key, query, top_k, similarity)
+            found = _find_best(key[:, :1] if key.stride(1) == 0 else key, query, kept, similarity)
             readout = _gather(found.expand(-1, key.shape[1], -1, -1), value)
     return readout.transpose(2, 3).unflatten(3, query_key.shape[-2:])
 

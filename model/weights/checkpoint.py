@@ -8,15 +8,17 @@ import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from model import PRETRAINING, build_network
+from model import PRETRAINING, Network, build_network
 from model.layers.resnet import append_input_channels
+from model.memory_network import MemoryNetwork
 from model.weights.published import PUBLISHED, from_published, identify, to_published
 from util.errors import InputError
 from util.files import atomic_path
@@ -24,8 +26,13 @@ from util.files import atomic_path
 FORMAT = "vos-checkpoint"
 VERSION = 1
 MEMORY_STEM = "memory_encoder.conv1.weight"
-FIELDS = {
-    **{"arch": str, "options": dict, "network": dict, "iteration": int, "best_score": (int, float), "arguments": dict},
+FIELDS: dict[str, tuple[type, ...]] = {
+    "arch": (str,),
+    "options": (dict,),
+    "network": (dict,),
+    "iteration": (int,),
+    "best_score": (int, float),
+    "arguments": (dict,),
     **dict.fromkeys(("optimizer", "scheduler", "scaler"), (dict, NoneType)),
 }
 PREFIXES = ("module.", "_orig_mod.")
@@ -74,7 +81,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
             os.replace(path, previous)
 
 
-def save_published(path: Path, network: nn.Module) -> None:
+def save_published(path: Path, network: Network) -> None:
     """Write a network's weights as a bare state dict under the published names, atomically."""
     with atomic_path(path) as temporary:
         _save(to_published(network.arch, network.state_dict()), temporary, path)
@@ -115,39 +122,44 @@ def load_newest(paths: Sequence[Path]) -> tuple[Path, Checkpoint] | None:
     return None
 
 
-def load_network(path: Path, device: torch.device, *, pretraining: bool = False) -> nn.Module:
+def load_network(path: Path, device: torch.device) -> MemoryNetwork:
     """Build the network that a checkpoint file holds, in evaluation mode.
 
     Args:
         path: a checkpoint of ours, or a published state dict.
         device: where the network goes.
-        pretraining: whether it may be one of `PRETRAINING`.
 
     Raises:
         InputError: the file cannot be read or holds another network.
     """
-    checkpoint = read_weights(path)
-    if checkpoint.arch in PRETRAINING and not pretraining:
-        raise InputError(f"{path} holds {checkpoint.arch}, which segments nothing; train a DropSeg that starts from it")
-    network = build_from(checkpoint, path)
-    fill_network(network, checkpoint, path)
-    return network.to(device).eval()
+    return restore_memory_network(read_weights(path), path).to(device).eval()
 
 
-def build_from(checkpoint: Checkpoint, path: Path) -> nn.Module:
-    """The network that a checkpoint describes, with fresh weights.
+def restore_memory_network(checkpoint: Checkpoint, path: Path) -> MemoryNetwork:
+    """The network of a checkpoint, with its weights.
 
     Raises:
-        InputError: this code has no such network.
+        InputError: this code has no such network, or it segments nothing.
     """
+    network = restore_network(checkpoint, path)
+    if not isinstance(network, MemoryNetwork):
+        raise InputError(f"{path} holds {network.arch}, which segments nothing; train a DropSeg that starts from it")
+    return network
+
+
+def restore_network(checkpoint: Checkpoint, path: Path) -> Network:
+    """As `restore_memory_network`, also for networks of `PRETRAINING`."""
+    build = PRETRAINING.get(checkpoint.arch) or partial(build_network, checkpoint.arch)
     try:
-        return build_network(checkpoint.arch, **checkpoint.options)
+        network = build(**checkpoint.options)
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, OverflowError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} describes a network that this code does not have: {reason:.200}") from error
+    fill_network(network, checkpoint, path)
+    return network
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
+def load_weights(network: Network, path: Path) -> None:
     """Load the weights of a checkpoint file into a network of the same kind.
 
     Weights of the single-object form fit the two-object form: its additional input channel starts orthogonal. Weights
@@ -281,7 +293,7 @@ def _describe(content: Mapping[str, Any]) -> str:
     return f"a state dict of {name}" if name else "a file of an unknown network"
 
 
-def fill_network(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+def fill_network(network: Network, checkpoint: Checkpoint, path: Path) -> None:
     """Give a network the weights of a checkpoint of the same kind, see `load_weights`.
 
     Raises:

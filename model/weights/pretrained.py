@@ -188,7 +188,8 @@ def _positions(state: Mapping[str, Tensor], network: DropSeg, path: Path) -> dic
         if math.isqrt(count) ** 2 != count:
             raise InputError(f"{path} has {POSITIONS} of {count + 1} rows; expected a square grid and a class row")
         grid = resize_grid(as_grid(found[:, 1:].float()), (PRETRAINED_GRID, PRETRAINED_GRID))
-    return {"pretrained_positions": grid, "positions": resize_grid(grid, tuple(network.positions.shape[-2:]))}
+    height, width = network.positions.shape[-2:]
+    return {"pretrained_positions": grid, "positions": resize_grid(grid, (height, width))}
 
 
 def _summary(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from datasets.mask_files import read_ids, write_ids
 from evaluation.report.pictures import MARGIN, colour_of
 from model import build_network
 from model.memory.read import MemoryEntry
-from model.memory_network import MemoryNetwork, QueryFeatures
+from model.memory_network import AffinityNetwork, QueryFeatures
 from model.weights.checkpoint import Checkpoint, save_checkpoint
 from tests.helpers.result_files import shown
 from try_correspondence import CLIP, main
@@ -23,7 +23,7 @@ HEIGHT, WIDTH = 64, 96
 GREY = 120
 
 
-class SamePlace(MemoryNetwork):
+class SamePlace(AffinityNetwork):
     """Every cell of the target finds the cell of the source that lies in its place."""
 
     arch = "same_place"

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from datasets.mask_files import write_binary, write_ids
-from model.memory_network import MemoryNetwork
+from model.memory_network import AffinityNetwork
 
 FRAMES_2017 = {"val": "trainval", "testdev": "test-dev"}
 LISTS_2017 = {"val": "val", "testdev": "test-dev"}
@@ -86,7 +86,7 @@ class FakeReport:
     banks: tuple
 
 
-class FakeNetwork(MemoryNetwork):
+class FakeNetwork(AffinityNetwork):
     """What the scripts ask of a network when a fake core does all the work."""
 
     arch = "qdmn"

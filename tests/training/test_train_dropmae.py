@@ -16,7 +16,7 @@ import train_dropmae
 from datasets.train.frame_pairs import FramePairs, collate_pairs, find_videos, pairs_to_device
 from model.dropmae import DropMAE
 from model.dropseg import DropSeg
-from model.weights.checkpoint import load_checkpoint, load_network
+from model.weights.checkpoint import load_checkpoint, read_weights, restore_network
 from model.weights.pretrained import load_mae_encoder
 from tests.helpers.training_runs import launcher, losses_of, only
 from training.pretrain_arguments import SAME_ON_RESUME, check_resumable, fill_schedule, parse_arguments
@@ -83,7 +83,7 @@ def test_a_resumed_run_ends_in_the_same_bits_and_the_result_starts_a_dropseg(mon
     weights = only(tmp_path, "saves/*_whole/*_6.pth")
     network = DropSeg(backbone="vit_ti16", image_size=32)
     assert len(load_mae_encoder(network, weights).taken) == 151
-    source = load_network(weights, CPU, pretraining=True)
+    source = restore_network(read_weights(weights), weights)
     assert torch.equal(network.query_encoder.blocks[11].contract.weight, source.encoder.blocks[11].contract.weight)
 
 
