@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from datasets.frame_files import FrameFolder, FrameSource
@@ -24,6 +24,7 @@ from inference_core_yv import InferenceCoreYV
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from util.device import AUTOCAST, autocast, choose_device
+from util.errors import InputError
 from util.tensors import most_likely, one_hot
 
 Frame = np.ndarray | Tensor | Image.Image
@@ -46,10 +47,11 @@ class _MaskForm:
 class VideoPredictor:
     """Segments videos frame by frame; objects may come, be corrected and go at any time.
 
-    A frame is RGB (H,W,3), grey (H,W) or RGBA (H,W,4), uint8 (transparency is ignored), or any PIL picture. A mask is
-    (H,W) whole numbers, 0 for the background and each other number an object, or bool for one object. Both may be
-    NumPy arrays, torch tensors on any device, or PIL pictures. Masks may have another size than the frames, if the
-    sides are in the same proportion; results have the size and the type of the first mask.
+    A frame is RGB (H,W,3), grey (H,W) or RGBA (H,W,4), uint8 (transparency is ignored), or a PIL picture of 8 bits. A
+    mask is (H,W) whole numbers, 0 for the background and each other number an object (255, too), or bool for one
+    object. Both may be NumPy arrays, torch tensors on any device, or PIL pictures, which are turned upright as their
+    EXIF data say. Masks may have another size than the frames, if the sides are in the same proportion; results have
+    the size and the type of the first mask.
 
     Args:
         network: in evaluation mode and, for speed, in the form of `for_inference`; several predictors may share it.
@@ -57,8 +59,12 @@ class VideoPredictor:
         size: most pixels of the shorter side that the network sees; None for all.
         options: of the memory, see `InferenceCoreYV`: policy, capacity, mem_every, quality_threshold, gate, ...
 
+    Attributes:
+        probabilities: of the latest frame, (K+1,H,W) float32 in the size of the mask, on the network's device: the
+            background, then the K `objects`. None before the first frame.
+
     Raises:
-        ValueError: an option is out of range.
+        ValueError: an option is out of range, or the network is in training mode.
     """
 
     def __init__(self, network: MemoryNetwork, *, amp: str = "off", size: int | None = None, **options: Any) -> None:
@@ -66,6 +72,8 @@ class VideoPredictor:
             raise ValueError(f"amp is {amp!r}; choose one of {', '.join(AUTOCAST)}")
         if size is not None and size < 1:
             raise ValueError(f"size is {size}; give the pixels of the shorter side, or None for all")
+        if network.training:
+            raise ValueError("the network is in training mode; call network.eval() first")
         self.network = network
         self.device = next(network.parameters()).device
         self._amp = amp
@@ -89,7 +97,7 @@ class VideoPredictor:
         Args:
             weights: a checkpoint of this project, or published weights.
             device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-            amp, size, options: see the class.
+            amp, size, options: as for the class.
 
         Raises:
             InputError: the file holds no network that can be used, or there is no such device.
@@ -97,6 +105,8 @@ class VideoPredictor:
         """
         place = choose_device(str(device))
         network = load_network(Path(weights), place)
+        if not isinstance(network, MemoryNetwork):
+            raise InputError(f"{weights} holds {network.arch}, which segments no objects; choose another checkpoint")
         return cls(for_inference(network, place, amp=AUTOCAST.get(amp)), amp=amp, size=size, **options)
 
     def another(self) -> "VideoPredictor":
@@ -112,7 +122,9 @@ class VideoPredictor:
     def quality(self) -> dict[int, float]:
         """The predicted quality (IoU, in [0, 1]) of each object's mask on the latest frame; empty without scorer."""
         report = self._core.report
-        return dict(zip(report.objects, report.quality, strict=True)) if report is not None and report.quality else {}
+        if report is None or not report.quality:
+            return {}
+        return {k: value for k, value in zip(report.objects, report.quality, strict=True) if k in self.objects}
 
     def reset(self) -> None:
         """Forget the video; `start` begins another."""
@@ -128,16 +140,17 @@ class VideoPredictor:
             The ids of the frame, in the type and size of the mask.
 
         Raises:
-            ValueError: frame or mask is in no form that is known, or the mask has no object.
+            ValueError: frame or mask is in no form that is known, or the mask has no object. The video before, if any,
+                then goes on.
         """
         ids, form = _read_mask(mask)
         if not ids.any():
             raise ValueError("the mask has no object; 0 is background, each object has a number above 0")
         pixels = _read_frame(frame)
-        self._check_proportion(ids, pixels)
+        self._planes(ids, form, _size(pixels))
         self.reset()
         self._form = form
-        return self._step(pixels, ids)
+        return self._step(pixels, form, ids)
 
     def step(self, frame: Frame, mask: Mask | None = None) -> Any:
         """Segment the next frame.
@@ -145,17 +158,17 @@ class VideoPredictor:
         Args:
             frame: of the size of the first.
             mask: of some objects: those that are new are added, those that are known are corrected. Other objects are
-                segmented as ever; where both claim a pixel, the mask has it.
+                segmented as ever; where both claim a pixel, the mask has it. A mask without objects changes nothing.
 
         Returns:
             The ids of the frame, in the type and size of the mask of `start`.
 
         Raises:
-            ValueError: `start` has not been called, or frame or mask do not fit.
+            ValueError: `start` has not been called, or frame or mask do not fit; the frame does not count then.
         """
         if self._form is None:
             raise ValueError("nothing is known of the video yet; call start(frame, mask) first")
-        return self._step(_read_frame(frame), None if mask is None else _read_mask(mask)[0])
+        return self._step(_read_frame(frame), self._form, None if mask is None else _read_mask(mask)[0])
 
     def remove(self, objects: Sequence[int]) -> None:
         """Forget objects: their pixels fall to the background from the next frame on.
@@ -163,7 +176,13 @@ class VideoPredictor:
         Raises:
             ValueError: an object is not known.
         """
+        before = self.objects
         self._core.remove(objects)
+        if self.probabilities is not None:
+            kept = [row for row, k in enumerate(before, start=1) if k in self.objects]
+            gone = [row for row, k in enumerate(before, start=1) if k not in self.objects]
+            background = self.probabilities[[0, *gone]].sum(0, keepdim=True)
+            self.probabilities = torch.cat([background, self.probabilities[kept]])
 
     def segment(self, video: str | Path | Iterable[Frame], masks: Masks) -> Iterator[tuple[np.ndarray, Any]]:
         """Segment a whole video.
@@ -181,42 +200,43 @@ class VideoPredictor:
         """
         if not masks or min(masks) < 0:
             raise ValueError("give the masks by the position of their frames, from 0: {0: mask}")
-        forms = [_read_mask(masks[position])[1] for position in sorted(masks)]
+        form = _read_mask(masks[min(masks)])[1]
+        for position in sorted(masks):
+            _check_form(_read_mask(masks[position])[0], form)
         self.reset()
-        self._form = forms[0]
+        self._form = form
         last = -1
         for last, frame in enumerate(_frames(video)):
             pixels = _read_frame(frame)
-            yield pixels, self._step(pixels, _read_mask(masks[last])[0] if last in masks else None)
+            yield pixels, self._step(pixels, form, _read_mask(masks[last])[0] if last in masks else None)
         if max(masks) > last:
             raise ValueError(f"there is a mask for frame {max(masks)}, but the video ends with frame {last}")
 
-    def _step(self, pixels: np.ndarray, ids: np.ndarray | None) -> Any:
-        size: Size = (pixels.shape[0], pixels.shape[1])
-        if self._frame_size not in (None, size):
-            known = self._frame_size
-            raise ValueError(f"the frame is {size[1]}x{size[0]}, the first one was {known[1]}x{known[0]}")
-        objects, planes = (), None
-        if ids is not None and ids.any():
-            self._check_proportion(ids, pixels)
-            objects, planes = self._planes(ids, size)
+    def _step(self, pixels: np.ndarray, form: _MaskForm, ids: np.ndarray | None) -> Any:
+        size = _size(pixels)
+        if self._frame_size is not None and self._frame_size != size:
+            height, width = self._frame_size
+            raise ValueError(f"the frame is {size[1]}x{size[0]}, the first one was {width}x{height}")
+        objects, planes = (None, None) if ids is None else self._planes(ids, form, size)
         image = self._sizing.image(pixels).to(self.device)
         with torch.inference_mode():
             with autocast(self.device, self._amp):
-                found = self._core.step(image, planes, objects or None).float()
-            found = self._sizing.restore(found, size, self._form.size)
+                found = self._core.step(image, planes, objects).float()
+            found = self._sizing.restore(found, size, form.size)
             if not bool(found.sum().isfinite()):
                 raise ValueError("the probabilities are not finite; look at the weights, or choose amp='off'")
             labels = most_likely(found).cpu().numpy()
         self._frame_size = size
         self.probabilities = found
-        return self._form.wrap(np.array((0, *self.objects))[labels])
+        return form.wrap(np.array((0, *self.objects))[labels])
 
-    def _planes(self, ids: np.ndarray, size: Size) -> tuple[tuple[int, ...], Tensor]:
-        """The objects of a mask and their planes (J,h,w) in the size that the network sees."""
+    def _planes(self, ids: np.ndarray, form: _MaskForm, size: Size) -> tuple[tuple[int, ...] | None, Tensor | None]:
+        """The objects of a mask and their planes (J,h,w) in the size that the network sees; None without objects."""
+        _check_form(ids, form)
+        _check_proportion(ids, size)
         objects = tuple(np.unique(ids[ids > 0]).tolist())
-        if objects[-1] > self._form.largest:
-            raise ValueError(f"object {objects[-1]} does not fit the type of the first mask; use a wider one there")
+        if not objects:
+            return None, None
         resized = one_hot(ids, list(objects))
         if ids.shape != size:
             resized = torch.nn.functional.interpolate(resized[None], size, mode="nearest")[0]
@@ -226,16 +246,26 @@ class VideoPredictor:
             raise ValueError(f"object {lost[0]} is too small to be seen in the size that the network sees; raise size")
         return objects, planes.to(self.device)
 
-    def _check_proportion(self, ids: np.ndarray, pixels: np.ndarray) -> None:
-        (height, width), (frame_height, frame_width) = ids.shape, pixels.shape[:2]
-        if self._form is not None and ids.shape != self._form.size:
-            raise ValueError(
-                f"the mask is {width}x{height}, the first one was {self._form.size[1]}x{self._form.size[0]}"
-            )
-        if abs(width * frame_height / (height * frame_width) - 1) > ASPECT_TOLERANCE:
-            raise ValueError(
-                f"the mask is {width}x{height} but its frame {frame_width}x{frame_height}, in another proportion"
-            )
+
+def _size(pixels: np.ndarray) -> Size:
+    return pixels.shape[0], pixels.shape[1]
+
+
+def _check_form(ids: np.ndarray, form: _MaskForm) -> None:
+    """A mask must have the size of the first one, and ids that its type can hold."""
+    if ids.shape != form.size:
+        (height, width), (first_height, first_width) = ids.shape, form.size
+        raise ValueError(f"the mask is {width}x{height}, the first one was {first_width}x{first_height}")
+    if ids.max() > form.largest:
+        raise ValueError(f"object {ids.max()} does not fit the type of the first mask; use a wider one there")
+
+
+def _check_proportion(ids: np.ndarray, size: Size) -> None:
+    (height, width), (frame_height, frame_width) = ids.shape, size
+    if abs(width * frame_height / (height * frame_width) - 1) > ASPECT_TOLERANCE:
+        raise ValueError(
+            f"the mask is {width}x{height} but its frame {frame_width}x{frame_height}, in another proportion"
+        )
 
 
 def _frames(video: str | Path | Iterable[Frame]) -> Iterator[Frame]:
@@ -251,36 +281,45 @@ def _frames(video: str | Path | Iterable[Frame]) -> Iterator[Frame]:
 def _read_frame(frame: Frame) -> np.ndarray:
     """A frame as RGB (H,W,3), uint8."""
     if isinstance(frame, Image.Image):
-        return np.array(frame.convert("RGB"))
-    pixels = frame.detach().cpu().numpy() if isinstance(frame, Tensor) else np.asarray(frame)
-    if pixels.dtype != np.uint8:
-        raise ValueError(f"the frame holds {pixels.dtype}; give RGB values 0..255 as uint8")
-    if pixels.ndim == 2:
-        return np.repeat(pixels[..., None], 3, axis=2)
-    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or 0 in pixels.shape:
+        if frame.mode.startswith(("I", "F")):
+            raise ValueError(
+                f"the frame is a picture of mode {frame.mode}, of more than 8 bits; convert it to RGB first"
+            )
+        return np.array(ImageOps.exif_transpose(frame).convert("RGB"))
+    given = frame.detach().cpu() if isinstance(frame, Tensor) else np.asarray(frame)
+    if given.dtype not in (np.uint8, torch.uint8):
+        raise ValueError(f"the frame holds {given.dtype}; give RGB values 0..255 as uint8")
+    pixels = np.asarray(given)
+    if pixels.ndim not in (2, 3) or 0 in pixels.shape or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
         raise ValueError(f"the frame has shape {pixels.shape}; give (height, width, 3), or (height, width) for grey")
-    return np.ascontiguousarray(pixels[..., :3])
+    return np.ascontiguousarray(pixels[..., :3]) if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def _read_mask(mask: Mask) -> tuple[np.ndarray, _MaskForm]:
     """A mask as ids (H,W), int64, and the form in which it came."""
     if isinstance(mask, Image.Image):
-        return _read_picture(mask)
+        return _read_picture(ImageOps.exif_transpose(mask))
+    if isinstance(mask, Tensor) and (mask.is_floating_point() or mask.is_complex()):
+        raise _no_ids(mask.dtype)
     given = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    if given.dtype != np.bool_ and not np.issubdtype(given.dtype, np.integer):
+        raise _no_ids(given.dtype)
     if given.ndim != 2 or 0 in given.shape:
         raise ValueError(f"the mask has shape {given.shape}; give one number for each pixel, (height, width)")
-    if given.dtype != np.bool_ and not np.issubdtype(given.dtype, np.integer):
-        raise ValueError(f"the mask holds {given.dtype}; give object ids as whole numbers, or bool for one object")
     largest = 1 if given.dtype == np.bool_ else min(MAX_ID, int(np.iinfo(given.dtype).max))
     if isinstance(mask, Tensor):
-        dtype, device = mask.dtype, mask.device
+        kind, device = mask.dtype, mask.device
 
         def to_tensor(ids: np.ndarray) -> Tensor:
-            return torch.from_numpy(ids).to(device=device, dtype=dtype)
+            return torch.from_numpy(ids).to(device=device, dtype=kind)
 
-        return _checked(given), _MaskForm(given.shape, largest, to_tensor)
+        return _checked(given), _MaskForm(_size(given), largest, to_tensor)
     dtype = given.dtype
-    return _checked(given), _MaskForm(given.shape, largest, lambda ids: ids.astype(dtype))
+    return _checked(given), _MaskForm(_size(given), largest, lambda ids: ids.astype(dtype))
+
+
+def _no_ids(dtype: np.dtype | torch.dtype) -> ValueError:
+    return ValueError(f"the mask holds {dtype}; give object ids as whole numbers, or bool for one object")
 
 
 def _read_picture(mask: Image.Image) -> tuple[np.ndarray, _MaskForm]:
@@ -298,7 +337,7 @@ def _read_picture(mask: Image.Image) -> tuple[np.ndarray, _MaskForm]:
         return picture
 
     given = np.array(mask)
-    return _checked(given), _MaskForm(given.shape, largest, to_picture)
+    return _checked(given), _MaskForm(_size(given), largest, to_picture)
 
 
 def _checked(ids: np.ndarray) -> np.ndarray:

@@ -116,8 +116,73 @@ def test_objects_come_later_are_corrected_and_removed(predictor, frames, mask):
     moved = np.roll(np.where(mask == 3, mask, 0), 4, 1)
     ids = predictor.step(frames[2], moved)
     np.testing.assert_array_equal(ids == 3, moved == 3)
+    assert set(predictor.quality) == {3, 7} and len(predictor.probabilities) == 3
+    background = predictor.probabilities[:2].sum(0)
     predictor.remove([3])
-    assert predictor.objects == (7,) and 3 not in predictor.step(frames[3])
+    assert predictor.objects == (7,) and set(predictor.quality) == {7}
+    torch.testing.assert_close(predictor.probabilities[0], background)
+    assert len(predictor.probabilities) == 2 and 3 not in predictor.step(frames[3])
+
+
+def test_all_objects_may_go_and_others_come(predictor, frames, mask):
+    predictor.start(frames[0], mask)
+    predictor.remove([7, 3])
+    assert predictor.quality == {} and predictor.probabilities.shape == (1, *SIZE)
+    assert not predictor.step(frames[1]).any()
+    np.testing.assert_array_equal(predictor.step(frames[2], mask), mask)
+    assert predictor.objects == (3, 7)
+
+
+def test_a_mask_without_objects_changes_nothing(predictor, frames, mask):
+    expected = run(predictor, frames, mask)
+    found = [predictor.start(frames[0], mask), *(predictor.step(frame, mask * 0) for frame in frames[1:])]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_after_reset_nothing_is_known(predictor, frames, mask):
+    expected = run(predictor, frames, mask)
+    predictor.reset()
+    assert predictor.objects == () and predictor.quality == {} and predictor.probabilities is None
+    with pytest.raises(ValueError, match="start"):
+        predictor.step(frames[0])
+    np.testing.assert_array_equal(run(predictor, frames, mask), expected)
+
+
+def test_a_refused_frame_or_start_leaves_the_video_as_it_was(predictor, frames, mask):
+    expected = run(predictor, frames, mask)
+    found = [predictor.start(frames[0], mask)]
+    for frame in frames[1:]:
+        for refused in (
+            lambda: predictor.start(frames[0], mask[:, :32]),
+            lambda: predictor.start(frames[0], mask * 0),
+            lambda: predictor.step(frames[0][:24]),
+            lambda: predictor.step(frames[0], mask[::2, ::2]),
+        ):
+            with pytest.raises(ValueError, match=r"proportion|no object|first one"):
+                refused()
+        found.append(predictor.step(frame))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_refused_first_start_begins_nothing(predictor, frames, mask):
+    with pytest.raises(ValueError, match="proportion"):
+        predictor.start(frames[0], mask[:, :32])
+    with pytest.raises(ValueError, match="start"):
+        predictor.step(frames[1])
+
+
+def test_pictures_are_turned_upright(predictor, frames, mask):
+    expected = predictor.start(frames[0], mask)
+    turned = [Image.fromarray(np.ascontiguousarray(np.rot90(array))) for array in (frames[0], mask)]
+    for picture in turned:
+        picture.getexif()[0x0112] = 6  # shown a quarter turn clockwise
+    np.testing.assert_array_equal(np.array(predictor.start(*turned)), expected)
+    assert predictor._frame_size == SIZE
+
+
+def test_a_network_in_training_mode_is_refused():
+    with pytest.raises(ValueError, match="eval"):
+        VideoPredictor(TinyNetwork())
 
 
 def test_several_videos_at_a_time_do_not_meet(predictor, frames, mask):
@@ -165,8 +230,13 @@ BAD = {
     "another frame size": (lambda p, f, m: (p.start(f[0], m), p.step(f[1][:32])), "first one was 64x48"),
     "another mask size": (lambda p, f, m: (p.start(f[0], m), p.step(f[1], m[::2, ::2])), "first one was 64x48"),
     "an id too large": (lambda p, f, m: (p.start(f[0], m), p.step(f[1], m.astype(int) * 99)), "does not fit"),
+    "deep frame": (lambda p, f, m: p.start(Image.new("I;16", SIZE[::-1]), m), "8 bits"),
+    "half frame": (lambda p, f, m: p.start(torch.from_numpy(f[0]).bfloat16(), m), "bfloat16"),
+    "empty frame": (lambda p, f, m: p.start(f[0, :0, :, 0], m), "height, width"),
+    "half mask": (lambda p, f, m: p.start(f[0], torch.from_numpy(m).bfloat16()), "bfloat16"),
     "unknown object": (lambda p, f, m: (p.start(f[0], m), p.remove([5])), "object 5"),
     "no masks": (lambda p, f, m: list(p.segment(f, {})), "position"),
+    "later masks of another size": (lambda p, f, m: next(p.segment(f, {0: m, 4: m[::2, ::2]})), "first one was 64x48"),
     "a mask behind the end": (lambda p, f, m: list(p.segment(f, {0: m, 9: m})), "frame 9"),
 }
 
@@ -218,6 +288,15 @@ def test_the_hub_refuses_weights_of_another_network():
         hubconf.stcn(ROOT / "saves/qdmn_small.pth", device="cpu")
     with pytest.raises(ValueError, match="weights=FILE"):
         hubconf.stcn()
+
+
+def test_the_hub_knows_every_package_that_it_imports():
+    code = """
+import sys, pathlib, hubconf
+ours = {name for name in sys.modules if pathlib.Path(name, "__init__.py").is_file()}
+assert ours <= set(hubconf._PACKAGES), ours
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_the_hub_names_a_package_that_is_in_the_way(tmp_path):
