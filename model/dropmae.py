@@ -30,7 +30,7 @@ class Completion(NamedTuple):
 
     Attributes:
         loss: mean squared error of the hidden patches.
-        predicted: (B,2n,768), patches without mean and scale, see `normalised`.
+        predicted: (B,2n,768), patches without mean and scale, as `normalised` makes them.
         hidden: (B,2n), bool.
     """
 
@@ -46,9 +46,9 @@ class DropMAE(nn.Module):
         backbone: one of `model.layers.vit.SIZES`; `vit_b16` is published.
         image_size: side of the square frames, in pixels, a multiple of 16; sets the position grids.
         mask_ratio: share of the patches of both frames together that is hidden.
-        attention_dropout: see `DroppedAttention`; in the decoder, in training.
+        attention_dropout: share of the entries within a frame that the decoder's attentions lose in training.
         decoder_width, decoder_depth, decoder_heads: of the decoder.
-        checkpoint_activations: see `ViTEncoder`.
+        checkpoint_activations: compute each block again in the backward pass instead of keeping what it needs.
 
     Raises:
         ValueError: there is no such backbone, or the decoder's width is no multiple of 4 and of its heads.
@@ -146,8 +146,8 @@ class MAEDecoder(nn.Module):
         features: channels of the features.
         width, depth, heads: of the transformer.
         side: of the position grid.
-        attention_dropout: see `DroppedAttention`.
-        checkpoint_activations: see `ViTEncoder`.
+        attention_dropout: share of the entries within a frame that the attentions lose in training.
+        checkpoint_activations: compute each block again in the backward pass instead of keeping what it needs.
 
     Raises:
         ValueError: the width is no multiple of 4 and of the heads.
@@ -209,7 +209,7 @@ class DroppedAttention(Attention):
     The tokens are those of one frame followed by those of another: 2n of them.
 
     Args:
-        width, heads: see `Attention`.
+        width, heads: of the tokens and of the attention.
         share: of the entries of a token's own frame; 0.1 is published.
     """
 
@@ -263,7 +263,7 @@ def draw_dropped(weights: Tensor, count: int) -> Tensor:
     The largest of weight / exponential noise are such a draw (Gumbel's trick); entries of weight 0 come last.
 
     Args:
-        weights: (...,2n,n), see `drop_weights`.
+        weights: (...,2n,n), from `drop_weights`.
         count: of entries to draw from each 2n x n of them.
 
     Returns:

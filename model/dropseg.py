@@ -32,9 +32,9 @@ class DropSeg(MemoryNetwork[QueryTokens]):
     Args:
         backbone: one of `model.layers.vit.SIZES`; `vit_b16` is published.
         image_size: side of the square pictures that it learns from, in pixels; sets the stored position grid.
-        drop_path: see `ViTEncoder`.
+        drop_path: rate of stochastic depth of the encoder's last block; it rises linearly from 0. Active in training.
         quality_head: add QDMN's scorer, on the tokens of frame and mask, so that the quality-gated memory works.
-        score_activation: see `QualityScorer`.
+        score_activation: last step of the quality scorer, `sigmoid` (scores in (0, 1)) or `relu` (scores in [0, inf)).
     """
 
     arch = "dropseg"
@@ -74,15 +74,14 @@ class DropSeg(MemoryNetwork[QueryTokens]):
 
     @property
     def memory_channels(self) -> int:
-        """See `MemoryNetwork`."""
         return self.query_encoder.width
 
     def encode_image(self, image: Tensor) -> tuple[Tensor, ...]:
-        """See `MemoryNetwork`; tokens (B,h*w,D)."""
+        """Frame (B,3,H,W) -> tokens (B,h*w,D), without position and role."""
         return (self.query_encoder.tokens(image),)
 
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryTokens:
-        """See `MemoryNetwork`."""
+        """Tokens (B,h*w,D), and the prior for its size -> query."""
         (tokens,) = features
         grid = _grid(prior)
         return QueryTokens(tokens + self.query_encoder.query_role + self._position_tokens(grid), grid)
@@ -96,7 +95,7 @@ class DropSeg(MemoryNetwork[QueryTokens]):
         *,
         scored: bool = True,
     ) -> MemoryEntry:
-        """See `MemoryNetwork`; tokens of the frame with each object's mask."""
+        """Frame and masks -> tokens of the frame with each object's mask, as values, and quality."""
         batch = len(masks)
         grid = _grid(image)
         mask_map = self.mask_embed(masks.flatten(0, 1).unsqueeze(1).to(image.dtype))
@@ -124,7 +123,7 @@ class DropSeg(MemoryNetwork[QueryTokens]):
         return torch.cat(parts, 1)
 
     def decode(self, query: QueryTokens, readout: Tensor, window: Window | None = None) -> Tensor:
-        """See `MemoryNetwork`; every object has skip features of its own."""
+        """Feature (B,K,D,h,w) -> logits (B,K,H,W); every object has skip features of its own."""
         self._refuse_window(window)
         f16 = readout.flatten(0, 1)
         return self.decoder(f16, self.up8(f16), self.up4(f16)).squeeze(1).unflatten(0, readout.shape[:2])

@@ -11,9 +11,12 @@ class MaskPropagation(TwoEncoderNetwork):
     """STM with a decoder for every frame size; 53.7 M parameters with resnet50. The prior is not used.
 
     Args:
-        backbone, multi_object, key_dim, value_dim: see `model.qdmn.QDMN`.
+        backbone: one of `model.layers.resnet.BACKBONES`; `resnet50` is published.
+        multi_object: the memory encoder sees the sum of the other objects' masks beside the object's own.
+        key_dim, value_dim: channels of keys and values; by default in proportion to the backbone (128 and 512 for
+            resnet50).
         quality_head: add QDMN's scorer, so that the quality-gated memory works.
-        score_activation: see `QualityScorer`.
+        score_activation: last step of the quality scorer, `sigmoid` (scores in (0, 1)) or `relu` (scores in [0, inf)).
     """
 
     arch = "mask_propagation"
@@ -38,7 +41,7 @@ class MaskPropagation(TwoEncoderNetwork):
             self.quality_scorer = QualityScorer(f16, activation=score_activation)
 
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
-        """See `MemoryNetwork`."""
+        """Features at strides 4, 8 and 16 -> query."""
         f4, f8, f16 = features
         key, value = self.query_projection(f16)
         return QueryFeatures(key, value, f16, f8, f4)

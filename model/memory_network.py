@@ -22,11 +22,11 @@ class MemoryNetwork(nn.Module, Generic[Query]):
     Attributes:
         arch: its name in the list of networks.
         options: keyword arguments that build it again.
-        similarity: of keys, see `MemoryReader`.
+        similarity: of keys, `dot` or `l2`.
         top_k: memory positions that are read by default at inference; None for all.
         size_multiple: frames must be padded to a multiple of it.
         keeps_previous: whether the previous frame is in memory by default at inference.
-        policy: of the memory by default at inference, see `MemoryBank`; None: `quality` with a scorer, else `latest`.
+        policy: of the memory bank by default at inference; None: `quality` with a scorer, else `latest`.
         reads_by_affinity: whether the memory is read by keys, so that top-k and the kernel have a meaning.
         query_encoder: encodes images; its first stages may be frozen.
         decoder: makes logits of object features.
@@ -47,7 +47,7 @@ class MemoryNetwork(nn.Module, Generic[Query]):
 
     @property
     def decodes_windows(self) -> bool:
-        """Whether a part of a frame can be decoded, see `Window`."""
+        """Whether a part of a frame, a `Window`, can be decoded alone."""
         return self.reads_by_affinity and self.size_multiple == CELL
 
     @property
@@ -162,16 +162,14 @@ class AffinityNetwork(MemoryNetwork[QueryFeatures]):
 
     @property
     def memory_channels(self) -> int:
-        """See `MemoryNetwork`."""
         return self.options["key_dim"] + self.options["value_dim"]
 
     def read(self, query: QueryFeatures, memory: Memory | Sequence[Memory], reader: MemoryReader) -> Tensor:
-        """See `MemoryNetwork`."""
         memories = [memory] if isinstance(memory, Memory) else memory
         return torch.cat([reader(m, query.key) for m in memories], 1)
 
     def decode(self, query: QueryFeatures, readout: Tensor, window: Window | None = None) -> Tensor:
-        """See `MemoryNetwork`; by default the readout beside the frame's value goes into the decoder."""
+        """Readout (B,K,Cv,h,w), by default beside the frame's value through the decoder -> logits (B,K,H,W)."""
         masks = self.decoder(readout.flatten(0, 1), query.f8, query.f4, query.value, window)
         return masks.squeeze(1).unflatten(0, readout.shape[:2])
 
@@ -180,7 +178,9 @@ class TwoEncoderNetwork(AffinityNetwork):
     """What QDMN, Mask-Propagation and STM-Cycle share: a query encoder, and a memory encoder that sees the masks.
 
     Args:
-        backbone, multi_object, key_dim, value_dim: see `model.qdmn.QDMN`.
+        backbone: of both encoders, one of `model.layers.resnet.BACKBONES`.
+        multi_object: the memory encoder sees the sum of the other objects' masks beside the object's own.
+        key_dim, value_dim: channels of keys and values; by default an eighth (64 at least) and half of the encoders'.
         query_bias, memory_bias: whether the convolutions of the encoders have a bias.
     """
 
@@ -237,7 +237,7 @@ class TwoEncoderNetwork(AffinityNetwork):
         *,
         scored: bool = True,
     ) -> MemoryEntry:
-        """See `MemoryNetwork`. Frame and masks go through an encoder of their own, so `query` is not used."""
+        """Frame and masks -> key, value and quality, by an encoder of their own: `query` is not used."""
         batch = len(masks)
         feature = self.memory_encoder(image, self._mask_planes(masks, others).flatten(0, 1))[-1]
         key, value = (object_positions(x, batch) for x in self.memory_projection(feature))

@@ -20,7 +20,8 @@ class QDMN(TwoEncoderNetwork):
             and evaluation); otherwise only the object's own mask (stage 0).
         key_dim, value_dim: channels of keys and values; by default in proportion to the backbone (128 and 512
             for resnet50).
-        score_activation: see `QualityScorer`.
+        score_activation: last step of the quality scorer, `sigmoid` (scores in (0, 1)) or `relu` (scores in [0, inf)),
+            which is published.
     """
 
     arch = "qdmn"
@@ -45,13 +46,13 @@ class QDMN(TwoEncoderNetwork):
         self.quality_scorer = QualityScorer(f16, activation=score_activation)
 
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
-        """See `MemoryNetwork`. The frame is enhanced where objects were last seen."""
+        """Features at strides 4, 8 and 16, prior (B,1,H,W) -> query, enhanced where objects were last seen."""
         f4, f8, f16 = features
         key, value = self.query_projection(self.prior_gate(f16, prior))
         return QueryFeatures(key, value, f16, f8, f4)
 
     def decode(self, query: QueryFeatures, readout: Tensor, window: Window | None = None) -> Tensor:
-        """See `MemoryNetwork`."""
+        """Readout (B,K,Cv,h,w), beside the frame's value through the ASPP and the decoder -> logits (B,K,H,W)."""
         feature = self.aspp(readout.flatten(0, 1), query.value)
         return self.decoder(feature, query.f8, query.f4, window=window).squeeze(1).unflatten(0, readout.shape[:2])
 
@@ -96,7 +97,7 @@ class ASPP(nn.Module):
         self.fuse = ConvBatchNormReLU(5 * width, out_channels, 1)
 
     def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
-        """Input (N,C,h,w), or the objects' own half of it beside the shared one, see `object_conv` -> (N,O,h,w)."""
+        """Input (N,C,h,w), or the objects' own half of it and the shared one, as in `object_conv` -> (N,O,h,w)."""
         shared_mean = None if shared is None else shared.mean((2, 3), keepdim=True)
         pooled = self.pooled(x.mean((2, 3), keepdim=True), shared_mean).expand(-1, -1, *x.shape[-2:])
         return self.fuse(torch.cat([*(branch(x, shared) for branch in self.branches), pooled], 1))
@@ -118,6 +119,6 @@ class ConvBatchNormReLU(nn.Sequential):
         super().__init__(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
     def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
-        """Input (N,C,h,w), or halves of it, see `object_conv` -> (N,O,h,w)."""
+        """Input (N,C,h,w), or its halves -> (N,O,h,w)."""
         conv, norm, relu = self
         return relu(norm(object_conv(conv, x, shared)))

@@ -17,17 +17,17 @@ from model.memory.read import MemoryEntry
 from model.memory_network import AffinityNetwork, QueryFeatures, object_positions, with_others
 from model.qdmn import ASPP, PriorGate
 
-SHARPNESS = 12.0
+SHARPNESS = 12.0  # first length of keys, so that affinities tell like from unlike from the first iteration
 
 
 class SmallQDMN(AffinityNetwork):
     """QDMN with a shared image encoder; 11.9 M parameters with a resnet50 trunk.
 
     Args:
-        backbone: see `ResNetEncoder`.
+        backbone: one of `model.layers.resnet.BACKBONES`.
         key_dim, value_dim: channels of keys and values.
         width: channels of the memory feature and of the decoder.
-        score_activation: see `QualityScorer`.
+        score_activation: last step of the quality scorer, `sigmoid` (scores in (0, 1)) or `relu` (scores in [0, inf)).
     """
 
     arch = "qdmn_small"
@@ -62,7 +62,7 @@ class SmallQDMN(AffinityNetwork):
         self.decoder = MaskDecoder(width, f8, f4, width)
 
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
-        """See `MemoryNetwork`. The prior enhances the value, not the key."""
+        """Features at strides 4, 8 and 16, prior (B,1,H,W) -> query; the prior enhances its value, not its key."""
         f4, f8, f16 = features
         return QueryFeatures(self.key(f16), self.query_value(self.prior_gate(f16, prior)), f16, f8, f4)
 
@@ -75,7 +75,7 @@ class SmallQDMN(AffinityNetwork):
         *,
         scored: bool = True,
     ) -> MemoryEntry:
-        """See `MemoryNetwork`; with `query` the image is not encoded again."""
+        """Frame and masks -> key, value and quality; with `query` the image is not encoded again."""
         if query is None:
             f16 = self.query_encoder(image)[-1]
             key = self.key(f16)
@@ -88,7 +88,7 @@ class SmallQDMN(AffinityNetwork):
         return MemoryEntry(key, value, self.score(feature, batch) if scored else None)
 
     def decode(self, query: QueryFeatures, readout: Tensor, window: Window | None = None) -> Tensor:
-        """See `MemoryNetwork`."""
+        """Readout (B,K,Cv,h,w), beside the frame's value through the ASPP and the decoder -> logits (B,K,H,W)."""
         feature = self.aspp(readout.flatten(0, 1), query.value)
         return self.decoder(feature, query.f8, query.f4, window=window).squeeze(1).unflatten(0, readout.shape[:2])
 

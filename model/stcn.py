@@ -18,11 +18,12 @@ class STCN(AffinityNetwork):
     """Keys depend on the image alone; a light encoder makes the values of each object. The prior is not used.
 
     Args:
-        backbone: of the key encoder; `resnet50` gives 54.4 M parameters, the published size.
-        multi_object: whether the value encoder sees the other objects' masks; see `model.qdmn.QDMN`.
+        backbone: of the key encoder, one of `model.layers.resnet.BACKBONES`; `resnet50` gives 54.4 M
+            parameters, the published size.
+        multi_object: the value encoder sees the sum of the other objects' masks beside the object's own.
         key_dim, value_dim: channels of keys and values; the latter by default half of the encoder's.
         quality_head: add QDMN's scorer, so that the quality-gated memory works.
-        score_activation: see `QualityScorer`.
+        score_activation: last step of the quality scorer, `sigmoid` (scores in (0, 1)) or `relu` (scores in [0, inf)).
     """
 
     arch = "stcn"
@@ -63,7 +64,7 @@ class STCN(AffinityNetwork):
         self.quality_scorer = QualityScorer(value_dim, activation=score_activation) if quality_head else None
 
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
-        """See `MemoryNetwork`."""
+        """Features at strides 4, 8 and 16 -> query."""
         f4, f8, f16 = features
         return QueryFeatures(self.key(f16), self.query_value(f16), f16, f8, f4)
 
@@ -76,7 +77,7 @@ class STCN(AffinityNetwork):
         *,
         scored: bool = True,
     ) -> MemoryEntry:
-        """See `MemoryNetwork`; with `query` the image is not encoded again for its key."""
+        """Frame and masks -> key, value and quality; with `query` the image is not encoded again for its key."""
         if query is None:
             f16 = self.query_encoder(image)[-1]
             key = self.key(f16)

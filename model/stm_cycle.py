@@ -17,10 +17,10 @@ class STMCycle(TwoEncoderNetwork):
     """STM that works at any frame size; 17.2 M parameters with resnet18, 38.9 M with resnet50. The prior is not used.
 
     Args:
-        backbone: see `ResNetEncoder`; published with resnet18 and resnet50.
+        backbone: one of `model.layers.resnet.BACKBONES`; `resnet18` and `resnet50` are published.
         key_dim, value_dim: channels of keys and values.
         quality_head: add QDMN's scorer, so that the quality-gated memory works.
-        score_activation: see `QualityScorer`.
+        score_activation: last step of the quality scorer, `sigmoid` (scores in (0, 1)) or `relu` (scores in [0, inf)).
     """
 
     arch = "stm_cycle"
@@ -57,14 +57,17 @@ class STMCycle(TwoEncoderNetwork):
             self.quality_scorer = QualityScorer(f16, activation=score_activation)
 
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
-        """See `MemoryNetwork`."""
+        """Features at strides 4, 8 and 16 -> query, with the size of the frame."""
         f4, f8, f16 = features
         key, value = self.query_projection(f16)
         height, width = prior.shape[-2:]
         return QueryFeatures(key, value, f16, f8, f4, (height, width))
 
     def decode(self, query: QueryFeatures, readout: Tensor, window: Window | None = None) -> Tensor:
-        """See `MemoryNetwork`. The softmax over background and object is the sigmoid of their difference."""
+        """Readout (B,K,Cv,h,w) -> logits (B,K,H,W).
+
+        The softmax over background and object is the sigmoid of their difference.
+        """
         self._refuse_window(window)
         background, thing = self.decoder(readout.flatten(0, 1), query.value, query).unbind(1)
         return (thing - background).unflatten(0, readout.shape[:2])

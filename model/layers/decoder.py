@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from model.layers.convolution import object_conv
 from model.layers.window import CELL, Window
 
-OUTSIDE = -16.0
-EPSILON = 1e-7
+OUTSIDE = -16.0  # the logit outside a window: a probability of 1e-7, which is EPSILON
+EPSILON = 1e-7  # as published: probabilities are kept this far from 0 and 1
 
 
 class ResidualBlock(nn.Module):
@@ -22,7 +22,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
-        """Input (N,C,h,w), or the objects' own half of it beside the shared one, see `object_conv` -> (N,O,h,w)."""
+        """Input (N,C,h,w), or the objects' own half of it and the shared one, as in `object_conv` -> (N,O,h,w)."""
         if shared is None:
             return self.shortcut(x) + self.conv2(F.relu(self.conv1(F.relu(x))))
         inner = object_conv(self.conv1, F.relu(x), F.relu(shared))
@@ -33,6 +33,10 @@ class Refine(nn.Module):
     """Doubles the resolution of per-object features with the help of the frame's skip feature.
 
     The skip branch depends on the frame alone, so it runs once and is broadcast over the objects.
+
+    Args:
+        skip_channels, in_channels, out_channels: of the skip feature, of the object features, and of the result.
+        deep_skip: whether the skip branch has a residual block.
     """
 
     def __init__(self, skip_channels: int, in_channels: int, out_channels: int, *, deep_skip: bool = True) -> None:
@@ -50,7 +54,14 @@ class Refine(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """Stride-16 object features -> one mask logit per pixel (STM); skip branches of STCN have no residual block."""
+    """Stride-16 object features -> one mask logit per pixel (STM).
+
+    Args:
+        in_channels: of the object features.
+        f8_channels, f4_channels: of the frame's features at strides 8 and 4.
+        width: channels at stride 16; behind it half as many.
+        deep_skip: whether the branches of the frame's features have a residual block; those of STCN have none.
+    """
 
     def __init__(
         self, in_channels: int, f8_channels: int, f4_channels: int, width: int, *, deep_skip: bool = True

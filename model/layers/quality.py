@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GRID = 24
-EVIDENCE = 12.0
+GRID = 24  # cells of the published training crops, 384 pixels high and wide
+EVIDENCE = 12.0  # scores between 6e-6 and 1 - 6e-6
 
 
 class QualityScorer(nn.Module):
@@ -19,6 +19,9 @@ class QualityScorer(nn.Module):
     Args:
         channels: channels of the memory feature.
         activation: `sigmoid`, scores in (0, 1), or `relu`, scores in [0, inf), for published weights.
+
+    Raises:
+        ValueError: there is no such activation.
     """
 
     def __init__(self, channels: int, *, activation: str = "sigmoid") -> None:

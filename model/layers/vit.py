@@ -126,7 +126,7 @@ class Attention(nn.Module):
 
 
 def run_block(block: nn.Module, x: Tensor, last: int, *, recompute: bool) -> Tensor:
-    """A block on tokens, see `Block`; `recompute`: its activations are computed again in the backward pass."""
+    """What `block` makes of tokens; `recompute`: its activations are computed again in the backward pass."""
     if recompute and torch.is_grad_enabled():
         return checkpoint(block, x, last, use_reentrant=False)
     return block(x, last)

@@ -72,7 +72,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
         path: where to.
         checkpoint: what.
         previous: keeps the file that was at `path` before.
-        known: see `atomic_path`.
+        known: a file at `path` is the caller's own, so that it is replaced without a check and nothing is recorded.
     """
     with atomic_path(path, known=known) as temporary:
         content = {item.name: getattr(checkpoint, item.name) for item in fields(Checkpoint)}
@@ -294,7 +294,7 @@ def _describe(content: Mapping[str, Any]) -> str:
 
 
 def fill_network(network: Network, checkpoint: Checkpoint, path: Path) -> None:
-    """Give a network the weights of a checkpoint of the same kind, see `load_weights`.
+    """Give a network the weights of a checkpoint of the same kind, which may differ as in `load_weights`.
 
     Raises:
         InputError: the checkpoint holds another network.
