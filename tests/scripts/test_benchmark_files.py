@@ -5,12 +5,13 @@ import argparse
 import numpy as np
 import pytest
 
+from datasets import mask_files
 from datasets.test import annotated_video
 from evaluation import png_writer, segmentation
 from model.weights.checkpoint import save_checkpoint
 from scripts.bench import files
 from tests.helpers.weight_files import checkpoint_of, small_network
-from util import images, read_ahead
+from util import read_ahead
 from util.errors import InputError
 from util.progress import Progress
 
@@ -55,11 +56,11 @@ def test_a_table_tells_masks_that_differ(capsys):
 
 
 def test_a_mask_is_on_disk_when_the_plain_writer_returns(tmp_path):
-    with files.without(files.REPLACED), segmentation.PngWriter(images.write_ids) as writer:
+    with files.without(files.REPLACED), segmentation.PngWriter(mask_files.write_ids) as writer:
         for number in range(3):
             path = tmp_path / f"{number}.png"
             writer.write(path, IDS + number)
-            np.testing.assert_array_equal(images.read_ids(path), IDS + number)
+            np.testing.assert_array_equal(mask_files.read_ids(path), IDS + number)
 
 
 def test_plain_reading_reads_no_frame_before_it_is_asked_for(arguments, tmp_path):
@@ -75,19 +76,19 @@ def test_plain_reading_reads_no_frame_before_it_is_asked_for(arguments, tmp_path
 
 def test_plain_compression_takes_fewer_bytes_and_decodes_to_the_same_ids(tmp_path):
     ids = np.random.default_rng(0).integers(0, 3, (20, 30), np.uint8).repeat(8, 0).repeat(8, 1)
-    images.write_ids(tmp_path / "fast.png", ids)
+    mask_files.write_ids(tmp_path / "fast.png", ids)
     with files.without(["fast PNG compression"]):
-        images.write_ids(tmp_path / "plain.png", ids)
-    np.testing.assert_array_equal(images.read_ids(tmp_path / "plain.png"), ids)
+        mask_files.write_ids(tmp_path / "plain.png", ids)
+    np.testing.assert_array_equal(mask_files.read_ids(tmp_path / "plain.png"), ids)
     assert (tmp_path / "plain.png").stat().st_size < (tmp_path / "fast.png").stat().st_size
 
 
 def test_what_was_replaced_comes_back():
-    save = images._save_png
+    save = mask_files._save_png
     with files.without(files.REPLACED):
-        assert images._save_png is files.save_png
+        assert mask_files._save_png is files.save_png
         assert segmentation.PngWriter is files.blocking_writer
         assert annotated_video.read_ahead is files.read_when_asked
-    assert images._save_png is save
+    assert mask_files._save_png is save
     assert segmentation.PngWriter is png_writer.PngWriter
     assert annotated_video.read_ahead is read_ahead.read_ahead
