@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from scripts.download.parts import Options, add_download_arguments, obtain_missing
-from scripts.download.table import BL30K, PAGES
+from scripts.download.sets import Options, add_download_arguments, obtain_missing
+from scripts.download.sources import BL30K, PAGES
 from util.errors import run
 
 

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from scripts.download.parts import Options, add_download_arguments, is_finished, obtain_missing
-from scripts.download.table import GROUPS, PAGES, YOUTUBE_TRAIN, Download
+from scripts.download.sets import Options, add_download_arguments, obtain_missing
+from scripts.download.sources import GROUPS, PAGES, YOUTUBE_TRAIN
 from scripts.resize_tree import resize_youtube
 from util.errors import InputError, run
 from util.numbers import workers
@@ -61,35 +61,23 @@ def chosen_groups(args: argparse.Namespace) -> list[str]:
     return groups
 
 
-def is_done(part: Download, root: Path) -> bool:
-    """Whether a part needs no download; YouTube-VOS may have been removed after it was resized."""
-    resized = part is YOUTUBE_TRAIN and _resized_folder(root).is_dir() and any(_resized_folder(root).iterdir())
-    return resized or is_finished(part, root)
-
-
 def resize_train(root: Path, workers: int) -> None:
-    """Make `train_480p` of the train set, or what is missing of it.
+    """Make the smaller copy of the train set of YouTube-VOS, or what is missing of it.
 
     Raises:
         InputError: a picture cannot be read.
     """
-    source = root / YOUTUBE_TRAIN.folder
-    if not source.is_dir():
-        return
-    print(f"resizing {source} to {_resized_folder(root)}", flush=True)
-    written = resize_youtube(source, _resized_folder(root), workers)
-    print(f"wrote {written} pictures to {_resized_folder(root)}")
-
-
-def _resized_folder(root: Path) -> Path:
-    return root / f"{YOUTUBE_TRAIN.folder}_480p"
+    source, resized = root / YOUTUBE_TRAIN.folder, root / YOUTUBE_TRAIN.resized
+    if source.is_dir():
+        print(f"resizing {source} to {resized}", flush=True)
+        print(f"wrote {resize_youtube(source, resized, workers)} pictures to {resized}")
 
 
 def main() -> None:
     args = parse_arguments()
     groups = chosen_groups(args)
     parts = {part: PAGES[group] for group in groups for part in GROUPS[group]}
-    obtain_missing(parts, Options.from_arguments(args), yes=args.yes, is_done=is_done)
+    obtain_missing(parts, Options.from_arguments(args), yes=args.yes)
     if "youtube" in groups and not args.no_resize:
         resize_train(args.root, args.workers)
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import util.startup  # noqa: F401
 
 from scripts.download.fetch import fetch
-from scripts.download.table import MODELS
+from scripts.download.sources import MODELS
 from util.errors import run
 
 

@@ -16,7 +16,7 @@ import eval_boxes
 import eval_youtube
 from datasets.synthetic.boxes import write_box_tree
 from scripts import score as score_script
-from scripts.download.extract import extract
+from scripts.download.unpack import unpack
 from tests.corpus.cases_frames import damage
 from tests.corpus.cases_masks import smoothed
 from tests.corpus.inputs import Results, draw_objects, numbered, write_frames, write_mask
@@ -51,7 +51,7 @@ def pack(path: Path, files: dict[str, bytes]) -> None:
             archive.addfile(info, io.BytesIO(content))
 
 
-def unpack(scene: Scene, path: Path, files: dict[str, bytes], allowed: frozenset[str]) -> Case:
+def unpacking(scene: Scene, path: Path, files: dict[str, bytes], allowed: frozenset[str]) -> Case:
     """Unpacking gives every file of the archive, or nothing."""
     target = scene.output / "set"
 
@@ -59,7 +59,7 @@ def unpack(scene: Scene, path: Path, files: dict[str, bytes], allowed: frozenset
         found = {str(file.relative_to(target)): file.read_bytes() for file in target.rglob("*") if file.is_file()}
         return "" if found == files else f"{len(found)} files of {len(files)}"
 
-    return Case(lambda: extract(path, target), ["extract", path], allowed, right, (path.name,), result=target)
+    return Case(lambda: unpack(path, target), ["unpack", path], allowed, right, (path.name,), result=target)
 
 
 def archive_path(scene: Scene) -> Path:
@@ -71,7 +71,7 @@ def whole_archives(scene: Scene) -> Case:
     """Every kind comes out whole."""
     path, files = archive_path(scene), contents_of(scene)
     pack(path, files)
-    return unpack(scene, path, files, KEPT)
+    return unpacking(scene, path, files, KEPT)
 
 
 def damaged_archives(scene: Scene) -> Case:
@@ -79,7 +79,7 @@ def damaged_archives(scene: Scene) -> Case:
     path, files = scene.inputs / scene.pick(("x.zip", "x.tar.gz", "x.tar.bz2", "x.tar.xz")), contents_of(scene)
     pack(path, files)
     damage(scene, path)
-    return unpack(scene, path, files, ANY)
+    return unpacking(scene, path, files, ANY)
 
 
 def bare_tars_that_lost_a_part(scene: Scene) -> Case:
@@ -105,7 +105,7 @@ def bare_tars_that_lost_a_part(scene: Scene) -> Case:
     else:
         content += scene.rng.bytes(3 * BLOCK)
     path.write_bytes(content)
-    return unpack(scene, path, files, ONLY_REFUSED)
+    return unpacking(scene, path, files, ONLY_REFUSED)
 
 
 def names_of_members(scene: Scene) -> Case:
@@ -126,7 +126,7 @@ def names_of_members(scene: Scene) -> Case:
     )
     odd = scene.pick(names)
     pack(path, files | {odd: b"x"})
-    return unpack(scene, path, files | {odd.replace("\\", "/"): b"x"}, ANY)
+    return unpacking(scene, path, files | {odd.replace("\\", "/"): b"x"}, ANY)
 
 
 def cut_streams(scene: Scene) -> Case:
@@ -146,7 +146,7 @@ def cut_streams(scene: Scene) -> Case:
     }[way]()
     path = scene.inputs / "packed.tar.gz"
     path.write_bytes(packed)
-    return unpack(scene, path, files, ANY)
+    return unpacking(scene, path, files, ANY)
 
 
 def odd_zips(scene: Scene) -> Case:
@@ -169,7 +169,7 @@ def odd_zips(scene: Scene) -> Case:
     elif way == "no directory":
         del content[central:]
     path.write_bytes(content)
-    return unpack(scene, path, files, ANY if way in ("bzip2", "lzma") else ONLY_REFUSED)
+    return unpacking(scene, path, files, ANY if way in ("bzip2", "lzma") else ONLY_REFUSED)
 
 
 def youtube_tree(scene: Scene, meta: Any) -> Case:

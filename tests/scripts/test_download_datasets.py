@@ -14,7 +14,7 @@ from PIL import Image
 
 from scripts import download_bl30k, download_datasets, download_model
 from scripts.download import fetch as download
-from scripts.download.table import BL30K, GROUPS, MODELS
+from scripts.download.sources import BL30K, GROUPS, MODELS
 from tests.helpers.file_server import serving, zip_bytes
 from util.errors import InputError
 

@@ -38,6 +38,7 @@ class Download:
         folder: where an archive is unpacked, from the data root.
         member: folder of the archive that becomes `folder`; all of the archive by default.
         merged: whether `JPEGImages` and `Annotations` of several archives come together in `folder`.
+        resized: folder of the smaller copy that is made of `folder` and is enough, from the data root.
         page: home page of weights.
         size: of the file in bytes, where known.
         sha256: of the file, where known.
@@ -50,6 +51,7 @@ class Download:
     folder: str = ""
     member: str = ""
     merged: bool = False
+    resized: str = ""
     page: str = ""
     size: int | None = None
     sha256: str | None = None
@@ -63,12 +65,12 @@ class Download:
         """
         if mirror is None:
             link = f"https://drive.google.com/file/d/{self.drive_id}/view"
-            return RemoteFile(link, self.drive_id, self.size, self.sha256, self.rough_size)
-        if not mirror.startswith(("http://", "https://")):
+        elif mirror.startswith(("http://", "https://")):
+            link = f"{mirror.rstrip('/')}/{quote(self.file_name)}"
+        else:
             raise InputError(f"--mirror {mirror} is no address; give one that begins with http:// or https://")
-        return RemoteFile(
-            f"{mirror.rstrip('/')}/{quote(self.file_name)}", None, self.size, self.sha256, self.rough_size
-        )
+        drive_id = self.drive_id if mirror is None else None
+        return RemoteFile(link, drive_id, self.size, self.sha256, self.rough_size)
 
 
 STATIC = (Download("static pictures", "static_data.zip", "1wUJq3HcLdN-z1t4CsUhjeZ9BVDb9YKLd", "static"),)
@@ -99,7 +101,12 @@ DAVIS = (
 )
 
 YOUTUBE_TRAIN = Download(
-    "YouTube-VOS 2019 train", "YouTube-2019-train.zip", "13Eqw0gVK-AO5B-cqvJ203mZ2vzWck9s4", "YouTube/train", "train"
+    "YouTube-VOS 2019 train",
+    "YouTube-2019-train.zip",
+    "13Eqw0gVK-AO5B-cqvJ203mZ2vzWck9s4",
+    "YouTube/train",
+    "train",
+    resized="YouTube/train_480p",
 )
 
 YOUTUBE = (

@@ -1,22 +1,24 @@
-"""From an archive of the table to its folder under the data root."""
+"""From the archives that are published to the folders that training and evaluation read."""
 
 import argparse
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.download.archive_content import FRAMES, MASKS, missing_content, missing_pairs
-from scripts.download.extract import extract
+from datasets.video_list import read_scored_frames
 from scripts.download.fetch import fetch
-from scripts.download.table import Download
+from scripts.download.sources import Download
+from scripts.download.unpack import unpack
 from util.errors import InputError
 from util.files import RECORD, is_ours, make_output_folder
+from util.text_files import read_text
 
 ARCHIVES = "archives"
-MERGED_FOLDERS = (MASKS, FRAMES)
+FRAMES, MASKS = "JPEGImages", "Annotations"
+RESOLUTION = "480p"
 
 
 @dataclass(frozen=True)
@@ -69,34 +71,26 @@ def accept_licences(pages: Sequence[str], yes: bool) -> None:
 
 
 def is_finished(part: Download, root: Path) -> bool:
-    """Whether a part is unpacked: its folder has something in it, or a merged part has left its mark."""
+    """Whether a part is unpacked: a folder of it has something in it, or a merged part has left its mark."""
     if part.merged:
         return _mark(part, root).is_file()
-    folder = root / part.folder
-    return folder.is_dir() and any(folder.iterdir())
+    return any(_holds_something(root / folder) for folder in (part.folder, part.resized) if folder)
 
 
-def obtain_missing(
-    parts: Mapping[Download, Sequence[str]],
-    options: Options,
-    *,
-    yes: bool,
-    is_done: Callable[[Download, Path], bool] = is_finished,
-) -> None:
+def obtain_missing(parts: Mapping[Download, Sequence[str]], options: Options, *, yes: bool) -> None:
     """Fetch and unpack the parts that are missing, after the user has accepted their licences.
 
     Args:
         parts: the pages of the licences of each part.
-        options: see `Options`.
+        options: how they are obtained.
         yes: whether the user has accepted by option.
-        is_done: whether a part under a data root is there.
 
     Raises:
-        InputError: see `accept_licences`, `fetch` and `extract`.
+        InputError: the user declines, or a part cannot be fetched or unpacked.
     """
     missing = []
     for part in parts:
-        if is_done(part, options.root):
+        if is_finished(part, options.root):
             print(f"{part.name}: there already", flush=True)
         else:
             missing.append(part)
@@ -110,7 +104,7 @@ def obtain(part: Download, options: Options) -> None:
     """Fetch and unpack a part; then the archive goes, unless the user has put it there.
 
     Raises:
-        InputError: see `fetch` and `extract`.
+        InputError: it cannot be fetched or unpacked.
     """
     archive = options.root / ARCHIVES / part.file_name
     fetched = False
@@ -120,7 +114,7 @@ def obtain(part: Download, options: Options) -> None:
         fetch(part.remote(options.mirror), archive, unpacks=True)
         print(f"{part.name}: unpacking {part.file_name}", flush=True)
         target = _unmerged(part, options.root) if part.merged else options.root / part.folder
-        extract(archive, target, part.member, _missing_of_videos if part.merged else missing_content)
+        unpack(archive, target, part.member, missing_videos if part.merged else missing_content)
     if part.merged:
         _merge(part, options.root)
     if not options.keep_archives and archive.is_file():
@@ -139,12 +133,6 @@ def _remove_ours(archive: Path, fetched: bool) -> None:
         archive.parent.rmdir()
 
 
-def _missing_of_videos(unpacked: Path) -> str:
-    pairs = [(frames, frames.with_name(MASKS)) for frames in _folders_named(FRAMES, unpacked)]
-    missing = [str(masks.relative_to(unpacked)) for _, masks in pairs if not masks.is_dir()]
-    return next(filter(None, missing or [missing_pairs(*pair) for pair in pairs]), "")
-
-
 def _mark(part: Download, root: Path) -> Path:
     return root / part.folder / f".{Path(part.file_name).stem}.done"
 
@@ -157,7 +145,7 @@ def _unmerged(part: Download, root: Path) -> Path:
 def _merge(part: Download, root: Path) -> None:
     """Move the videos of an unpacked part to those of the others; goes on where it was interrupted."""
     unpacked = _unmerged(part, root)
-    for kind in MERGED_FOLDERS:
+    for kind in (MASKS, FRAMES):
         destination = make_output_folder(root / part.folder / kind)
         for folder in _folders_named(kind, unpacked):
             for video in sorted(folder.iterdir()):
@@ -186,3 +174,82 @@ def _folders_named(name: str, root: Path) -> list[Path]:
             f"{root} holds no folder {name}; the archive is not the expected one, so move its videos by hand"
         )
     return found
+
+
+def missing_content(folder: Path) -> str:
+    """What is missing from an unpacked data set although it says that it holds it; empty if nothing is.
+
+    Known are the lists of DAVIS in `ImageSets/2017`, the `meta.json` of YouTube-VOS, and that videos of `Annotations`
+    have frames. A list of which no video is there belongs to another archive.
+
+    Args:
+        folder: with JPEGImages and Annotations; others declare nothing.
+    """
+    missing = [*_missing_of_davis(folder), *_missing_of_youtube(folder)] or list(_masks_without_frames(folder))
+    return f"{missing[0]}{f' (and {len(missing) - 1} other things)' * (len(missing) > 1)}" if missing else ""
+
+
+def missing_videos(unpacked: Path) -> str:
+    """What is missing where folders of frames and of masks do not hold as many of each video; empty if nothing is.
+
+    Args:
+        unpacked: the two folders lie in it, or one or two folders deeper.
+    """
+    for frames in _folders_named(FRAMES, unpacked):
+        masks = frames.with_name(MASKS)
+        if not masks.is_dir():
+            return str(masks.relative_to(unpacked))
+        counts = [
+            {video.name: _count_visible(video) for video in kind.iterdir() if video.is_dir()}
+            for kind in (frames, masks)
+        ]
+        for video in sorted(counts[0].keys() | counts[1]):
+            has_frames, has_masks = (count.get(video, 0) for count in counts)
+            if has_frames != has_masks:
+                lost = "frames" if has_frames < has_masks else "masks"
+                return f"{lost} of video {video}, of which it has {has_frames} frames and {has_masks} masks"
+    return ""
+
+
+def _missing_of_davis(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.glob("ImageSets/2017/*.txt")):
+        videos = read_text(path).split()
+        kinds = [kind for kind in (FRAMES, MASKS) if (folder / kind / RESOLUTION).is_dir()]
+        if any((folder / FRAMES / RESOLUTION / video).is_dir() for video in videos):
+            yield from (
+                f"{kind}/{RESOLUTION}/{video}, which {path.name} lists"
+                for video in videos
+                for kind in kinds
+                if not _holds_something(folder / kind / RESOLUTION / video)
+            )
+
+
+def _missing_of_youtube(folder: Path) -> Iterator[str]:
+    if not (folder / FRAMES).is_dir():
+        return
+    try:
+        frames = read_scored_frames(folder / "meta.json")
+    except InputError:
+        yield "a meta.json that can be read"
+        return
+    for video, names in (frames or {}).items():
+        there = {path.stem for path in (folder / FRAMES / video).glob("*.jpg")}
+        yield from (f"{FRAMES}/{video}/{name}.jpg, which meta.json lists" for name in sorted(names - there))
+        if (folder / MASKS).is_dir() and not _holds_something(folder / MASKS / video):
+            yield f"{MASKS}/{video}, which meta.json lists"
+
+
+def _masks_without_frames(folder: Path) -> Iterator[str]:
+    for masks in (folder / MASKS, folder / MASKS / RESOLUTION):
+        frames = folder / FRAMES / masks.relative_to(folder / MASKS)
+        if masks.is_dir() and frames.is_dir():
+            videos = sorted(video.name for video in masks.iterdir() if video.is_dir() and video.name != RESOLUTION)
+            yield from (f"frames of {video}" for video in videos if not (frames / video).is_dir())
+
+
+def _holds_something(folder: Path) -> bool:
+    return folder.is_dir() and _count_visible(folder) > 0
+
+
+def _count_visible(folder: Path) -> int:
+    return sum(1 for path in folder.iterdir() if not path.name.startswith("."))
