@@ -23,6 +23,7 @@ from evaluation.segmenter import Engine
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.dropseg import DropSeg
+from model.memory_network import AffinityNetwork
 from model.weights.checkpoint import Checkpoint, load_weights, restore_memory_network
 from model.weights.pretrained import load_imagenet_encoders, load_mae_encoder
 from training.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
@@ -141,8 +142,8 @@ def freeze_encoder(network: nn.Module, last: str) -> None:
     Raises:
         InputError: the encoder has no such stages.
     """
-    if isinstance(network, DropSeg):
-        raise InputError("--freeze is for ResNet encoders; leave it out with dropseg")
+    if not isinstance(network, AffinityNetwork):
+        raise InputError(f"--freeze is for ResNet encoders; leave it out with {network.arch}")
     network.query_encoder.freeze(last)
 
 

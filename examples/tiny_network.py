@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from model.layers.decoder import MaskDecoder
 from model.layers.quality import QualityScorer
+from model.layers.resnet import ImageEncoder
 from model.memory.read import MemoryEntry
 from model.memory_network import AffinityNetwork, KeyValueProjection, QueryFeatures, with_others
 
@@ -16,7 +17,7 @@ def halve(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1), nn.ReLU())
 
 
-class TinyEncoder(nn.Module):
+class TinyEncoder(ImageEncoder):
     """Features at strides 4, 8 and 16."""
 
     def __init__(self, width: int) -> None:
@@ -30,11 +31,6 @@ class TinyEncoder(nn.Module):
         f4 = self.layer1(image)
         f8 = self.layer2(f4)
         return f4, f8, self.layer3(f8)
-
-    def freeze(self, last: str) -> None:
-        """Keep the weights up to and including `layer1`, `layer2` or `layer3`."""
-        for name, layer in self.named_children():
-            layer.requires_grad_(name > last)
 
 
 class TinyNetwork(AffinityNetwork):

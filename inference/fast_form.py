@@ -1,6 +1,7 @@
 """The form of a network that is fastest at inference, with the same results up to rounding."""
 
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -12,10 +13,12 @@ from model.layers.resnet import ResNetEncoder
 
 LEAST_CHANNELS = 192
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def for_inference(
-    network: nn.Module, device: torch.device, *, amp: torch.dtype | None = None, compiled: bool = False
-) -> nn.Module:
+    network: Network, device: torch.device, *, amp: torch.dtype | None = None, compiled: bool = False
+) -> Network:
     """Fold batch-norms and lay channels last, in place.
 
     On a CPU in float32, large 3x3 convolutions are done Winograd's way; in bf16, the first layers of the encoders stay
@@ -37,12 +40,12 @@ def for_inference(
     return use_winograd(network) if device.type == "cpu" and amp is None and not compiled else network
 
 
-def lay_channels_last(network: nn.Module) -> nn.Module:
+def lay_channels_last(network: Network) -> Network:
     """Lay out the filters with channels last, in place; maps follow them."""
     return network.to(memory_format=torch.channels_last)
 
 
-def keep_entry_precise(network: nn.Module) -> nn.Module:
+def keep_entry_precise(network: Network) -> Network:
     """Do the first layers of all ResNet encoders in float32 under autocast, in place."""
     for module in network.modules():
         if isinstance(module, ResNetEncoder):
@@ -50,7 +53,7 @@ def keep_entry_precise(network: nn.Module) -> nn.Module:
     return network
 
 
-def fold_batch_norm(network: nn.Module) -> nn.Module:
+def fold_batch_norm(network: Network) -> Network:
     """Put every batch-norm into the convolution that its module registered just before it, in place."""
     for module in list(network.modules()):
         children = list(module.named_children())
@@ -61,7 +64,7 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     return network
 
 
-def use_winograd(network: nn.Module, least_channels: int = LEAST_CHANNELS) -> nn.Module:
+def use_winograd(network: Network, least_channels: int = LEAST_CHANNELS) -> Network:
     """Replace 3x3 convolutions of at least so many channels in and out, in place; below 192 it does not pay.
 
     Encoders and scorers keep theirs: their maps are small, and the filters take four times the memory.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from model.layers.quality import QualityScorer
-from model.layers.resnet import ResNetEncoder
+from model.layers.resnet import ImageEncoder, ResNetEncoder
 from model.layers.window import CELL, Window
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 
@@ -28,7 +28,7 @@ class MemoryNetwork(nn.Module, Generic[Query]):
         keeps_previous: whether the previous frame is in memory by default at inference.
         policy: of the memory bank by default at inference; None: `quality` with a scorer, else `latest`.
         reads_by_affinity: whether the memory is read by keys, so that top-k and the kernel have a meaning.
-        query_encoder: encodes images; its first stages may be frozen.
+        query_encoder: encodes images.
         decoder: makes logits of object features.
         quality_scorer: predicts the quality of masks; None for a network without.
     """
@@ -155,10 +155,14 @@ class QueryFeatures(NamedTuple):
 
 
 class AffinityNetwork(MemoryNetwork[QueryFeatures]):
-    """A network whose query reads the memory by the affinities of keys (STM, ICCV 2019)."""
+    """A network whose query reads the memory by the affinities of keys (STM, ICCV 2019).
+
+    The first stages of its image encoder may be frozen.
+    """
 
     top_k: int | None = 50
     reads_by_affinity = True
+    query_encoder: ImageEncoder
 
     @property
     def memory_channels(self) -> int:

@@ -85,7 +85,22 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, bias: bool) -> n
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 
-class ResNetEncoder(nn.Module):
+class ImageEncoder(nn.Module):
+    """Encodes images in stages that end with features at strides 4, 8 and 16."""
+
+    layer1: nn.Module
+    layer2: nn.Module
+    layer3: nn.Module
+
+    def freeze(self, last: str) -> None:
+        """Keep the weights of everything up to and including a stage, `layer1` to `layer3`."""
+        layers = ("layer1", "layer2", "layer3")
+        for name, module in self.named_children():
+            if name not in layers[layers.index(last) + 1 :]:
+                module.requires_grad_(False)
+
+
+class ResNetEncoder(ImageEncoder):
     """ResNet without its last stage and classifier.
 
     Starts from Kaiming-normal filters and residual branches that are silent; `load_imagenet` puts trained weights
@@ -149,13 +164,6 @@ class ResNetEncoder(nn.Module):
         f4 = self.layer1[1:](x)
         f8 = self.layer2(f4)
         return f4, f8, self.layer3(f8)
-
-    def freeze(self, last: str) -> None:
-        """Keep the weights of everything up to and including a stage, `layer1` to `layer3`."""
-        layers = ("layer1", "layer2", "layer3")
-        for name, module in self.named_children():
-            if name not in layers[layers.index(last) + 1 :]:
-                module.requires_grad_(False)
 
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
         """Copy torchvision ResNet weights; the convolution biases become 0.
