@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import fmean
 
 from util.errors import InputError
-from util.files import atomic_path
 from util.text_files import read_text
 
 HEADER = (
@@ -53,12 +52,11 @@ class QualityRow:
     memory_frames: tuple[int, ...]
 
 
-def write_quality_table(path: Path, rows: Iterable[QualityRow]) -> None:
-    """Write rows as CSV, in their order, with four decimals."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(HEADER)
-        table.writerows(map(format_row, rows))
+def format_row(row: QualityRow) -> list[object]:
+    """The cells of a row, in the order of `HEADER`; qualities have four decimals."""
+    quality, relative = ("" if value is None else f"{value:.4f}" for value in (row.quality, row.relative_quality))
+    memory = " ".join(map(str, row.memory_frames))
+    return [row.frame, row.name, row.object, quality, relative, row.stored, int(row.rejected), row.evicted, memory]
 
 
 def read_quality_table(path: Path) -> list[QualityRow]:
@@ -109,13 +107,6 @@ def mean_quality(rows: Iterable[QualityRow]) -> float | None:
 
 def _event(row: QualityRow) -> tuple[str, bool, int | None]:
     return row.stored, row.rejected, row.evicted
-
-
-def format_row(row: QualityRow) -> list[object]:
-    """The cells of a row."""
-    quality, relative = ("" if value is None else f"{value:.4f}" for value in (row.quality, row.relative_quality))
-    memory = " ".join(map(str, row.memory_frames))
-    return [row.frame, row.name, row.object, quality, relative, row.stored, int(row.rejected), row.evicted, memory]
 
 
 def _parse_row(cells: Sequence[str], line: int) -> QualityRow:

@@ -11,8 +11,8 @@ from evaluation.quality_table import (
     mean_quality,
     memory_lanes,
     read_quality_table,
-    write_quality_table,
 )
+from tests.helpers.quality_tables import write_quality_table
 from util.errors import InputError
 
 ROW = QualityRow(5, "00005", 1, 0.9125, 0.9876, "dynamic", False, 2, (0, 3, 5))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from datasets.mask_files import write_ids
-from evaluation.quality_table import QualityRow, write_quality_table
+from evaluation.quality_table import QualityRow
 from scripts.quality_correlation import main, ranks, spearman
+from tests.helpers.quality_tables import write_quality_table
 from util.errors import InputError
 
 
