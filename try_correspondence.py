@@ -27,7 +27,7 @@ from evaluation.arguments import SHIPPED
 from evaluation.report.correspondence import Picture, PicturePair, choose_point, why_no_window
 from evaluation.report.pictures import MARGIN, write_picture
 from inference.correspondence import Point
-from model.memory_network import MemoryNetwork
+from model.memory_network import AffinityNetwork
 from model.weights.checkpoint import load_network
 from util.device import choose_device
 from util.errors import InputError, run
@@ -68,14 +68,14 @@ def read_mask(path: Path, source: Picture) -> np.ndarray:
     return ids
 
 
-def load_keys(path: Path, device: torch.device) -> MemoryNetwork:
+def load_keys(path: Path, device: torch.device) -> AffinityNetwork:
     """The network of a checkpoint.
 
     Raises:
         InputError: it cannot be loaded, or compares no keys.
     """
     network = load_network(path, device)
-    if not isinstance(network, MemoryNetwork) or not network.reads_by_affinity:
+    if not isinstance(network, AffinityNetwork):
         raise InputError(f"{path} holds a network that compares no keys (DropSeg); give a checkpoint of another one")
     return network
 

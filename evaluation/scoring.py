@@ -31,9 +31,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class ObjectScore:
-    """One object of one sequence: J and F of its scored frames in temporal order, shape (T,), in [0, 1].
+    """The scores of one object of one sequence in T scored frames, in temporal order.
 
-    `frames` are the names of these frames, as their annotations are named.
+    Attributes:
+        sequence: its name.
+        object_id: of the object.
+        j_values: region similarity (T,), in [0, 1].
+        f_values: contour accuracy (T,), in [0, 1].
+        frames: names of the frames, as their annotations are named.
     """
 
     sequence: str
@@ -129,7 +134,8 @@ def score_results(
         progress: called with the name of each sequence that is finished.
 
     Raises:
-        InputError: something is missing or does not fit: see `pair_frames` and `score_sequence`.
+        InputError: a folder or a result is missing or cannot be read, or a result does not fit its annotation in size or
+            ids; or nothing can be scored.
     """
     if not sequences:
         raise InputError("there are no sequences to score; name at least one")
@@ -361,7 +367,7 @@ def write_csv(scores: Scores, folder: Path, name: str) -> tuple[Path, Path]:
     """Save the tables of the DAVIS toolkit: `global_results-<name>.csv` and `per-sequence_results-<name>.csv`.
 
     Args:
-        folder: created where it is missing; see `score_folder`.
+        folder: created where it is missing.
         name: the name of the set, such as val.
 
     Returns:

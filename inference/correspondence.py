@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.memory.read import Memory, MemoryReader
-from model.memory_network import MemoryNetwork
+from model.memory_network import AffinityNetwork
 from util.tensors import Padding, one_hot, pad_to_multiple, unpad
 
 STRIDE = 16
@@ -32,7 +32,7 @@ class Correspondence:
     """
 
     @torch.inference_mode()
-    def __init__(self, network: MemoryNetwork, source: Tensor, target: Tensor, *, top_k: int | None = None) -> None:
+    def __init__(self, network: AffinityNetwork, source: Tensor, target: Tensor, *, top_k: int | None = None) -> None:
         self._size = (source.shape[-2], source.shape[-1])
         source, self._padding = pad_to_multiple(source, STRIDE)
         target, _ = pad_to_multiple(target, STRIDE)

@@ -212,7 +212,7 @@ def export(layout: Layout, output: Path, results: Mapping[str, TrackResult], tra
     """Write results in a layout. Nothing is removed; files of the same names are replaced.
 
     Args:
-        layout: see `LAYOUTS`.
+        layout: one of `LAYOUTS`.
         output: folder under which the files go, or the archive of a packed layout.
         results: by the name of the video.
         tracker, config: names in the paths of some layouts.

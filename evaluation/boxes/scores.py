@@ -102,7 +102,13 @@ GOT10K_RULES = Rules(
 
 @dataclass(frozen=True, eq=False)
 class VideoScore:
-    """A tracked video: its scored frames, and frames per second, NaN where that is not known."""
+    """A tracked video.
+
+    Attributes:
+        name: of the video.
+        frames: what is scored.
+        fps: frames per second; NaN where that is not known.
+    """
 
     name: str
     frames: FrameScores
@@ -111,7 +117,13 @@ class VideoScore:
 
 @dataclass(frozen=True, eq=False)
 class BoxScores:
-    """The results of one tracker on a benchmark; there is at least one video."""
+    """The results of one tracker on a benchmark.
+
+    Attributes:
+        label: name of the tracker.
+        videos: at least one.
+        rules: of the benchmark.
+    """
 
     label: str
     videos: tuple[VideoScore, ...]
@@ -120,35 +132,21 @@ class BoxScores:
     @property
     def measures(self) -> dict[str, float]:
         """The benchmark's measures in [0, 1]; NaN where no frame is scored."""
-        return {name: float(self._sum_up(measure)) for name, measure in self.rules.measures.items()}
-
-    @property
-    def success(self) -> np.ndarray:
-        """Share of frames whose IoU is above each of `IOU_THRESHOLDS`, (21,)."""
-        return self._sum_up(lambda frames: frames.success)
-
-    @property
-    def precision(self) -> np.ndarray:
-        """Share of frames whose distance is at most each of `PIXEL_THRESHOLDS`, (51,)."""
-        return self._sum_up(lambda frames: frames.precision)
-
-    @property
-    def normalised_precision(self) -> np.ndarray:
-        """Share of frames whose relative distance is at most each of `RELATIVE_THRESHOLDS`, (51,)."""
-        return self._sum_up(lambda frames: frames.normalised_precision)
+        return {name: float(self.sum_up(measure)) for name, measure in self.rules.measures.items()}
 
     @property
     def fps(self) -> float:
         """Mean of the videos' frames per second; NaN where one is not known."""
         return float(np.mean([video.fps for video in self.videos]))
 
+    def sum_up(self, measure: Callable[[FrameScores], float | np.ndarray]) -> np.ndarray:
+        """A measure of frames, or a curve (C,), over all videos as the rules have it."""
+        return np.mean([np.asarray(measure(part)) for part in self._parts], axis=0)
+
     @cached_property
     def _parts(self) -> list[FrameScores]:
         parts = [video.frames for video in self.videos]
         return [FrameScores.join(parts)] if self.rules.pooled else parts
-
-    def _sum_up(self, measure: Callable[[FrameScores], float | np.ndarray]) -> np.ndarray:
-        return np.mean([np.asarray(measure(part)) for part in self._parts], axis=0)
 
 
 def score_tree(
@@ -318,10 +316,12 @@ def write_curves(path: Path, scores: Sequence[BoxScores]) -> None:
         path: of the PNG.
         scores: one for each tracker, all by the same rules.
     """
-    panels = [("success", "IoU above, in %", IOU_THRESHOLDS * 100, [score.success for score in scores])]
+    panels = [
+        ("success", "IoU above, in %", IOU_THRESHOLDS * 100, [score.sum_up(lambda f: f.success) for score in scores])
+    ]
     if not scores[0].rules.pooled:
-        pixels = [score.precision for score in scores]
-        relative = [score.normalised_precision for score in scores]
+        pixels = [score.sum_up(lambda f: f.precision) for score in scores]
+        relative = [score.sum_up(lambda f: f.normalised_precision) for score in scores]
         panels.append(("precision", "distance of centres up to, in pixels", PIXEL_THRESHOLDS, pixels))
         panels.append(("normalised precision", "up to, in % of the size", RELATIVE_THRESHOLDS * 100, relative))
     rows = -(-len(scores) // (3 * len(panels)))

@@ -14,7 +14,7 @@ from torch import Tensor
 from datasets.test.sizing import Limit
 from evaluation.report.pictures import contact_sheet, mark_points, overlay_heat
 from inference.correspondence import Correspondence, Point
-from model.memory_network import MemoryNetwork
+from model.memory_network import AffinityNetwork
 from util.errors import InputError
 from util.tensors import normalise
 
@@ -77,7 +77,7 @@ class PicturePair:
     """
 
     def __init__(
-        self, network: MemoryNetwork, source: Picture, target: Picture, device: torch.device, top_k: int | None = None
+        self, network: AffinityNetwork, source: Picture, target: Picture, device: torch.device, top_k: int | None = None
     ) -> None:
         sizes = [f"{p.rgb.shape[1]}x{p.rgb.shape[0]}" for p in (source, target)]
         if sizes[0] != sizes[1]:

@@ -134,8 +134,8 @@ def test_a_checkpoint_of_any_network_will_do(frames, tmp_path):
     assert changed(halves(tmp_path / "picture.png")[1]).any()
 
 
-def test_a_network_without_keys_is_refused(frames, same_place, tmp_path, monkeypatch):
-    monkeypatch.setattr(SamePlace, "reads_by_affinity", False)
+def test_a_network_without_keys_is_refused(frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(try_correspondence, "load_network", lambda path, device: torch.nn.Identity())
     with pytest.raises(InputError, match=r"mine\.pth holds a network that compares no keys"):
         main([*frames, "--model", "mine.pth", "--point", "40,24", "--output", f"{tmp_path}/picture.png"])
     assert not (tmp_path / "picture.png").exists()
