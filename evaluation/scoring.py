@@ -134,8 +134,8 @@ def score_results(
         progress: called with the name of each sequence that is finished.
 
     Raises:
-        InputError: a folder or a result is missing or cannot be read, or a result does not fit its annotation in size or
-            ids; or nothing can be scored.
+        InputError: a folder or a result is missing or cannot be read, a result does not fit its annotation in size or
+            ids, or nothing can be scored.
     """
     if not sequences:
         raise InputError("there are no sequences to score; name at least one")

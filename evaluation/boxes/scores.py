@@ -316,21 +316,25 @@ def write_curves(path: Path, scores: Sequence[BoxScores]) -> None:
         path: of the PNG.
         scores: one for each tracker, all by the same rules.
     """
-    panels = [
-        ("success", "IoU above, in %", IOU_THRESHOLDS * 100, [score.sum_up(lambda f: f.success) for score in scores])
+    panels: list[tuple[str, str, np.ndarray, Callable[[FrameScores], np.ndarray]]] = [
+        ("success", "IoU above, in %", IOU_THRESHOLDS * 100, lambda frames: frames.success)
     ]
     if not scores[0].rules.pooled:
-        pixels = [score.sum_up(lambda f: f.precision) for score in scores]
-        relative = [score.sum_up(lambda f: f.normalised_precision) for score in scores]
-        panels.append(("precision", "distance of centres up to, in pixels", PIXEL_THRESHOLDS, pixels))
-        panels.append(("normalised precision", "up to, in % of the size", RELATIVE_THRESHOLDS * 100, relative))
+        panels += [
+            ("precision", "distance of centres up to, in pixels", PIXEL_THRESHOLDS, lambda frames: frames.precision),
+            (
+                "normalised precision",
+                "up to, in % of the size",
+                RELATIVE_THRESHOLDS * 100,
+                lambda frames: frames.normalised_precision,
+            ),
+        ]
     rows = -(-len(scores) // (3 * len(panels)))
     with figure(path, PANEL_WIDTH * len(panels), PANEL_HEIGHT + LEGEND_ROW * rows) as drawn:
-        for axes, (title, unit, thresholds, curves) in zip(
-            drawn.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-        ):
-            for number, (score, curve) in enumerate(zip(scores, curves, strict=True), start=1):
-                axes.plot(thresholds, 100 * np.asarray(curve), color=object_colour(number), label=score.label)
+        all_axes = drawn.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (title, unit, thresholds, curve) in zip(all_axes, panels, strict=True):
+            for number, score in enumerate(scores, start=1):
+                axes.plot(thresholds, 100 * score.sum_up(curve), color=object_colour(number), label=score.label)
             axes.set(title=f"{title}: % of frames", xlabel=unit, xlim=(0, thresholds[-1]), ylim=(0, 100))
         names = drawn.axes[0].get_legend_handles_labels()
         drawn.legend(*names, loc="outside upper left", ncols=3 * len(panels))
