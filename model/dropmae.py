@@ -21,8 +21,8 @@ from model.layers.vit import (
 
 FRAMES = 2
 PATCH_NUMBERS = 3 * PATCH**2
-PATCH_EPS = 1e-6
-ATTENTION_FLOOR = 1e-6
+PATCH_EPS = 1e-6  # added to the variance of a patch, as published
+ATTENTION_FLOOR = 1e-6  # added to attentions before they become weights, as published
 
 
 class Completion(NamedTuple):
@@ -103,7 +103,7 @@ class DropMAE(nn.Module):
         kept, rank = order[:, : self.kept_count(tokens)], order.argsort(1)
         predicted = self.decoder(self.encode(frames, kept), rank, grid).float()
         hidden = rank >= kept.shape[1]
-        error = (predicted - normalised(patches(frames))).square().mean(2)
+        error = (predicted - normalised(patchify(frames))).square().mean(2)
         return Completion((error * hidden).sum() / hidden.sum(), predicted, hidden)
 
     def kept_count(self, tokens: int) -> int:
@@ -120,23 +120,23 @@ class DropMAE(nn.Module):
         return encoder.encode(_pick(tokens.flatten(1, 2), kept))
 
     @torch.no_grad()
-    def pictures(self, frames: Tensor, done: Completion) -> Tensor:
+    def pictures(self, frames: Tensor, completion: Completion) -> Tensor:
         """What to look at: the frames with hidden patches grey, the same completed, and as they are.
 
         A completed patch takes mean and scale, which are not predicted, from the true one.
 
         Args:
             frames: (B,2,3,H,W), normalised.
-            done: what `forward` made of them.
+            completion: what `forward` made of them.
 
         Returns:
             (B,2,3,3,H,W): for each frame the three pictures, normalised.
         """
-        true = patches(frames)
+        true = patchify(frames)
         mean, scale = patch_statistics(true)
-        hidden = done.hidden.unsqueeze(2)
-        shown = (true.masked_fill(hidden, 0), torch.where(hidden, done.predicted * scale + mean, true), true)
-        return torch.stack([frames_of(kind, frames.shape) for kind in shown], 2)
+        hidden = completion.hidden.unsqueeze(2)
+        shown = (true.masked_fill(hidden, 0), torch.where(hidden, completion.predicted * scale + mean, true), true)
+        return torch.stack([unpatchify(kind, frames.shape) for kind in shown], 2)
 
 
 class MAEDecoder(nn.Module):
@@ -278,14 +278,14 @@ def draw_dropped(weights: Tensor, count: int) -> Tensor:
     return torch.cat([torch.cat([first, nothing], -1), torch.cat([nothing, second], -1)], -2)
 
 
-def patches(frames: Tensor) -> Tensor:
+def patchify(frames: Tensor) -> Tensor:
     """Frames (B,T,3,H,W) -> (B,T*h*w,768), row by row; a patch holds its pixels row by row, colours together."""
     rows = frames.unflatten(4, (-1, PATCH)).unflatten(3, (-1, PATCH))
     return rows.permute(0, 1, 3, 5, 4, 6, 2).flatten(4).flatten(1, 3)
 
 
-def frames_of(values: Tensor, shape: torch.Size) -> Tensor:
-    """Undo `patches`; `shape` is that of the frames."""
+def unpatchify(values: Tensor, shape: torch.Size) -> Tensor:
+    """Undo `patchify`; `shape` is that of the frames."""
     batch, count, _, height, width = shape
     grid = values.view(batch, count, height // PATCH, width // PATCH, PATCH, PATCH, 3)
     return grid.permute(0, 1, 6, 2, 4, 3, 5).reshape(shape)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 TILE = 4
 REACH = TILE + 2
-CHUNK = 1 << 16  # most tiles times channels at once, so that they stay in the processor's cache
+CHUNK = 1 << 16  # most tiles times channels at once; bounds the working memory
 
 # F(4x4, 3x3): outputs of 4x4 from inputs of 6x6; transforms of input, filter and output.
 INPUT = (

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from model.layers.convolution import object_conv
 from model.layers.window import CELL, Window
 
-OUTSIDE = -16.0  # the logit outside a window: a probability of 1e-7, which is EPSILON
+OUTSIDE = -16.0  # the logit outside a window: a probability of about EPSILON
 EPSILON = 1e-7  # as published: probabilities are kept this far from 0 and 1
 
 

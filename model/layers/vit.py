@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 PATCH = 16
-PRETRAINED_GRID = 14
-NORM_EPS = 1e-6
+PRETRAINED_GRID = 14  # patches in a row of the 224 pixels that MAE and DropMAE learn from
+NORM_EPS = 1e-6  # as published
 
 
 class ViTSize(NamedTuple):
@@ -51,9 +51,6 @@ class ViTEncoder(nn.Module):
         rates = torch.linspace(0, drop_path, depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(width, heads, rate) for rate in rates)
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
-        self._first_weights()
-
-    def _first_weights(self) -> None:
         first_weights(self, (self.query_role, self.memory_role))
         nn.init.xavier_uniform_(self.patch_embed.weight.flatten(1))
 

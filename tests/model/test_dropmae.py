@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model import NETWORKS, build_network
-from model.dropmae import DropMAE, MAEDecoder, frames_of, patches
+from model.dropmae import DropMAE, MAEDecoder, patchify, unpatchify
 from model.layers.vit import sincos_grid
 from model.weights.checkpoint import (
     Checkpoint,
@@ -82,12 +82,12 @@ def test_the_published_numbers_of_patches():
 def test_predictions_depend_on_the_visible_patches_alone(shape):
     network, frames = small().eval(), frames_like(1, shape=shape)
     done = complete(network, frames)
-    noise = frames_of(torch.randn(1, done.hidden.shape[1], 768).masked_fill(~done.hidden[:, :, None], 0), frames.shape)
+    noise = unpatchify(torch.randn(1, done.hidden.shape[1], 768).masked_fill(~done.hidden[:, :, None], 0), frames.shape)
     torch.testing.assert_close(complete(network, frames + noise).predicted, done.predicted)
     for number in (~done.hidden[0]).nonzero().flatten().tolist():
         alone = torch.zeros(1, done.hidden.shape[1], 768)
         alone[0, number] = torch.randn(768)
-        changed = complete(network, frames + frames_of(alone, frames.shape)).predicted
+        changed = complete(network, frames + unpatchify(alone, frames.shape)).predicted
         assert (changed - done.predicted).abs().max() > 1e-4
 
 
@@ -141,15 +141,15 @@ def test_the_loss_is_the_error_of_hidden_patches_without_mean_and_scale():
 
 def test_patches_become_the_frames_again():
     frames = frames_like(shape=(32, 48))
-    assert torch.equal(patches(frames)[1, 8].double(), torch.from_numpy(brute_patch(frames, 1, 8)))
-    assert torch.equal(frames_of(patches(frames), frames.shape), frames)
+    assert torch.equal(patchify(frames)[1, 8].double(), torch.from_numpy(brute_patch(frames, 1, 8)))
+    assert torch.equal(unpatchify(patchify(frames), frames.shape), frames)
 
 
 def test_pictures_show_the_hidden_as_grey_and_the_visible_as_it_is():
     network, frames = small(), frames_like()
     done = complete(network, frames)
-    hidden, completed, true = (patches(kind) for kind in network.pictures(frames, done).unbind(2))
-    assert torch.equal(true, patches(frames))
+    hidden, completed, true = (patchify(kind) for kind in network.pictures(frames, done).unbind(2))
+    assert torch.equal(true, patchify(frames))
     assert not hidden[done.hidden].any()
     assert torch.equal(hidden[~done.hidden], true[~done.hidden])
     assert torch.equal(completed[~done.hidden], true[~done.hidden])
