@@ -20,7 +20,7 @@ import util.startup  # noqa: F401
 
 from scripts.download.sets import Options, add_download_arguments, obtain_missing
 from scripts.download.sources import GROUPS, PAGES, YOUTUBE_TRAIN
-from scripts.resize_tree import resize_youtube
+from scripts.resize_youtube import resize_youtube
 from util.errors import InputError, run
 from util.numbers import workers
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from datasets.frame_files import read_frame
 from datasets.mask_files import read_ids, voc_palette, write_ids
-from scripts import resize_length, resize_tree, resize_youtube
+from scripts import resize_length, resize_youtube
 from util.errors import InputError
 
 SMALL_SIZE = (853, 480)
@@ -59,7 +59,7 @@ def test_videos_get_480_rows_and_keep_ids_and_palette(videos, tmp_path, monkeypa
 
 
 def test_frames_keep_their_colours(videos, tmp_path):
-    resize_tree.resize_youtube(videos, tmp_path / "out", 1)
+    resize_youtube.resize_youtube(videos, tmp_path / "out", 1)
     small = read_frame(tmp_path / "out/JPEGImages/a/00000.jpg").astype(float)
     assert np.abs(small - np.linspace(0, 255, SMALL_SIZE[0])[None, :, None]).max() < 6
 
@@ -67,14 +67,14 @@ def test_frames_keep_their_colours(videos, tmp_path):
 def test_a_portrait_video_gets_480_columns(tmp_path):
     write_frame(tmp_path / "in/JPEGImages/a/0.jpg", 719, 1279)
     write_mask(tmp_path / "in/Annotations/a/0.png", 719, 1279)
-    resize_tree.resize_youtube(tmp_path / "in", tmp_path / "out", 1)
+    resize_youtube.resize_youtube(tmp_path / "in", tmp_path / "out", 1)
     assert Image.open(tmp_path / "out/JPEGImages/a/0.jpg").size == (480, 1279 * 480 // 719)
 
 
 def test_small_pictures_are_copied(tmp_path):
     write_frame(tmp_path / "in/JPEGImages/a/0.jpg", 640, 480)
     write_mask(tmp_path / "in/Annotations/a/0.png", 320, 240)
-    resize_tree.resize_youtube(tmp_path / "in", tmp_path / "out", 1)
+    resize_youtube.resize_youtube(tmp_path / "in", tmp_path / "out", 1)
     for name in ("JPEGImages/a/0.jpg", "Annotations/a/0.png"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "in" / name).read_bytes()
 
@@ -83,20 +83,20 @@ def test_small_pictures_are_copied(tmp_path):
 def test_frames_of_other_formats_become_jpeg(tmp_path, width):
     write_frame(tmp_path / "in/JPEGImages/a/0.png", width, 720)
     write_mask(tmp_path / "in/Annotations/a/0.png", width, 720)
-    resize_tree.resize_youtube(tmp_path / "in", tmp_path / "out", 1)
+    resize_youtube.resize_youtube(tmp_path / "in", tmp_path / "out", 1)
     assert Image.open(tmp_path / "out/JPEGImages/a/0.jpg").format == "JPEG"
 
 
 def test_several_processes_write_the_same_files(videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(resize_tree, "JOBS_PER_TASK", 5)
+    monkeypatch.setattr(resize_youtube, "JOBS_PER_TASK", 5)
     for workers in (1, 2):
-        resize_tree.resize_youtube(videos, tmp_path / str(workers), workers)
+        resize_youtube.resize_youtube(videos, tmp_path / str(workers), workers)
     for name in files(videos):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
 def test_an_interrupted_run_goes_on_with_what_is_missing(videos, tmp_path, monkeypatch):
-    output, resize_picture, done = tmp_path / "out", resize_tree.resize_picture, []
+    output, resize_picture, done = tmp_path / "out", resize_youtube.resize_picture, []
 
     def interrupted(job):
         if len(done) == 4:
@@ -104,26 +104,26 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(videos, tmp_path, monke
         done.append(job)
         resize_picture(job)
 
-    monkeypatch.setattr(resize_tree, "resize_picture", interrupted)
+    monkeypatch.setattr(resize_youtube, "resize_picture", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        resize_tree.resize_youtube(videos, output, 1)
+        resize_youtube.resize_youtube(videos, output, 1)
     before = files(output)
     assert len(before) == 4
-    monkeypatch.setattr(resize_tree, "resize_picture", resize_picture)
-    assert resize_tree.resize_youtube(videos, output, 1) == 6
+    monkeypatch.setattr(resize_youtube, "resize_picture", resize_picture)
+    assert resize_youtube.resize_youtube(videos, output, 1) == 6
     after = files(output)
     assert after.keys() == files(videos).keys()
     assert all(after[name] == time for name, time in before.items())
-    assert resize_tree.resize_youtube(videos, output, 1) == 0
+    assert resize_youtube.resize_youtube(videos, output, 1) == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_picture_that_cannot_be_read_is_named_and_leaves_no_output(videos, tmp_path, monkeypatch, workers):
-    monkeypatch.setattr(resize_tree, "JOBS_PER_TASK", 5)
+    monkeypatch.setattr(resize_youtube, "JOBS_PER_TASK", 5)
     path = videos / "JPEGImages/b/00001.jpg"
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(InputError, match=r"b/00001\.jpg cannot be read"):
-        resize_tree.resize_youtube(videos, tmp_path / "out", workers)
+        resize_youtube.resize_youtube(videos, tmp_path / "out", workers)
     assert not (tmp_path / "out/JPEGImages/b/00001.jpg").exists()
     assert not list(tmp_path.rglob("*.tmp"))
 
@@ -143,14 +143,14 @@ def test_pictures_and_masks_of_one_folder_become_means_over_areas(tmp_path, monk
 
 def test_the_folder_of_the_large_pictures_is_refused_as_output(videos):
     with pytest.raises(InputError, match="choose another one for the small ones"):
-        resize_tree.resize_youtube(videos, videos, 1)
+        resize_youtube.resize_youtube(videos, videos, 1)
 
 
 def test_a_folder_of_another_layout_is_refused(videos, tmp_path):
     with pytest.raises(InputError, match="has no folder JPEGImages"):
-        resize_tree.resize_youtube(videos / "JPEGImages", tmp_path / "out", 1)
+        resize_youtube.resize_youtube(videos / "JPEGImages", tmp_path / "out", 1)
     with pytest.raises(InputError, match="does not exist"):
-        resize_tree.resize_folder(videos / "nowhere", tmp_path / "out", 1)
+        resize_length.resize_folder(videos / "nowhere", tmp_path / "out", 1)
 
 
 @pytest.mark.parametrize("place", [".", "JPEGImages/small", ".."])
