@@ -30,24 +30,46 @@ itself, and all of them, which is the published way. --network does it once more
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from scripts.bench import data, files, inference, score, speed, stream, training
 from util.errors import run
 from util.numbers import positive, whole
 
+
+class Command(NamedTuple):
+    """What a module of `scripts.bench` measures, whether on any device, and how often unless the user says."""
+
+    help: str
+    repeats: int | None = None
+    device: bool = True
+
+
 COMMANDS = {
-    "inference": (inference, 5),
-    "speed": (speed, 3),
-    "stream": (stream, None),
-    "train": (training, 5),
-    "data": (data, 40),
-    "score": (score, None),
-    "files": (files, 3),
+    "inference": Command("how long a frame takes, part by part, and how much memory", 5),
+    "speed": Command(
+        "what each optimisation gives: time and memory with it and without it, and how far the masks agree", 3
+    ),
+    "stream": Command(
+        "whether memory and time stay flat over a long video: "
+        "made videos of several lengths, each in a process of its own"
+    ),
+    "train": Command(
+        "how long a training iteration takes, part by part, and how much memory; or what each optimisation of it gives",
+        5,
+    ),
+    "data": Command(
+        "how many training samples a core makes in a second, beside a plain pil pipeline", 40, device=False
+    ),
+    "score": Command("what j&f cost, beside full frames in floating point", device=False),
+    "files": Command(
+        "what the optimisations of reading and writing give: time of segmenting a made video with and without each", 3
+    ),
 }
 
 
@@ -55,10 +77,13 @@ def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="|".join(COMMANDS))
-    for name, (module, repeats) in COMMANDS.items():
-        command = commands.add_parser(name, help=module.__doc__.lower().rstrip("."))
+    for name, (text, repeats, device) in COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        if sys.argv[1:2] != [name]:  # its libraries would take seconds to load
+            continue
+        module = import_module(f"scripts.bench.{name}")
         module.add_arguments(command)
-        if module not in (data, score):
+        if device:
             command.add_argument("--device", default="auto")
         if repeats is not None:
             command.add_argument("--warmup", type=whole(0), default=1)

@@ -25,7 +25,7 @@ from evaluation.segmentation import segment_video
 from evaluation.segmenter import Engine
 from evaluation.video import Frame, Video
 from inference_core_yv import InferenceCoreYV
-from scripts.bench.made_clip import disagreement
+from scripts.bench.measuring import disagreement
 from util.device import choose_device
 from util.files import atomic_path
 from util.images import list_images
@@ -133,9 +133,11 @@ def segment(video: Video, engine: Engine, off: Collection[str], progress: Progre
 
 
 def median_run(runs: list[Run]) -> Run:
-    """The median of each figure."""
-    *figures, ids = zip(*runs, strict=True)
-    return Run(*map(statistics.median, figures), ids[-1])
+    """The median of each figure, and the ids of the last run."""
+    wall, outside, cpu, mask_bytes = (
+        statistics.median(values) for values in zip(*(run[:4] for run in runs), strict=True)
+    )
+    return Run(wall, outside, cpu, mask_bytes, runs[-1].ids)
 
 
 def print_table(title: str, rows: Mapping[str, Run]) -> None:

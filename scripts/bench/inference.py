@@ -18,7 +18,7 @@ from model import NETWORKS, build_network, fitting_options
 from model.layers.resnet import BACKBONES
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, sum_of_others
-from scripts.bench.timing import PartClock, measure
+from scripts.bench.measuring import PartClock, measure
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.numbers import pixels, positive
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from model.layers.vit import Attention, ViTEncoder
-from model.memory.read import Memory, MemoryEntry, MemoryReader
+from model.memory.read import Memory, MemoryEntry, MemoryReader, stack_entries
 
 MEMORY = "freed memory kept"
 FUSED, LOOK_AHEAD = "fused read", "images encoded ahead"
@@ -99,8 +99,7 @@ class ConcatenatedSlots:
 
     def view(self, slots: int) -> Memory:
         """The first slots, put together."""
-        entries = self._entries[:slots]
-        return Memory(*(torch.cat([entry[part] for entry in entries], 2) for part in (0, 1)))
+        return stack_entries(self._entries[:slots])
 
 
 def left_as_it_is(network: nn.Module) -> nn.Module:

@@ -3,7 +3,7 @@
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -23,8 +23,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def made_pairs(args: argparse.Namespace) -> Iterator[Pair]:
     """True masks of one object and the same masks moved by some pixels, bool (H,W)."""
+    height, width = args.size
     for seed in range(3):
-        _, ids = make_clip(seed, args.frames, *args.size, 1)
+        _, ids = make_clip(seed, args.frames, height, width, 1)
         for frame in ids:
             yield frame == 1, np.roll(frame == 1, (3, 5), (0, 1))
 
@@ -59,8 +60,9 @@ def product_j_and_f(truth: np.ndarray, found: np.ndarray) -> tuple[float, float]
 def run(args: argparse.Namespace) -> None:
     """CPU seconds of both for the same masks, and how far their results lie apart."""
     pairs = list(made_pairs(args))
-    seconds, results = {}, {}
-    functions: dict[str, Callable] = {"full frames, float64": plain_j_and_f, "cropped, uint8": product_j_and_f}
+    seconds: dict[str, float] = {}
+    results: dict[str, np.ndarray] = {}
+    functions = {"full frames, float64": plain_j_and_f, "cropped, uint8": product_j_and_f}
     for name, function in functions.items():
         function(*pairs[0])
         start = time.process_time()

@@ -4,16 +4,17 @@ import argparse
 import math
 import statistics
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.synthetic.clips import make_clip
 from evaluation.arguments import SHIPPED
 from evaluation.build import compile_network
 from inference.fast_form import for_inference
@@ -24,16 +25,57 @@ from model.layers.window import choose_window
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from scripts.bench.inference import fill_memory, unit_work
-from scripts.bench.made_clip import disagreement, segment_clip
-from scripts.bench.plain import LOOK_AHEAD, MEMORY, exact_rows, without
-from scripts.bench.settings import ALL_ON, ON_TOP, Setting, settings, wanted
-from scripts.bench.timing import busy_share, measure
-from scripts.bench.turns import Turns
+from scripts.bench.measuring import Turns, busy_share, disagreement, measure
+from scripts.bench.plain import ENTRY, LOOK_AHEAD, MEMORY, exact_rows, without
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.errors import InputError
 from util.numbers import pixels, positive
+from util.tensors import normalise, one_hot
 
-STREAMED = 8
+STREAMED = 8  # frames that a CUDA device is given before it is waited for
+CLIP_SIZE, CLIP_FRAMES = (240, 432), 16
+ALL_ON = "all on"
+WHOLE_FRAMES = ("dropseg", "stm_cycle")
+ON_TOP = {
+    "four frames at once": "--frame_batch 4",
+    "bf16": "--amp bf16, the first layers of the encoders in float32",
+    "bf16 throughout": "the same, the first layers in bf16 too",
+    "window": "--decode_roi, around an object of a tenth of the frame",
+    "bf16 and window": "both",
+    "compiled": "--compile",
+}
+
+
+class Setting(NamedTuple):
+    """Which exact optimisations are off, and which inexact ones are on."""
+
+    name: str
+    off: tuple[str, ...] = ()
+    amp: str = "off"
+    window: bool = False
+    frames: int = 1
+    compile: bool = False
+
+
+def settings(arch: str, device: torch.device) -> list[Setting]:
+    """All on, all off, each one off; then those that somebody has to ask for on top of all."""
+    exact = exact_rows(arch, device)
+    on_top = [Setting("bf16", amp="bf16")]
+    if arch == "dropseg":
+        on_top.insert(0, Setting("four frames at once", frames=4))
+    else:
+        on_top.append(Setting("bf16 throughout", (ENTRY,), amp="bf16"))
+    if arch not in WHOLE_FRAMES:
+        on_top += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
+    left_out = [Setting(f"without {name}", (name,)) for name in exact]
+    return [Setting(ALL_ON), Setting("plain", tuple(exact)), *left_out, *on_top, Setting("compiled", compile=True)]
+
+
+def wanted(setting: Setting, only: Collection[str]) -> bool:
+    """Whether `--only` asks for it; compiling takes minutes, so it must be named."""
+    if not only:
+        return not setting.compile
+    return setting.name == ALL_ON or any(name in setting.name for name in only)
 
 
 class Seen(NamedTuple):
@@ -100,7 +142,7 @@ def measure_again(work: Callable[[], object], device: torch.device) -> float:
 
 
 def frame_work(
-    args: argparse.Namespace, objects: int, network: torch.nn.Module, options: dict, setting: Setting
+    args: argparse.Namespace, objects: int, network: MemoryNetwork, options: dict[str, Any], setting: Setting
 ) -> tuple[Callable[[], None], int]:
     """Segmenting some frames of noise with a full memory, and how many.
 
@@ -144,6 +186,15 @@ def step_each(core: InferenceCore, images: list[Tensor], *, ahead: bool) -> None
         if ahead and coming is not None:
             core.prepare(coming)
         core.step(image)
+
+
+def segment_clip(network: MemoryNetwork, objects: int, device: torch.device, options: dict[str, Any]) -> np.ndarray:
+    """Ids (T,H,W) of a made clip, each object given on its first frame."""
+    rgb, ids = make_clip(0, CLIP_FRAMES, *CLIP_SIZE, objects)
+    core = InferenceCore(network, **options)
+    first = one_hot(ids[0], list(range(1, objects + 1))).to(device)
+    steps = (core.step(normalise(image).to(device), first if t == 0 else None) for t, image in enumerate(rgb))
+    return np.stack([step.argmax(0).byte().cpu().numpy() for step in steps])
 
 
 def ordinary_masks(objects: int, size: tuple[int, int], device: torch.device) -> Tensor:

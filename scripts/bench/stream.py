@@ -4,7 +4,7 @@ import argparse
 import multiprocessing
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,17 +14,19 @@ from torch import Tensor
 
 from datasets.synthetic.clips import SyntheticClip
 from evaluation.arguments import SHIPPED
+from evaluation.report.plots import figure, object_colour
 from inference.fast_form import for_inference
 from inference_core_yv import InferenceCoreYV
 from model.memory.objects import GATES
 from model.weights.checkpoint import load_network
-from scripts.bench.stream_chart import draw_stream
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb, synchronise
 from util.numbers import pixels, positive, whole
 from util.tensors import normalise, one_hot
 
 PARTS = 10
 ARRIVAL_STEP = 10
+
+Curve = Sequence[tuple[float, float]]
 
 
 class StreamFigures(NamedTuple):
@@ -37,7 +39,8 @@ class StreamFigures(NamedTuple):
 def frames(args: argparse.Namespace, objects: int, length: int) -> Iterator[tuple[Tensor, Tensor | None, list[int]]]:
     """Frames (3,H,W) with the masks (J,H,W) and ids of the objects that appear on them."""
     firsts = [0] * objects + [ARRIVAL_STEP * (k + 1) for k in range(args.late)]
-    clip = SyntheticClip(0, *args.size, len(firsts), first_frames=firsts)
+    height, width = args.size
+    clip = SyntheticClip(0, height, width, len(firsts), first_frames=firsts)
     for number in range(length):
         rgb, ids = clip.frame(number)
         new = [k for k, first in enumerate(firsts, start=1) if first == number]
@@ -67,7 +70,8 @@ def run(args: argparse.Namespace) -> None:
     """Print a row for each length; a plot shows the times of the last one."""
     spawn = multiprocessing.get_context("spawn")
     height, width = args.size
-    times, peaks = {}, {}
+    times: dict[str, Curve] = {}
+    peaks: dict[str, list[tuple[float, float]]] = {}
     for objects in args.objects:
         print(f"{args.model}, {height}x{width}, {objects} objects and {args.late} later ones, amp {args.amp}")
         print("frames   peak MB   ms per frame in each tenth of the video")
@@ -82,6 +86,30 @@ def run(args: argparse.Namespace) -> None:
             peaks.setdefault(name, []).append((length, figures.peak_mb))
     if args.plot:
         draw_stream(args.plot, times, peaks)
+
+
+def draw_stream(path: Path, times: Mapping[str, Curve], peaks: Mapping[str, Curve]) -> None:
+    """Write the picture.
+
+    Args:
+        path: of the PNG.
+        times: (frame, milliseconds) for each video.
+        peaks: (frames of the video, MB) for each number of objects; a name of both is one colour.
+    """
+    names = list(dict.fromkeys((*times, *peaks)))
+    panels = (("milliseconds per frame", "frame", times), ("peak memory, MB", "frames of the video", peaks))
+    with figure(path, 980, 380) as drawn:
+        for axes, (title, unit, curves) in zip(drawn.subplots(1, 2), panels, strict=True):
+            for name, curve in curves.items():
+                axes.plot(*zip(*curve, strict=True), color=object_colour(1 + names.index(name)), label=name)
+            axes.set(title=title, xlabel=unit, xlim=0, ylim=0)
+            axes.set_ylim(0, 1.2 * axes.dataLim.ymax)
+        shown = {
+            label: handle
+            for axes in drawn.axes
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        drawn.legend(shown.values(), shown, loc="outside upper left", ncols=4)
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

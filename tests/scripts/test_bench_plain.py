@@ -8,10 +8,8 @@ from inference_core import InferenceCore
 from model.dropseg import DropSeg
 from model.memory.bank import MemoryBank
 from model.memory.read import Memory, MemoryReader, stack_entries
-from scripts.bench.made_clip import disagreement
 from scripts.bench.plain import EXACT, EXACT_CUDA, EXACT_DROPSEG, ONLY_CPU, plain_read, without
-from scripts.bench.settings import settings
-from scripts.bench.timing import covered
+from scripts.bench.speed import settings
 from tests.helpers.weight_files import small_network
 
 
@@ -71,14 +69,3 @@ def test_each_optimisation_of_a_device_has_a_row(device, optimisations):
     assert {row.name for row in rows if len(row.off) == 1 and row.amp == "off"} == {
         f"without {o}" for o in optimisations
     }
-
-
-def test_spans_that_overlap_count_once():
-    assert covered([(5, 6), (0, 2), (1, 3), (1, 2)]) == 4
-    assert covered([]) == 0
-
-
-def test_disagreement_counts_object_pixels():
-    ours, expected = torch.zeros(2, 4, 4).byte().numpy(), torch.zeros(2, 4, 4).byte().numpy()
-    ours[0, 0, :2], expected[0, 0, 1:3] = 1, 1
-    assert disagreement(ours, expected) == pytest.approx(2 / 3)

@@ -4,7 +4,8 @@ import argparse
 import multiprocessing
 import statistics
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -16,12 +17,13 @@ from model import NETWORKS, build_network, fitting_options
 from model.layers.resnet import BACKBONES
 from model.memory.objects import concatenate
 from model.memory.read import MemoryEntry
-from model.memory_network import MemoryNetwork, QueryFeatures, sum_of_others
+from model.memory_network import AffinityNetwork, MemoryNetwork, QueryFeatures, sum_of_others
+from scripts.bench.measuring import PartClock, measure
 from scripts.bench.plain import EXACT as PUBLISHED
 from scripts.bench.plain import MEMORY
-from scripts.bench.timing import PartClock, measure
 from training.trainer import Trainer
 from util.device import choose_device, keep_freed_memory, peak_memory_mb
+from util.errors import InputError
 from util.numbers import pixels, positive
 
 PARTS = {"forward": "clip", "loss": "losses", "update": "update"}
@@ -76,12 +78,12 @@ def without(network: MemoryNetwork, names: Collection[str]) -> Iterator[None]:
         if "fused optimiser" in names:
             stack.enter_context(patch("training.trainer.FUSED_ADAM", ()))
         if "objects at once" in names:
-            take_objects_in_turn(network)
+            stack.enter_context(objects_in_turn(network))
         yield
 
 
-def take_objects_in_turn(network: MemoryNetwork) -> None:
-    """Memorise and decode one object after the other, in place."""
+def objects_in_turn(network: MemoryNetwork) -> AbstractContextManager[object]:
+    """Memorise and decode one object after the other."""
     encode_memory, decode = network.encode_memory, network.decode
 
     def encode_each(
@@ -94,7 +96,7 @@ def take_objects_in_turn(network: MemoryNetwork) -> None:
     def decode_each(query: QueryFeatures, readout: Tensor) -> Tensor:
         return torch.cat([decode(query, own) for own in readout.split(1, 1)], 1)
 
-    network.encode_memory, network.decode = encode_each, decode_each
+    return patch.multiple(network, encode_memory=encode_each, decode=decode_each)
 
 
 def measure_iterations(args: argparse.Namespace) -> Figures:
@@ -105,18 +107,21 @@ def measure_iterations(args: argparse.Namespace) -> Figures:
     torch.manual_seed(0)
     network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone}))
     if args.freeze:
+        if not isinstance(network, AffinityNetwork):
+            raise InputError(f"--freeze is for ResNet encoders; leave it out with {args.arch}")
         network.query_encoder.freeze(args.freeze)
     layout = torch.contiguous_format if "channels last" in args.without else torch.channels_last
-    network.to(device, memory_format=layout)
+    network.to(device).to(memory_format=layout)
     with without(network, args.without):
         trainer = Trainer(network, device, amp=args.amp, compile=args.compile)
         clock = PartClock(trainer, PARTS, device)
         batch = made_batch(args)
-        prepare, steps, losses = [], [], {}
+        prepare: list[float] = []
+        steps: list[float] = []
         for _ in range(args.warmup + args.repeats):
             seconds, ready = measure(lambda: to_device(batch, device), device)
             prepare.append(seconds)
-            seconds, (losses, *_) = measure(lambda ready=ready: trainer.step([ready]), device)
+            seconds, (losses, *_) = measure(partial(trainer.step, [ready]), device)
             steps.append(seconds)
     parts = {"prepare": statistics.median(prepare[args.warmup :]), **clock.medians(args.warmup)}
     step = statistics.median(steps[args.warmup :])

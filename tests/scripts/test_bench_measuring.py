@@ -1,10 +1,11 @@
-"""Subjects of the benchmark in processes of their own."""
+"""Measuring: work that takes turns in processes of its own, time that is covered, masks that differ."""
 
 import os
 
+import numpy as np
 import pytest
 
-from scripts.bench.turns import Turns
+from scripts.bench.measuring import Turns, covered, disagreement
 from util.errors import InputError
 
 
@@ -58,3 +59,14 @@ def test_errors_before_the_first_turn_are_raised_too():
 def test_a_process_that_dies_is_told():
     with Turns(dying) as subject, pytest.raises(RuntimeError, match="exit code 3"):
         subject.next()
+
+
+def test_spans_that_overlap_count_once():
+    assert covered([(5, 6), (0, 2), (1, 3), (1, 2)]) == 4
+    assert covered([]) == 0
+
+
+def test_disagreement_counts_object_pixels():
+    ours, expected = np.zeros((2, 2, 4, 4), np.uint8)
+    ours[0, 0, :2], expected[0, 0, 1:3] = 1, 1
+    assert disagreement(ours, expected) == pytest.approx(2 / 3)
