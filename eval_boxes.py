@@ -20,7 +20,8 @@ from datasets.boxes.dataset import FIRST_MASKS, BoxDataset
 from datasets.boxes.trees import BOX_SETS, open_tree
 from datasets.test.sizing import choose_sizing
 from evaluation.arguments import add_list_arguments, evaluation_parser
-from evaluation.build import run_evaluation
+from evaluation.boxes.run import BoxResults
+from evaluation.cores import run_evaluation
 from evaluation.result_folder import beside
 from inference_core import InferenceCore
 from util.errors import InputError, run
@@ -57,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.first_mask,
         args.masks,
         sizing=choose_sizing(args.size, compat=args.compat),
-        mask_folder=beside(args.output, "-masks") if args.write_masks else None,
     )
-    run_evaluation(args, dataset, InferenceCore, args.dataset)
+    results = BoxResults(dataset, beside(args.output, "-masks") if args.write_masks else None)
+    run_evaluation(args, results, InferenceCore, args.dataset)
 
 
 if __name__ == "__main__":

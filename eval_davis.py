@@ -15,7 +15,8 @@ from pathlib import Path
 from datasets.test.davis_test_dataset import SPLITS_2017, DavisTestDataset
 from datasets.test.sizing import choose_sizing
 from evaluation.arguments import add_list_arguments, evaluation_parser
-from evaluation.build import run_evaluation
+from evaluation.cores import run_evaluation
+from evaluation.run import MaskResults
 from inference_core import InferenceCore
 from util.errors import run
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         only=args.videos,
         sizing=choose_sizing(args.size, compat=args.compat),
     )
-    run_evaluation(args, dataset, InferenceCore, f"davis2017-{args.split}")
+    run_evaluation(args, MaskResults(dataset), InferenceCore, f"davis2017-{args.split}")
 
 
 if __name__ == "__main__":

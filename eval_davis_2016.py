@@ -13,7 +13,8 @@ from pathlib import Path
 from datasets.test.davis_test_dataset import DavisTestDataset
 from datasets.test.sizing import choose_sizing
 from evaluation.arguments import add_list_arguments, evaluation_parser
-from evaluation.build import run_evaluation
+from evaluation.cores import run_evaluation
+from evaluation.run import MaskResults
 from inference_core import InferenceCore
 from util.errors import run
 
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = DavisTestDataset.davis_2016(
         args.davis, list_file=args.list, only=args.videos, sizing=choose_sizing(args.size, compat=args.compat)
     )
-    run_evaluation(args, dataset, InferenceCore, "davis2016-val")
+    run_evaluation(args, MaskResults(dataset), InferenceCore, "davis2016-val")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from datasets.mask_reader import MaskRules, Value, parse_value
 from datasets.test.generic_videos import DIRECTIONS, GenericDataset, Wishes
 from datasets.test.sizing import choose_sizing
 from evaluation.arguments import add_arrival_arguments, evaluation_parser
-from evaluation.build import run_evaluation
+from evaluation.cores import run_evaluation
+from evaluation.run import MaskResults
 from inference_core_yv import InferenceCoreYV
 from util.errors import run
 from util.numbers import positive
@@ -90,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         truth=args.truth,
         rules=MaskRules(args.background, args.void, args.snap),
     )
-    run_evaluation(args, GenericDataset(args.input, args.masks, wishes), InferenceCoreYV, "generic")
+    run_evaluation(args, MaskResults(GenericDataset(args.input, args.masks, wishes)), InferenceCoreYV, "generic")
 
 
 if __name__ == "__main__":

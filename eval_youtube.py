@@ -16,7 +16,8 @@ from pathlib import Path
 from datasets.test.sizing import choose_sizing
 from datasets.test.yv_test_dataset import FRAMES, SHORT_SIDE, SPLITS, YouTubeTestDataset
 from evaluation.arguments import add_arrival_arguments, add_list_arguments, evaluation_parser
-from evaluation.build import run_evaluation
+from evaluation.cores import run_evaluation
+from evaluation.run import MaskResults
 from inference_core_yv import InferenceCoreYV
 from util.errors import run
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         list_file=args.list,
         only=args.videos,
     )
-    run_evaluation(args, dataset, InferenceCoreYV, f"youtube-{args.split}")
+    run_evaluation(args, MaskResults(dataset), InferenceCoreYV, f"youtube-{args.split}")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,74 @@
 """Streaming segmentation when every object is given on the first annotated frame (DAVIS)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inference.chunks import ObjectSteps
 from inference.correction import MaskCorrection
-from inference.frame_report import FrameReport
-from inference.given_masks import check_mask, compose
-from inference.look_ahead import LookAhead
-from inference.object_steps import ObjectSteps
+from inference.prefetch import FeaturePrefetch
 from model.layers.decoder import soft_aggregate
-from model.memory.objects import ObjectMemory
+from model.memory.bank import DAVIS_MEMORY, POLICIES, MemoryOptions
+from model.memory.objects import BankReport, ObjectMemory
 from model.memory.read import MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, QueryFeatures
 from util.tensors import Padding, pad_to_multiple, unpad
+
+
+@dataclass(frozen=True)
+class FrameReport:
+    """What happened on a frame.
+
+    Attributes:
+        frame: its index in the stream, from 0.
+        objects: ids of the objects, in the order of the rows of the probabilities.
+        quality: predicted mask IoU of each object; empty when the network has no scorer or was not asked.
+        banks: what happened to the memory of all objects, in their order.
+    """
+
+    frame: int
+    objects: tuple[int, ...]
+    quality: tuple[float, ...]
+    banks: tuple[BankReport, ...]
+
+
+class Stream:
+    """Segments the frames of one video in their order.
+
+    Attributes:
+        objects: ids of the objects in the order of the rows of the probabilities, behind the background.
+        report: of the latest frame; None before the first.
+    """
+
+    report: FrameReport | None = None
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
+        """Segment the next frame.
+
+        Args:
+            image: (3,H,W), normalised, on the network's device.
+            mask: (J,H,W) in [0, 1], the objects' masks, where they are given.
+            objects: ids of the rows of the mask.
+
+        Returns:
+            Probabilities (K+1,H,W), float32; row 0 is the background. They sum to one.
+        """
+        raise NotImplementedError
+
+    def steps(self, images: Tensor) -> Iterator[Tensor]:
+        """`step` for several frames (F,3,H,W) without masks; `report` is that of the frame that was yielded last."""
+        return map(self.step, images)
+
+    def prefetch(self, image: Tensor) -> None:
+        """Encode the image of the coming frame already; `step` must then be given this very tensor."""
 
 
 class Pending(NamedTuple):
@@ -27,43 +79,40 @@ class Pending(NamedTuple):
     padding: Padding
 
 
-class InferenceCore:
+class InferenceCore(Stream):
     """Segments a video frame by frame; keeps the memory and the previous masks, nothing else of the past.
 
     Args:
         network: a network of the STM family in evaluation mode.
+        memory: what is kept of the past.
         top_k: see `MemoryReader`; `auto` takes what the network was published with.
         km_sigma, max_elements: see `MemoryReader`.
-        policy: see `MemoryBank`; `auto` takes what the network was published with, for most `quality` where they have a
-            scorer and else `latest`.
-        keep_previous: see `MemoryBank`; None takes what the network was published with.
         correct_rate, correct_steps: see `MaskCorrection`, which runs every `mem_every` frames before masks enter the
             memory; None for no correction.
         write_corrected: return corrected masks where there are any, instead of those that they were made from.
         object_chunk, decode_roi: see `ObjectSteps`.
         score_all: report the quality of every frame, not only where the memory depends on it.
-        memory: gate, capacity, annotations, mem_every, quality_threshold, compat: see `ObjectMemory`.
 
     Raises:
         ValueError: an argument is out of range.
     """
 
+    memory_kind: type[ObjectMemory] = ObjectMemory
+
     def __init__(
         self,
         network: MemoryNetwork,
+        memory: MemoryOptions = DAVIS_MEMORY,
         *,
         top_k: int | str | None = "auto",
         km_sigma: float | None = None,
-        policy: str = "auto",
-        keep_previous: bool | None = None,
+        max_elements: int = 1 << 24,
         correct_rate: float | None = None,
         correct_steps: int = 10,
         write_corrected: bool = False,
         object_chunk: int | None = None,
         decode_roi: bool = False,
         score_all: bool = True,
-        max_elements: int = 1 << 24,
-        **memory: Any,
     ) -> None:
         self.network = network
         self.reader = MemoryReader(
@@ -72,28 +121,22 @@ class InferenceCore:
             similarity=network.similarity,
             max_elements=max_elements,
         )
-        if policy == "auto":
-            policy = network.policy or ("latest" if network.quality_scorer is None else "quality")
-        if keep_previous is None:
-            keep_previous = network.keeps_previous
-        self._policy = policy
-        self.memory = self._new_memory(policy=policy, keep_previous=keep_previous, **memory)
-        self.report: FrameReport | None = None
+        has_scorer = network.quality_scorer is not None
+        self.options = memory.settled(
+            policy=network.policy, keeps_previous=network.keeps_previous, has_scorer=has_scorer
+        )
+        self.memory = self.memory_kind(self.options)
         self.write_corrected = write_corrected
         self._correct = None
         if correct_rate is not None:
             self._correct = MaskCorrection(network, self.reader, rate=correct_rate, steps=correct_steps)
-        self._look_ahead = LookAhead(network)
+        self._prefetched = FeaturePrefetch(network)
         self._steps = ObjectSteps(network, self.reader, object_chunk=object_chunk, decode_roi=decode_roi)
-        self._score_all = score_all and network.quality_scorer is not None
+        self._score_all = score_all and has_scorer
         self._frame = -1
         self._previous: Tensor | None = None
         self._size: torch.Size | None = None
         self._pending: Pending | None = None
-
-    @staticmethod
-    def _new_memory(**options: Any) -> ObjectMemory:
-        return ObjectMemory(**options)
 
     @property
     def objects(self) -> tuple[int, ...]:
@@ -123,9 +166,9 @@ class InferenceCore:
         ids = self.check(image, mask, objects)
         return self.commit(self.predict(image, ids), mask, ids)
 
-    def prepare(self, image: Tensor) -> None:
-        """Encode the image of a coming frame already; `step` must then be given this very tensor."""
-        self._look_ahead.prepare(image)
+    def prefetch(self, image: Tensor) -> None:
+        """See `Stream`."""
+        self._prefetched.prefetch(image)
 
     def stream(self, images: Iterable[Tensor], masks: Mapping[int, Tensor]) -> Iterator[Tensor]:
         """Segment frames as they come: `step` for each, with the mask of a frame that has one."""
@@ -146,7 +189,7 @@ class InferenceCore:
         padded, padding = pad_to_multiple(images, self.network.size_multiple)
         query = self.network.encode_query(padded, self._prior())
         probabilities = soft_aggregate(
-            self._steps.segment(query, self.memory, self._previous).float().sigmoid()
+            self._steps.segment(query, self.memory.memories, self._previous).float().sigmoid()
         ).softmax(1)
         for image, result in zip(padded.split(1), probabilities.split(1), strict=True):
             entry = self._memorise(image, result[:, 1:], None)
@@ -158,7 +201,7 @@ class InferenceCore:
     @property
     def independent(self) -> bool:
         """Whether a frame leaves nothing behind that the next one needs."""
-        return not self.network.reads_by_affinity and self._policy == "annotated" and self._correct is None
+        return not (self.network.reads_by_affinity or POLICIES[self.options.policy].stores or self._correct)
 
     def check(self, image: Tensor, mask: Tensor | None, objects: Sequence[int] | None) -> tuple[int, ...]:
         """Ids of the rows of a mask; raises as `step` does, and changes nothing."""
@@ -185,8 +228,8 @@ class InferenceCore:
         if set(self.objects) <= set(given):
             masks = padded.new_zeros(1, len(self.objects), *padded.shape[-2:])
         else:
-            query = self.network.encode_query(padded, self._prior(), self._look_ahead.take(image))
-            masks = self._steps.segment(query, self.memory, self._previous).float().sigmoid()
+            query = self.network.encode_query(padded, self._prior(), self._prefetched.take(image))
+            masks = self._steps.segment(query, self.memory.memories, self._previous).float().sigmoid()
         self._pending = Pending(padded, query, padding)
         return masks
 
@@ -227,7 +270,7 @@ class InferenceCore:
 
     def _corrected(self, image: Tensor, probabilities: Tensor) -> Tensor:
         """Probabilities (1,K+1,H',W') with corrected objects, where the next frame is due for correction."""
-        due = (self._frame + 1) % self.memory.mem_every == 0
+        due = (self._frame + 1) % self.options.mem_every == 0
         if self._correct is None or not due or not self.objects:
             return probabilities
         return torch.cat([probabilities[:, :1], self._correct(image, probabilities[:, 1:], self.objects)], 1)
@@ -261,3 +304,32 @@ class InferenceCore:
             raise ValueError(f"mask has {rows} objects; the stream began with {len(ids)}")
         if known and ids != known:
             raise ValueError(f"mask has the objects {ids}; the stream began with {known}")
+
+
+def compose(masks: Tensor, given: Tensor, rows: Sequence[int | None]) -> Tensor:
+    """Put given masks into predicted ones; elsewhere a given mask pushes the others back.
+
+    Args:
+        masks: (B,K,H,W) in [0, 1].
+        given: (B,J,H,W) in [0, 1].
+        rows: the row of each given mask; None for a new one, which is put behind the others.
+
+    Returns:
+        (B,K+new,H,W).
+    """
+    composed = masks * (1 - given.amax(1, keepdim=True))
+    for j, row in enumerate(rows):
+        if row is not None:
+            composed[:, row] = given[:, j]
+    new = [j for j, row in enumerate(rows) if row is None]
+    return torch.cat([composed, given[:, new]], 1) if new else composed
+
+
+def check_mask(mask: Tensor, image: Tensor) -> None:
+    """Raise ValueError for a mask that is not (K,H,W) with K > 0, of the size of the image, with values in [0, 1]."""
+    if mask.ndim != 3 or mask.shape[0] == 0:
+        raise ValueError(f"mask has shape {tuple(mask.shape)}; expected (objects, height, width)")
+    if mask.shape[-2:] != image.shape[-2:]:
+        raise ValueError(f"mask {tuple(mask.shape[-2:])} and frame {tuple(image.shape[-2:])} differ in size")
+    if not (mask.min() >= 0 and mask.max() <= 1):
+        raise ValueError("mask values must lie in [0, 1]")

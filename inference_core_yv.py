@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from inference_core import InferenceCore
-from model.layers.decoder import soft_aggregate
-from model.memory.objects import ObjectMemory, PublishedObjectMemory
+from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
 from model.memory_network import MemoryNetwork
 
 PRIORS = ("softmax", "max")
@@ -22,38 +21,25 @@ class InferenceCoreYV(InferenceCore):
 
     Args:
         network: a network of the STM family in evaluation mode.
+        memory: what is kept of the past, by default as published for YouTube-VOS.
         prior: where an object was on the previous frame, for the prior mask enhancement: `max` is the largest object
             probability, as in training; `softmax` is the same behind one more softmax over the background and
             all objects, as the published weights were measured with.
-        video_objects: only with `compat`: number of objects of the whole video, which the published prior counts
-            from the first frame on.
-        capacity, quality_threshold: the published values for YouTube-VOS by default.
-        compat: do as the published code, see `PublishedObjectMemory`; predictions beside a given mask are
-            aggregated twice.
         options: see `InferenceCore`.
     """
 
     def __init__(
         self,
         network: MemoryNetwork,
+        memory: MemoryOptions = YOUTUBE_MEMORY,
         *,
         prior: str = "softmax",
-        video_objects: int = 0,
-        capacity: int = 10,
-        quality_threshold: float = 0.75,
-        compat: bool = False,
         **options: Any,
     ) -> None:
         if prior not in PRIORS:
             raise ValueError(f"prior is {prior!r}; choose one of {', '.join(PRIORS)}")
+        super().__init__(network, memory, **options)
         self.prior = prior
-        self.video_objects = video_objects
-        self.compat = compat
-        super().__init__(network, capacity=capacity, quality_threshold=quality_threshold, compat=compat, **options)
-
-    @staticmethod
-    def _new_memory(*, compat: bool, **options: Any) -> ObjectMemory:
-        return PublishedObjectMemory(**options) if compat else ObjectMemory(**options)
 
     def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
         """Segment the next frame.
@@ -93,13 +79,11 @@ class InferenceCoreYV(InferenceCore):
         if self.prior == "max":
             return super()._prior()
         weights = self._previous.exp()
-        absent = max(0, self.video_objects - len(self.objects)) if self.compat else 0
-        return weights[:, 1:].amax(1, keepdim=True) / (weights.sum(1, keepdim=True) + absent)
+        return weights[:, 1:].amax(1, keepdim=True) / (weights.sum(1, keepdim=True) + self._absent())
 
-    def _compose(self, masks: Tensor, given: Tensor, ids: Sequence[int]) -> Tensor:
-        if self.compat and masks.shape[1]:
-            masks = soft_aggregate(masks).softmax(1)[:, 1:]
-        return super()._compose(masks, given, ids)
+    def _absent(self) -> int:
+        """Objects that the softmax counts although they have not come yet."""
+        return 0
 
     def _check_begun(self) -> None:
         """Frames before the first mask are allowed."""

@@ -7,7 +7,7 @@ for frame, ids in predictor.segment("clip.mp4", {0: mask, 40: more}): ...
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from datasets.test.sizing import Size, choose_sizing
 from datasets.test.video_file import VideoFile
 from inference.fast_form import for_inference
 from inference_core_yv import InferenceCoreYV
+from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from util.device import AUTOCAST, autocast, choose_device
@@ -30,6 +31,7 @@ from util.tensors import most_likely, one_hot
 Frame = np.ndarray | Tensor | Image.Image
 Mask = np.ndarray | Tensor | Image.Image
 Masks = Mapping[int, Mask]
+MEMORY_NAMES = frozenset(field.name for field in fields(MemoryOptions))
 MAX_ID = 65535
 ASPECT_TOLERANCE = 0.02
 PILLOW_ID_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
@@ -57,7 +59,8 @@ class VideoPredictor:
         network: in evaluation mode and, for speed, in the form of `for_inference`; several predictors may share it.
         amp: automatic mixed precision, `off`, `bf16` or `fp16`.
         size: most pixels of the shorter side that the network sees; None for all.
-        options: of the memory, see `InferenceCoreYV`: policy, capacity, mem_every, quality_threshold, gate, ...
+        options: what the memory keeps, see `MemoryOptions` (policy, capacity, mem_every, quality_threshold, gate, ...;
+            by default as published for YouTube-VOS), and how it is read, see `InferenceCoreYV`.
 
     Attributes:
         probabilities: of the latest frame, (K+1,H,W) float32 in the size of the mask, on the network's device: the
@@ -79,6 +82,9 @@ class VideoPredictor:
         self._amp = amp
         self._size = size
         self._options = options
+        kept = {name: value for name, value in options.items() if name in MEMORY_NAMES}
+        self._memory = replace(YOUTUBE_MEMORY, **kept)
+        self._reading = {name: value for name, value in options.items() if name not in MEMORY_NAMES}
         self._sizing = choose_sizing(None if size is None else [size])
         self.reset()
 
@@ -128,7 +134,7 @@ class VideoPredictor:
 
     def reset(self) -> None:
         """Forget the video; `start` begins another."""
-        self._core = InferenceCoreYV(self.network, **self._options)
+        self._core = InferenceCoreYV(self.network, self._memory, **self._reading)
         self._form: _MaskForm | None = None
         self._frame_size: Size | None = None
         self.probabilities: Tensor | None = None

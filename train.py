@@ -18,8 +18,8 @@ from torch import nn
 
 from datasets.test.davis_test_dataset import DavisTestDataset
 from datasets.train.stages import StageData, stage_data
-from evaluation.run import RunOptions, evaluate
-from evaluation.segmenter import Engine
+from evaluation.run import MaskResults, RunOptions, evaluate
+from evaluation.segment import Segmenter
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.dropseg import DropSeg
@@ -156,8 +156,8 @@ def build_validation(args: argparse.Namespace, process: Process, folder: RunFold
     alone = Process(rank=0, world=1, device=process.device)
 
     def validate(network: nn.Module) -> float:
-        engine = Engine(lambda video: InferenceCore(network), process.device, args.amp)
-        return evaluate(dataset, options, alone, lambda: engine, {}).jf_mean
+        segmenter = Segmenter(lambda video: InferenceCore(network), process.device, args.amp)
+        return evaluate(MaskResults(dataset), options, alone, lambda: segmenter, {}).jf_mean
 
     return validate
 

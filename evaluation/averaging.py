@@ -7,10 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inference.frame_report import FrameReport
-from inference.given_masks import check_mask
-from inference.look_ahead import Recent
-from inference_core import InferenceCore
+from inference.prefetch import Recent
+from inference_core import FrameReport, InferenceCore, Stream, check_mask
 from util.tensors import unpad
 
 
@@ -48,7 +46,7 @@ class View:
         return tuple(max(16, round(side * self.scale)) for side in picture.shape[-2:])
 
 
-class AveragingCore:
+class AveragingCore(Stream):
     """Streams a video through one core for each view; all remember the average of their masks.
 
     Args:
@@ -63,7 +61,7 @@ class AveragingCore:
         if not views:
             raise ValueError("averaging needs at least one view")
         self._members = [(view, new_core()) for view in views]
-        self._prepared: Recent[list[Tensor]] = Recent()
+        self._prefetched: Recent[list[Tensor]] = Recent()
 
     @property
     def report(self) -> FrameReport | None:
@@ -75,12 +73,12 @@ class AveragingCore:
         """See `InferenceCore`."""
         return self._members[0][1].objects
 
-    def prepare(self, image: Tensor) -> None:
-        """See `InferenceCore.prepare`."""
+    def prefetch(self, image: Tensor) -> None:
+        """See `Stream`."""
         images = [view.image(image) for view, _ in self._members]
-        self._prepared.add(image, images)
+        self._prefetched.add(image, images)
         for (_, core), seen in zip(self._members, images, strict=True):
-            core.prepare(seen)
+            core.prefetch(seen)
 
     @torch.inference_mode()
     def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
@@ -98,10 +96,6 @@ class AveragingCore:
         ]
         return results[0]
 
-    def steps(self, images: Tensor) -> Iterator[Tensor]:
-        """See `InferenceCore.steps`."""
-        return map(self.step, images)
-
     def remove(self, objects: Sequence[int]) -> None:
         """See `InferenceCoreYV.remove`."""
         for _, core in self._members:
@@ -109,7 +103,7 @@ class AveragingCore:
 
     def _images(self, image: Tensor) -> list[Tensor]:
         """What each view sees of an image; if it has been prepared, what the cores were given then."""
-        return self._prepared.find(image) or [view.image(image) for view, _ in self._members]
+        return self._prefetched.find(image) or [view.image(image) for view, _ in self._members]
 
     def _predictions(self, images: Sequence[Tensor], ids: Sequence[int], size: Sequence[int]) -> Iterator[Tensor]:
         """Each view's masks (K,H,W) in the size of the frame."""

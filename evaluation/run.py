@@ -8,14 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from datasets.mask_files import write_binary, write_ids
+from datasets.test.annotated_video import AnnotatedVideo, VideoSet
 from evaluation.report.page import PAGE, QUALITY, SHEETS, TIMELINES, write_run_report
 from evaluation.result_folder import beside, is_complete, zip_results
 from evaluation.scoring import Scores, format_table, score_folder, score_results, write_csv
-from evaluation.segmentation import Speed, segment_video
-from evaluation.segmenter import Engine
-from evaluation.test_set import Dataset, NotedMasks, OwnResults
-from evaluation.video import Video
-from evaluation.writers import BoxRecorder, OverlayRecorder, QualityRecorder, Recorder, SheetRecorder, SoftRecorder
+from evaluation.segment import Segmenter, Speed, segment_video
+from evaluation.writers import BoxWriter, OverlayWriter, QualityWriter, SheetWriter, SoftWriter, Writer
 from util.device import peak_memory_mb
 from util.distributed import Process, gather
 from util.errors import InputError
@@ -92,15 +90,59 @@ class Run:
         }
 
 
+class MaskResults:
+    """Results that are masks, one PNG for each frame, and how they are scored.
+
+    Args:
+        dataset: the videos.
+    """
+
+    def __init__(self, dataset: VideoSet) -> None:
+        self.dataset = dataset
+
+    def require_truth(self) -> None:
+        """Raise InputError where there is nothing to score by."""
+        if not all(video.has_truth for video in self.dataset.videos):
+            raise InputError(
+                f"there are no true masks of all frames in {self.dataset.truth}; run without --score and"
+                " send the archive of --zip to the server"
+            )
+
+    def files(self, video: AnnotatedVideo) -> list[str]:
+        """Names of the files in the folder of a finished video."""
+        return video.result_names
+
+    def writers(self, video: AnnotatedVideo, folder: Path) -> list[Writer]:
+        """What writes the files that are no masks of wanted frames into the folder, and whatever else beside it."""
+        return []
+
+    def score(self, output: Path) -> Scores | None:
+        """Print and save the scores of a finished run.
+
+        Raises:
+            InputError: there is no truth, or a file cannot be used.
+        """
+        videos = self.dataset.videos
+        frames = {video.name: video.result_names for video in videos}
+        scores = score_results(output, self.dataset.truth, list(frames), binary=self.dataset.merged, frames=frames)
+        write_csv(scores, score_folder(output), self.dataset.split)
+        print(format_table(scores))
+        return scores
+
+
 def evaluate(
-    dataset: Dataset, options: RunOptions, process: Process, build: Callable[[], Engine], facts: dict[str, str]
+    results: MaskResults,
+    options: RunOptions,
+    process: Process,
+    build: Callable[[], Segmenter],
+    facts: dict[str, str],
 ) -> Scores | None:
     """Segment the videos of a test set that are not finished yet, then score and pack the results as wanted.
 
     Several processes share the videos; what one of them leaves undone because it dies is done on a rerun.
 
     Args:
-        dataset: the videos.
+        results: the videos, and what is wanted of them.
         options: what to do with them.
         process: this process among all.
         build: loads the network; not called without need.
@@ -113,36 +155,41 @@ def evaluate(
         InputError: the output folder cannot be used, the set cannot be scored, or a frame cannot be read.
         OSError: a result cannot be written. Nothing half-written stays.
     """
-    _check(dataset, options)
+    _check(results, options)
     with held(make_output_folder(options.output), "output folder") if process.leads else nullcontext():
-        return _evaluate(dataset, options, process, build, facts)
+        return _evaluate(results, options, process, build, facts)
 
 
 def _evaluate(
-    dataset: Dataset, options: RunOptions, process: Process, build: Callable[[], Engine], facts: dict[str, str]
+    results: MaskResults,
+    options: RunOptions,
+    process: Process,
+    build: Callable[[], Segmenter],
+    facts: dict[str, str],
 ) -> Scores | None:
     """`evaluate` with the output folder held."""
-    missing = {video.name for video in dataset.videos if not _is_finished(dataset, options, video)}
+    dataset = results.dataset
+    missing = {video.name for video in dataset.videos if not _is_finished(results, options, video)}
     missing = gather(process, missing)[0]  # one answer for all, before anyone begins
     pending = [video for video in dataset.videos if video.name in missing]
     if len(pending) < len(dataset.videos) and process.leads:
         print(f"{len(dataset.videos) - len(pending)} finished videos skipped; --overwrite segments them again")
-    if process.leads and isinstance(dataset, NotedMasks):
+    if process.leads:
         print("".join(f"{line}\n" for line in dataset.lines_on_masks(pending)), end="", flush=True)
     lines = facts
     if pending:
         mine = share(pending, process.rank, process.world)
-        runs = gather(process, _segment_videos(dataset, mine, build, options))
+        runs = gather(process, _segment_videos(results, mine, build, options))
         lines = facts | _join(runs).lines(process.world)
     if not process.leads:
         return None
     if pending:
         print("\n".join(f"{name}: {line}" for name, line in lines.items() if name not in facts))
-    scores = _score(dataset, options) if options.score else None
+    scores = results.score(options.output) if options.score else None
     if options.report:
         print(f"report: {write_run_report(options.output, dataset.videos, scores, lines)}")
     if options.zip:
-        files = {video.name: _result_files(dataset, video) for video in dataset.videos}
+        files = {video.name: results.files(video) for video in dataset.videos}
         print(f"packed into {zip_results(options.output, files, dataset.archive_folder)}")
     return scores
 
@@ -156,7 +203,7 @@ def _join(runs: Sequence[Run]) -> Run:
     return Run(speed, wall, peak, max(run.device for run in runs))
 
 
-def share(videos: Sequence[Video], rank: int, world: int) -> list[Video]:
+def share(videos: Sequence[AnnotatedVideo], rank: int, world: int) -> list[AnnotatedVideo]:
     """The videos of one of several processes: the longest first, each to whoever has least to do, in frames."""
     loads, mine = [0] * world, []
     for video in sorted(videos, key=len, reverse=True) if world > 1 else videos:
@@ -167,13 +214,10 @@ def share(videos: Sequence[Video], rank: int, world: int) -> list[Video]:
     return mine
 
 
-def _check(dataset: Dataset, options: RunOptions) -> None:
-    needs_masks = options.score and not isinstance(dataset, OwnResults)
-    if needs_masks and not all(video.has_truth for video in dataset.videos):
-        raise InputError(
-            f"there are no true masks of all frames in {dataset.truth}; run without --score and"
-            " send the archive of --zip to the server"
-        )
+def _check(results: MaskResults, options: RunOptions) -> None:
+    if options.score:
+        results.require_truth()
+    dataset = results.dataset
     _refuse_namesakes(dataset, options.output)
     places = [options.output, score_folder(options.output), *(beside(options.output, suffix) for suffix in BESIDE)]
     sources = [path for video in dataset.videos for path in video.sources()]
@@ -186,7 +230,7 @@ def _check(dataset: Dataset, options: RunOptions) -> None:
             require_ours(path)
 
 
-def _refuse_namesakes(dataset: Dataset, output: Path) -> None:
+def _refuse_namesakes(dataset: VideoSet, output: Path) -> None:
     """Raise InputError for two videos whose results would have one folder."""
     ignores_case = ignores_case_of_letters(output)
     seen: dict[str, str] = {}
@@ -200,18 +244,18 @@ def _refuse_namesakes(dataset: Dataset, output: Path) -> None:
         seen[name] = str(video.origin)
 
 
-def _request(options: RunOptions, video: Video) -> dict[str, str]:
+def _request(options: RunOptions, video: AnnotatedVideo) -> dict[str, str]:
     """What the results of a video are made of."""
     return {**video.fingerprint(), **options.settings}
 
 
-def _is_finished(dataset: Dataset, options: RunOptions, video: Video) -> bool:
+def _is_finished(results: MaskResults, options: RunOptions, video: AnnotatedVideo) -> bool:
     """Whether a video has the results that are asked for.
 
     Raises:
         InputError: the results are of another request, or files of the user are in the way of what will be written.
     """
-    folder, names = options.output / video.name, _result_files(dataset, video)
+    folder, names = options.output / video.name, results.files(video)
     if not options.overwrite and folder.is_dir() and any(folder.iterdir()):
         made_of = request_of(folder)
         if made_of is None:
@@ -237,10 +281,6 @@ def _is_finished(dataset: Dataset, options: RunOptions, video: Video) -> bool:
     return False
 
 
-def _result_files(dataset: Dataset, video: Video) -> list[str]:
-    return dataset.result_files(video) if isinstance(dataset, OwnResults) else video.result_names
-
-
 def _make_folders(options: RunOptions) -> None:
     remove_unfinished(make_output_folder(options.output))
     wanted = {
@@ -256,56 +296,46 @@ def _make_folders(options: RunOptions) -> None:
         remove_unfinished(make_output_folder(beside(options.output, suffix)))
 
 
-def _recorders(dataset: Dataset, video: Video, options: RunOptions, folder: Path) -> list[Recorder]:
-    """What is told of the frames of a video whose results are written to this folder."""
+def _writers(results: MaskResults, video: AnnotatedVideo, options: RunOptions, folder: Path) -> list[Writer]:
+    """What writes the results of a video to this folder and beside it, but for the masks."""
 
     def path(suffix: str, ending: str = "") -> Path:
         return beside(options.output, suffix) / f"{video.name}{ending}"
 
-    recorders = [*dataset.recorders(video, folder)] if isinstance(dataset, OwnResults) else []
+    writers = results.writers(video, folder)
     if (options.contact_sheet or options.report) and video.has_end:
-        recorders.append(SheetRecorder(path(SHEETS, ".png"), range(video.covered.start, video.covered.stop)))
+        writers.append(SheetWriter(path(SHEETS, ".png"), range(video.covered.start, video.covered.stop)))
     if options.quality_csv or options.report:
-        recorders.append(QualityRecorder(path(QUALITY, ".csv")))
+        writers.append(QualityWriter(path(QUALITY, ".csv")))
     if options.overlay:
-        recorders.append(OverlayRecorder(path(OVERLAY, f".{options.overlay}"), video.rate, video.palette, video.times))
+        writers.append(OverlayWriter(path(OVERLAY, f".{options.overlay}"), video.rate, video.palette, video.times))
     if options.boxes:
-        recorders.append(BoxRecorder(path(BOXES, ".csv"), video.objects))
+        writers.append(BoxWriter(path(BOXES, ".csv"), video.objects))
     if options.soft:
-        recorders.append(SoftRecorder(path(SOFT)))
-    return recorders
+        writers.append(SoftWriter(path(SOFT)))
+    return writers
 
 
-def _segment_videos(dataset: Dataset, videos: Sequence[Video], build: Callable[[], Engine], options: RunOptions) -> Run:
+def _segment_videos(
+    results: MaskResults, videos: Sequence[AnnotatedVideo], build: Callable[[], Segmenter], options: RunOptions
+) -> Run:
     """Segment these videos, in this process."""
     _make_folders(options)
     run = Run()
     if not videos:
         return run
-    engine = build()
+    segmenter = build()
     start = time.perf_counter()
     with Progress(sum(map(len, videos))) as progress:
         for video in videos:
-            write_mask = write_binary if dataset.merged else partial(write_ids, palette=video.palette)
+            write_mask = write_binary if results.dataset.merged else partial(write_ids, palette=video.palette)
             folder = options.output / video.name
-            recorders = partial(_recorders, dataset, video, options)
+            writers = partial(_writers, results, video, options)
             request = _request(options, video)
-            speed = segment_video(video, engine, folder, write_mask, recorders, progress, request)
+            speed = segment_video(video, segmenter, folder, write_mask, writers, progress, request)
             run.speed += speed
             progress.part_done(f"{video.name}: {speed.frames} frames, {speed.fps:.2f} FPS")
     run.wall = time.perf_counter() - start
-    run.peak_mb = peak_memory_mb(engine.device)
-    run.device = engine.device.type
+    run.peak_mb = peak_memory_mb(segmenter.device)
+    run.device = segmenter.device.type
     return run
-
-
-def _score(dataset: Dataset, options: RunOptions) -> Scores | None:
-    """Print and save the scores; those of masks are returned."""
-    if isinstance(dataset, OwnResults):
-        return dataset.score(options.output)
-    names = [video.name for video in dataset.videos]
-    frames = {video.name: video.result_names for video in dataset.videos}
-    scores = score_results(options.output, dataset.truth, names, binary=dataset.merged, frames=frames)
-    write_csv(scores, score_folder(options.output), dataset.split)
-    print(format_table(scores))
-    return scores

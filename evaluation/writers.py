@@ -1,14 +1,16 @@
-"""What a segmentation run can record of a video beside its masks."""
+"""What a segmentation run writes of a video: its masks, and what may be had beside them."""
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
+from threading import BoundedSemaphore
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,27 +20,8 @@ from datasets.boxes.boxes import box_of_mask
 from evaluation.quality_table import HEADER, QualityRow, format_row
 from evaluation.report.pictures import contact_sheet, draw_objects, write_picture
 from evaluation.video_writer import VideoWriter
+from inference_core import FrameReport
 from util.files import atomic_folder, atomic_path
-
-
-class BankReport(Protocol):
-    """What `model.memory.objects.BankReport` tells of the memory of some objects."""
-
-    objects: tuple[int, ...]
-    relative_quality: float | None
-    stored: str
-    rejected: bool
-    evicted: int | None
-    memory_frames: tuple[int, ...]
-
-
-class FrameReport(Protocol):
-    """What `inference.frame_report.FrameReport` tells of a frame; its frames are steps of the stream."""
-
-    frame: int
-    objects: tuple[int, ...]
-    quality: tuple[float, ...]
-    banks: tuple[BankReport, ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +49,7 @@ class Result:
     seconds: float = 0.0
 
 
-class Recorder:
+class Writer:
     """Takes results; leaving its `with` block puts what it made in its place, or drops it after an error.
 
     Attributes:
@@ -85,7 +68,7 @@ class Recorder:
     def save(self) -> None:
         """Write what could not be written before the end."""
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> "Writer":
         with ExitStack() as stack:
             self.open(stack)
             self._stack = stack.pop_all()
@@ -101,7 +84,76 @@ class Recorder:
             self.save()
 
 
-class SheetRecorder(Recorder):
+class PngWriter:
+    """Writes masks on background threads; `write` blocks while `capacity` masks wait.
+
+    A failure to write is raised by the next `write` or by `close`. Leaving the `with` block closes the writer;
+    leaving it by an exception drops the masks that still wait.
+
+    Args:
+        save: writes one mask, e.g. `util.images.write_ids`; called as `save(path, mask)`.
+        threads: masks written at the same time.
+        capacity: masks that may wait or be in work.
+    """
+
+    def __init__(self, save: Callable[[Path, np.ndarray], None], *, threads: int = 2, capacity: int = 8) -> None:
+        self._save = save
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="png")
+        self._free = BoundedSemaphore(capacity)
+        self._failure: BaseException | None = None
+
+    def write(self, path: Path, mask: np.ndarray) -> None:
+        """Queue `mask`, (H, W) uint8 or bool, which the caller must not change afterwards.
+
+        Raises:
+            OSError: an earlier mask could not be written.
+        """
+        self._free.acquire()
+        try:
+            self._raise_failure()
+            self._pool.submit(self._save_named, path, mask).add_done_callback(self._finished)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def close(self) -> None:
+        """Wait until every mask is on disk.
+
+        Raises:
+            OSError: a mask could not be written.
+        """
+        self._pool.shutdown()
+        self._raise_failure()
+
+    def __enter__(self) -> "PngWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _save_named(self, path: Path, mask: np.ndarray) -> None:
+        try:
+            self._save(path, mask)
+        except OSError as error:
+            error.filename = error.filename or str(path)
+            raise
+
+    def _finished(self, job: "Future[None]") -> None:
+        if not job.cancelled() and self._failure is None:
+            self._failure = job.exception()
+        self._free.release()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+class SheetWriter(Writer):
     """Draws a contact sheet of evenly spaced frames.
 
     Args:
@@ -117,18 +169,18 @@ class SheetRecorder(Recorder):
         self._cells: list[tuple[np.ndarray, np.ndarray, str]] = []
 
     def add(self, result: Result) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         if result.index in self._wanted:
             quality = result.report.quality if result.report else ()
             self._cells.append((result.pixels, result.ids, result.name + _mean_quality(quality)))
 
     def save(self) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         frames, ids, captions = zip(*self._cells, strict=True)
         write_picture(self._path, contact_sheet(frames, ids, captions))
 
 
-class QualityRecorder(Recorder):
+class QualityWriter(Writer):
     """Writes a table of the core's reports, see `evaluation.quality_table`."""
 
     in_order = False
@@ -137,12 +189,12 @@ class QualityRecorder(Recorder):
         self._path = path
 
     def open(self, stack: ExitStack) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         self._table = _open_table(stack, self._path)
         self._table.writerow(HEADER)
 
     def add(self, result: Result) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         report, position = result.report, result.position
         qualities = dict(zip(report.objects, report.quality, strict=True)) if report.quality else {}
         for bank in report.banks:
@@ -154,7 +206,7 @@ class QualityRecorder(Recorder):
                     self._table.writerow(format_row(QualityRow(result.index, result.name, k, qualities.get(k), *fate)))
 
 
-class BoxRecorder(Recorder):
+class BoxWriter(Writer):
     """Writes a table with the box around each object in each frame, in pixels; empty where there is none.
 
     Args:
@@ -167,18 +219,18 @@ class BoxRecorder(Recorder):
         self._objects = objects
 
     def open(self, stack: ExitStack) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         self._table = _open_table(stack, self._path)
         self._table.writerow(("frame", "name", "object", "x", "y", "width", "height"))
 
     def add(self, result: Result) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         for k in self._objects:
             box = box_of_mask(result.ids == k)
             self._table.writerow([result.index, result.name, k, *(box or ("",) * 4)])
 
 
-class OverlayRecorder(Recorder):
+class OverlayWriter(Writer):
     """Writes the video with its objects drawn in.
 
     Args:
@@ -201,11 +253,11 @@ class OverlayRecorder(Recorder):
         self._start: Fraction | None = None
 
     def open(self, stack: ExitStack) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         stack.enter_context(self._writer)
 
     def add(self, result: Result) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         outline = max(1, round(min(result.pixels.shape[:2]) / 240))
         self._writer.write(draw_objects(result.pixels, result.ids, outline, self._palette), self._time(result.index))
 
@@ -217,7 +269,7 @@ class OverlayRecorder(Recorder):
         return self._times[index] - self._start
 
 
-class SoftRecorder(Recorder):
+class SoftWriter(Writer):
     """Writes each object's probability as a grey PNG, 255 for 1: `<folder>/<object>/<frame>.png`."""
 
     in_order = False
@@ -226,11 +278,11 @@ class SoftRecorder(Recorder):
         self._folder = folder
 
     def open(self, stack: ExitStack) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         self._partial = stack.enter_context(atomic_folder(self._folder))
 
     def add(self, result: Result) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         for k, mask in result.masks.items():
             folder = self._partial / str(k)
             folder.mkdir(exist_ok=True)

@@ -1,18 +1,23 @@
 """The inference of the published STM-Cycle (NeurIPS 2020) with its quirks, for its numbers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from inference_core import InferenceCore
 from model.layers.decoder import soft_aggregate
+from model.memory.bank import MemoryOptions
+from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork
+from published.qdmn import PublishedCore
 from util.tensors import unpad
 
+STM_MEMORY = MemoryOptions(policy="every")
 
-class PublishedSTMCycleCore(InferenceCore):
+
+class PublishedSTMCycleCore(PublishedCore):
     """Every object takes part from the first frame on, with an empty mask until its own is given.
 
     A mask that is given later replaces those of all objects in memory and becomes the only reference of the correction;
@@ -20,13 +25,20 @@ class PublishedSTMCycleCore(InferenceCore):
 
     Args:
         network: see `InferenceCore`.
+        memory: see `InferenceCore`; its policy is `every`, as published, unless another is asked for.
         objects: ids of all objects of the video.
-        policy: `every`, as published, unless another is asked for.
         options: see `InferenceCore`.
     """
 
-    def __init__(self, network: MemoryNetwork, *, objects: Sequence[int], policy: str = "auto", **options: Any) -> None:
-        super().__init__(network, policy="every" if policy == "auto" else policy, **options)
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        memory: MemoryOptions = STM_MEMORY,
+        *,
+        objects: Sequence[int],
+        **options: Any,
+    ) -> None:
+        super().__init__(network, replace(memory, policy="every") if memory.policy == "auto" else memory, **options)
         self._all = tuple(objects)
 
     def predict(self, image: Tensor, given: Sequence[int] = ()) -> Tensor:
@@ -44,7 +56,7 @@ class PublishedSTMCycleCore(InferenceCore):
         result = super().commit(masks, given, self._all)
         return unpad(soft_aggregate(masks).softmax(1)[0], padding) if begun else result
 
-    def _remember(self, entry: Any, annotated: Sequence[int]) -> None:
+    def _remember(self, entry: MemoryEntry | None, annotated: Sequence[int]) -> None:
         super()._remember(entry, annotated if not self.objects else ())
 
     def _check_objects(self, rows: int, ids: Sequence[int]) -> None:

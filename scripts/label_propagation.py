@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datasets.test.davis_test_dataset import DavisTestDataset
-from evaluation.run import RunOptions, evaluate
-from evaluation.segmenter import Engine
-from inference.frame_report import FrameReport
+from evaluation.run import MaskResults, RunOptions, evaluate
+from evaluation.segment import Segmenter
+from inference_core import FrameReport, Stream
 from model.layers.resnet import BACKBONES, ResNetEncoder
 from model.weights.pretrained import load_imagenet_encoders
 from util.device import AUTOCAST, choose_device
@@ -34,7 +34,7 @@ from util.tensors import pad_to_multiple, unpad
 STRIDE = 16
 
 
-class LabelPropagation:
+class LabelPropagation(Stream):
     """A core without memory bank: keeps the first and the last frames.
 
     Args:
@@ -53,14 +53,18 @@ class LabelPropagation:
         self._first: tuple[Tensor, Tensor] | None = None
         self._last: deque[tuple[Tensor, Tensor]] = deque(maxlen=context)
         self._frame = -1
-        self.objects: tuple[int, ...] = ()
-        self.report: FrameReport | None = None
+        self._objects: tuple[int, ...] = ()
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """See `Stream`."""
+        return self._objects
 
     def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
         """Image (3,H,W) and, on the first frame, masks (K,H,W) -> probabilities (K+1,H,W), background first."""
         self._frame += 1
         if mask is not None:
-            self.objects = tuple(objects or range(1, len(mask) + 1))
+            self._objects = tuple(objects or range(1, len(mask) + 1))
         self.report = FrameReport(self._frame, self.objects, (), ())
         padded, padding = pad_to_multiple(image[None])
         feature = F.normalize(self.encoder(padded)[-1][0], dim=0)
@@ -106,13 +110,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = DavisTestDataset.davis_2016(args.davis, only=args.videos)
     process = Process(rank=0, world=1, device=choose_device(args.device))
 
-    def build() -> Engine:
+    def build() -> Segmenter:
         encoder = ResNetEncoder(args.backbone)
         load_imagenet_encoders(encoder, [args.model] if args.model else [])
         encoder = encoder.to(process.device).eval()
-        return Engine(lambda video: LabelPropagation(encoder), process.device, args.amp)
+        return Segmenter(lambda video: LabelPropagation(encoder), process.device, args.amp)
 
-    evaluate(dataset, RunOptions(args.output, score=args.score), process, build, {})
+    evaluate(MaskResults(dataset), RunOptions(args.output, score=args.score), process, build, {})
 
 
 if __name__ == "__main__":

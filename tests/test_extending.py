@@ -2,16 +2,18 @@
 
 import statistics
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 import train
 from examples.tiny_network import TinyNetwork
-from inference.memory_limit import plan_chunks
+from inference.chunks import plan_chunks
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import NETWORKS, build_network, fitting_options
+from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
 from model.memory.read import MemoryReader, stack_entries
 from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 from tests.helpers.streams import HEIGHT, WIDTH, assert_distributions, assert_same, clip
@@ -84,10 +86,10 @@ def test_steps_on_one_clip_lower_its_loss():
 
 def test_both_cores_stream_a_clip(network):
     frames, masks = clip(7)
-    core = InferenceCore(network, mem_every=2)
+    core = InferenceCore(network, MemoryOptions(mem_every=2))
     assert_distributions([core.step(image, masks[0] if t == 0 else None) for t, image in enumerate(frames)], [2] * 7)
     assert len(core.report.quality) == (0 if network.quality_scorer is None else 2)
-    core = InferenceCoreYV(network, mem_every=2)
+    core = InferenceCoreYV(network, replace(YOUTUBE_MEMORY, mem_every=2))
     given = {0: (masks[0, :1], [5]), 3: (masks[3, 1:], [9])}
     assert_distributions([core.step(image, *given.get(t, ())) for t, image in enumerate(frames)], [1] * 3 + [2] * 4)
     assert core.objects == (5, 9)

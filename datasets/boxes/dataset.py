@@ -1,20 +1,15 @@
 """LaSOT and GOT-10k as videos to be segmented: the first mask is made of the given box."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from datasets.boxes.boxes import Box, cut_out, fill_box, read_object
 from datasets.boxes.trees import TRUTH, BoxTree, first_box
 from datasets.frame_files import FrameFolder
-from datasets.test.annotated_video import AnnotatedVideo
+from datasets.test.annotated_video import AnnotatedVideo, VideoSet
 from datasets.test.sizing import FULL_SIZE, Sizing
-from evaluation.boxes.results import MaskRecorder, TrackRecorder, result_files
-from evaluation.boxes.scores import report_scores, score_tree
-from evaluation.scoring import score_folder
-from evaluation.video import Video
-from evaluation.writers import Recorder
 from util.errors import InputError
 
 FIRST_MASKS = ("rectangle", "grabcut")
@@ -23,24 +18,22 @@ MOST_BEYOND = 0.1  # of the frame's width or height
 logger = logging.getLogger(__name__)
 
 
-class BoxDataset:
+class BoxDataset(VideoSet):
     """The videos of a tree of boxes; everything short of the later frames is checked on construction.
-
-    Results are boxes and times (see `evaluation.boxes.results`), not masks.
 
     Args:
         tree: the dataset on disk.
         first_mask: how the first mask is made of the box, one of `FIRST_MASKS`.
         masks: folder with <video>.png, the first masks instead; None for none.
         sizing: in which size the network sees the frames.
-        mask_folder: where the masks of all frames are kept; None for nowhere.
+
+    Attributes:
+        tree: see above.
+        boxes: the given box of each video, by its name.
 
     Raises:
         InputError: frames, a box or a mask are missing or cannot be used.
     """
-
-    merged = False
-    archive_folder = ""
 
     def __init__(
         self,
@@ -49,25 +42,24 @@ class BoxDataset:
         masks: Path | None = None,
         *,
         sizing: Sizing = FULL_SIZE,
-        mask_folder: Path | None = None,
     ) -> None:
         self.split = tree.kind
         self.inputs: Sequence[Path] = (tree.root,) if masks is None else (tree.root, masks)
         self.truth = tree.root
-        self._tree = tree
-        self._first_mask, self._masks, self._mask_folder = first_mask, masks, mask_folder
+        self.tree = tree
+        self._first_mask, self._masks = first_mask, masks
         if masks is not None and not masks.is_dir():
             raise InputError(f"folder {masks} does not exist; check --masks")
-        self._boxes: dict[str, Box] = {}
+        self.boxes: dict[str, Box] = {}
         self.videos = [self._open(name, sizing) for name in tree.names]
 
     def _open(self, name: str, sizing: Sizing) -> AnnotatedVideo:
-        source = FrameFolder(self._tree.frames(name))
+        source = FrameFolder(self.tree.frames(name))
         size = tuple(source.size)
-        self._boxes[name] = first_box(self._tree, name, len(source.names))
-        _note_reach(self._tree.folder(name) / TRUTH, self._boxes[name], size)
-        given = {"box": self._boxes[name], "size": size, "working": sizing.working(size)}
-        path, read = self._tree.folder(name) / TRUTH, partial(fill_box, **given)
+        self.boxes[name] = first_box(self.tree, name, len(source.names))
+        _note_reach(self.tree.folder(name) / TRUTH, self.boxes[name], size)
+        given = {"box": self.boxes[name], "size": size, "working": sizing.working(size)}
+        path, read = self.tree.folder(name) / TRUTH, partial(fill_box, **given)
         if self._masks is not None:
             path, read = self._masks / f"{name}.png", partial(read_object, size=size)
         read(path)
@@ -84,31 +76,6 @@ class BoxDataset:
             sizing=sizing,
             wanted=frozenset(),
         )
-
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def __iter__(self) -> Iterator[AnnotatedVideo]:
-        return iter(self.videos)
-
-    def result_files(self, video: Video) -> list[str]:
-        """What the folder of a finished video holds."""
-        return result_files(video.name)
-
-    def recorders(self, video: Video, folder: Path) -> list[Recorder]:
-        """What writes the results of a video into its folder, and its masks where they are wanted."""
-        recorders: list[Recorder] = [TrackRecorder(folder, video.name, self._boxes[video.name])]
-        if self._mask_folder is not None:
-            recorders.append(MaskRecorder(self._mask_folder / video.name))
-        return recorders
-
-    def score(self, output: Path) -> None:
-        """Print and save the scores of finished results.
-
-        Raises:
-            InputError: there are no true boxes, or annotations or results cannot be used.
-        """
-        report_scores([score_tree(self._tree, output, output.absolute().name)], score_folder(output), self.split)
 
 
 def _note_reach(path: Path, box: Box, size: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""A video to be segmented: frames, masks of some of them, and what is wanted of it."""
+"""Videos to be segmented: frames, masks of some of them, and what is wanted of each."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,15 +12,58 @@ from torch import Tensor
 
 from datasets.frame_files import FrameSource
 from datasets.mask_files import match_size
-from datasets.test.mask_notes import MaskNote
+from datasets.test.mask_notes import MaskNote, note_lines
 from datasets.test.sizing import FULL_SIZE, Sizing
-from evaluation.video import Frame, Pass
 from util.errors import InputError
 from util.files import content_hash
 from util.read_ahead import read_ahead
 from util.tensors import one_hot
 
 SHOWN_RATE = Fraction(24)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a video.
+
+    Attributes:
+        index: its position in the video.
+        name: under which its result is saved.
+        pixels: RGB (H, W, 3), uint8.
+        image: (3, h, w) float32, normalised for the network, in the size in which it works.
+        mask: (J, h, w) float32 in {0, 1}, one row for each object whose mask is given; None where none is.
+        objects: ids of the rows.
+    """
+
+    index: int
+    name: str
+    pixels: np.ndarray
+    image: Tensor
+    mask: Tensor | None
+    objects: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One way through a video: frames start..stop-1, in order or the last one first.
+
+    Attributes:
+        start, stop, reverse: see above.
+        merge_from: from this position on, results of an earlier pass exist; only objects that it did not know are
+            added to them, where it saw background. None where this pass has its frames to itself.
+    """
+
+    start: int
+    stop: int
+    reverse: bool = False
+    merge_from: int | None = None
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def position(self, step: int) -> int:
+        """Position in the video of the frame that comes at this step of the pass."""
+        return self.stop - 1 - step if self.reverse else self.start + step
 
 
 @dataclass(frozen=True)
@@ -207,3 +250,33 @@ class LiveAnnotatedVideo(AnnotatedVideo):
     def result_names(self) -> list[str]:
         """Not known."""
         return []
+
+
+class VideoSet:
+    """Videos that are segmented in one run.
+
+    Attributes:
+        videos: in the order of their list.
+        split: name of the set in score tables.
+        merged: all labels are one object; results are 0/255.
+        inputs: folders that are never written to.
+        truth: folder of the true masks, one folder for each video.
+        archive_folder: folder within the archive for the server.
+    """
+
+    videos: Sequence[AnnotatedVideo]
+    split: str
+    merged: bool = False
+    inputs: Sequence[Path]
+    truth: Path
+    archive_folder: str = ""
+
+    def lines_on_masks(self, videos: Sequence[AnnotatedVideo]) -> list[str]:
+        """A line for each mask of these of the videos, the surprising ones first; many are cut short."""
+        return note_lines([note for video in videos for note in video.notes])
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __iter__(self) -> Iterator[AnnotatedVideo]:
+        return iter(self.videos)

@@ -8,7 +8,7 @@ Frames may have any names. They are taken in natural order, the mask of a frame 
 have one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,19 +16,17 @@ import numpy as np
 
 from datasets.frame_files import FrameFolder
 from datasets.mask_files import VOID, read_foreground, read_ids
-from datasets.test.annotated_video import AnnotatedVideo
+from datasets.test.annotated_video import AnnotatedVideo, VideoSet
 from datasets.test.mask_frames import By, FrameNames
-from datasets.test.mask_notes import note_lines
 from datasets.test.sizing import FULL_SIZE, Sizing
 from datasets.video_list import choose_videos, read_video_list
-from evaluation.video import Video
 from util.errors import InputError
 from util.images import list_images
 
 SPLITS_2017 = {"val": ("trainval", "val"), "testdev": ("test-dev", "test-dev")}
 
 
-class DavisTestDataset:
+class DavisTestDataset(VideoSet):
     """The videos of a DAVIS test set; everything short of the later frames is checked on construction.
 
     Args:
@@ -42,8 +40,6 @@ class DavisTestDataset:
     Raises:
         InputError: a folder is missing, or a video cannot be used (see `AnnotatedVideo.open`).
     """
-
-    archive_folder = ""
 
     def __init__(
         self,
@@ -105,17 +101,6 @@ class DavisTestDataset:
         names = _select_videos(lists, only, is_given=list_file is not None)
         folders = folder / "JPEGImages/480p", folder / "Annotations/480p"
         return cls(*folders, names, split=split, merged=False, sizing=sizing)
-
-    def lines_on_masks(self, videos: Sequence[Video]) -> list[str]:
-        """See `NotedMasks`."""
-        names = {video.name for video in videos}
-        return note_lines([note for video in self.videos if video.name in names for note in video.notes])
-
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def __iter__(self) -> Iterator[AnnotatedVideo]:
-        return iter(self.videos)
 
 
 def open_davis_video(frames: Path, masks: Path, *, merged: bool, sizing: Sizing = FULL_SIZE) -> AnnotatedVideo:

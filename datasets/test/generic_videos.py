@@ -12,13 +12,12 @@ import numpy as np
 from datasets.frame_files import FrameFolder, FrameSource
 from datasets.mask_files import read_objects
 from datasets.mask_reader import MaskReader, MaskRules
-from datasets.test.annotated_video import SHOWN_RATE, AnnotatedVideo, LiveAnnotatedVideo
+from datasets.test.annotated_video import SHOWN_RATE, AnnotatedVideo, LiveAnnotatedVideo, VideoSet
 from datasets.test.live_video import LiveVideo, is_live
 from datasets.test.mask_frames import MASK_SUFFIXES, Assigned, Masks, assign_masks
-from datasets.test.mask_notes import note_lines, printable
+from datasets.test.mask_notes import printable
 from datasets.test.sizing import FULL_SIZE, Sizing
 from datasets.test.video_file import VideoFile
-from evaluation.video import Video
 from util.errors import InputError
 from util.files import real_path
 from util.images import IMAGE_SUFFIXES, is_clutter, natural_key, require_text
@@ -53,7 +52,7 @@ class Wishes:
     rules: MaskRules = field(default_factory=MaskRules)
 
 
-class GenericDataset:
+class GenericDataset(VideoSet):
     """The videos below a path.
 
     Args:
@@ -69,7 +68,6 @@ class GenericDataset:
     """
 
     merged = False
-    archive_folder = ""
     split = "generic"
 
     def __init__(self, source: str, masks: Sequence[Path], wishes: Wishes) -> None:
@@ -95,11 +93,6 @@ class GenericDataset:
             self.videos = [self._open(place, _masks_of(_name(place), masks)) for place in places]
         else:
             self.videos = [self._open(root, _masks_within(_name(root), masks))]
-
-    def lines_on_masks(self, videos: Sequence[Video]) -> list[str]:
-        """See `NotedMasks`."""
-        names = {video.name for video in videos}
-        return note_lines([note for video in self.videos if video.name in names for note in video.notes])
 
     def _open(self, place: Path, masks: Sequence[Path]) -> AnnotatedVideo:
         wishes = self._wishes

@@ -9,17 +9,15 @@ Where all frames have true masks (made videos), these lie in all_frames/<split>_
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.frame_files import FrameFolder
 from datasets.mask_reader import MaskReader, MaskRules
-from datasets.test.annotated_video import AnnotatedVideo
+from datasets.test.annotated_video import AnnotatedVideo, VideoSet
 from datasets.test.mask_frames import By, FrameNames
-from datasets.test.mask_notes import note_lines
 from datasets.test.sizing import Limit, Sizing
 from datasets.video_list import choose_videos, read_scored_frames, read_video_list
-from evaluation.video import Video
 from util.errors import InputError
 from util.images import is_clutter, list_images
 
@@ -29,7 +27,7 @@ SHORT_SIDE = 480
 PUBLISHED_SIZING = Limit((SHORT_SIDE,))
 
 
-class YouTubeTestDataset:
+class YouTubeTestDataset(VideoSet):
     """The videos of YouTube-VOS `valid` or `test`; everything short of the later frames is checked on construction.
 
     Args:
@@ -140,18 +138,11 @@ class YouTubeTestDataset:
             has_truth=truth.is_dir() and len(list_images(truth)) > 1,
         )
 
-    def lines_on_masks(self, videos: Sequence[Video]) -> list[str]:
-        """See `NotedMasks`; before them what is odd about the frames that are to be scored."""
-        names = {video.name for video in videos}
+    def lines_on_masks(self, videos: Sequence[AnnotatedVideo]) -> list[str]:
+        """See `VideoSet`; before them what is odd about the frames that are to be scored."""
         odd = [
             f"{what}: {cases[0]}{f' (and {len(cases) - 1} more)' * (len(cases) > 1)}"
             for what, cases in self._remarks.items()
             if cases
         ]
-        return odd + note_lines([note for video in self.videos if video.name in names for note in video.notes])
-
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def __iter__(self) -> Iterator[AnnotatedVideo]:
-        return iter(self.videos)
+        return odd + super().lines_on_masks(videos)

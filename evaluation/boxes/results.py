@@ -14,8 +14,7 @@ import numpy as np
 
 from datasets.boxes.boxes import Box, box_of_mask, format_rows, read_boxes
 from datasets.mask_files import write_binary
-from evaluation.png_writer import PngWriter
-from evaluation.writers import Recorder, Result
+from evaluation.writers import PngWriter, Result, Writer
 from util.errors import InputError
 from util.files import atomic_folder, atomic_path, make_output_folder, write_text
 from util.text_files import read_numbers
@@ -28,7 +27,7 @@ def result_files(name: str) -> list[str]:
     return [f"{name}_001.txt", f"{name}_time.txt"]
 
 
-class TrackRecorder(Recorder):
+class TrackWriter(Writer):
     """Writes the boxes and the times of a video.
 
     The first row is the given box. Where nothing is found, the previous box is repeated: tools that read the files take
@@ -47,32 +46,32 @@ class TrackRecorder(Recorder):
         self._seconds: list[float] = []
 
     def add(self, result: Result) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         found = box_of_mask(result.ids > 0) if self._boxes else self._given
         self._boxes.append(found or self._boxes[-1])
         self._seconds.append(result.seconds)
 
     def save(self) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         boxes, times = self._paths
         write_text(boxes, format_rows(np.array(self._boxes), BOX_FORM))
         write_text(times, format_rows(np.array(self._seconds)[:, None], TIME_FORM))
 
 
-class MaskRecorder(Recorder):
+class MaskWriter(Writer):
     """Writes each frame's mask as a grey PNG of 0 and 255: `<folder>/<frame>.png`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def open(self, stack: ExitStack) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         make_output_folder(self._folder.parent)
         self._partial = stack.enter_context(atomic_folder(self._folder))
         self._writer = stack.enter_context(PngWriter(write_binary))
 
     def add(self, result: Result) -> None:
-        """See `Recorder`."""
+        """See `Writer`."""
         self._writer.write(self._partial / f"{result.name}.png", result.ids > 0)
 
 
@@ -98,7 +97,7 @@ class TrackResult:
 
 
 def read_result(folder: Path, name: str) -> TrackResult:
-    """The results of a video, as `TrackRecorder` wrote them or in a layout of `<name>.txt`, with commas or tabs.
+    """The results of a video, as `TrackWriter` wrote them or in a layout of `<name>.txt`, with commas or tabs.
 
     Raises:
         InputError: there are none, a file cannot be read, a box is negative or not a number, all are smaller than a
@@ -138,7 +137,7 @@ def _read_seconds(path: Path) -> np.ndarray:
 
 
 def finished_videos(folder: Path) -> list[str]:
-    """Names of the videos whose boxes lie in a folder, as `TrackRecorder` writes them.
+    """Names of the videos whose boxes lie in a folder, as `TrackWriter` writes them.
 
     Raises:
         InputError: the folder is missing, or there are none.

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from datasets.test.annotated_video import AnnotatedVideo
 from evaluation.quality_table import DYNAMIC, QualityRow, mean_quality, memory_lanes, read_quality_table
 from evaluation.report.plots import write_timeline
 from evaluation.result_folder import beside
 from evaluation.scoring import Scores
-from evaluation.video import Video
 from util.files import atomic_path
 
 SHEETS, QUALITY, TIMELINES, PAGE = "-sheets", "-quality", "-timelines", "-report.html"
@@ -52,7 +52,9 @@ class EmbeddedPicture(NamedTuple):
     height: int
 
 
-def write_run_report(output: Path, videos: Sequence[Video], scores: Scores | None, facts: Mapping[str, str]) -> Path:
+def write_run_report(
+    output: Path, videos: Sequence[AnnotatedVideo], scores: Scores | None, facts: Mapping[str, str]
+) -> Path:
     """Draw `<output>-timelines/<video>.png` and write `<output>-report.html`.
 
     Videos whose tables are missing, because they were segmented without a report, are shown without timeline.

@@ -54,7 +54,7 @@ def fused_read(memory: "Memory", query_key: Tensor, *, top_k: int | None, simila
         The readout (B,K,Cv,h,w) in the values' type, or None where the kernels do not go so far: other types,
         top_k > 64, Ck > 256.
     """
-    key, value = memory
+    key, value = memory.key, memory.value
     positions, channels = key.shape[2:]
     kept = None if top_k is None or top_k >= positions else top_k
     if (kept is not None and kept > MOST_KEPT) or not 0 < channels <= MOST_CHANNELS:

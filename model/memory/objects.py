@@ -1,19 +1,14 @@
 """The memory of all objects of a stream: who remembers what, and whose quality decides."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from model.memory.bank import BankEvent, MemoryBank, relative_quality
+from model.memory.bank import POLICIES, BankEvent, MemoryBank, MemoryOptions
 from model.memory.read import Memory, MemoryEntry
-
-GATES = ("mean", "object")
 
 
 @dataclass(frozen=True)
@@ -49,28 +44,13 @@ class ObjectMemory:
     """One memory bank for each group of objects with one history: annotated, corrected and judged together.
 
     Args:
-        gate: whose quality decides on admission and eviction: `mean`, that of all objects (QDMN), or `object`,
-            each object's own for its own memory.
-        compat, bank: capacity, annotations, mem_every, quality_threshold, keep_previous and policy, see `MemoryBank`.
-
-    Raises:
-        ValueError: an argument is out of range.
+        options: settled, see `MemoryOptions`.
     """
 
-    def __init__(
-        self,
-        *,
-        gate: str = "mean",
-        compat: bool = False,
-        **bank: Any,
-    ) -> None:
-        if gate not in GATES:
-            raise ValueError(f"gate is {gate!r}; choose one of {', '.join(GATES)}")
-        self.gate = gate
-        self.mem_every = bank.get("mem_every", 5)
-        self.compat = compat
-        self._new_bank = partial(MemoryBank, compat=compat, **bank)
-        self._new_bank()
+    bank_kind: type[MemoryBank] = MemoryBank
+
+    def __init__(self, options: MemoryOptions) -> None:
+        self.options = options
         self.groups: list[Group] = []
 
     @property
@@ -80,8 +60,8 @@ class ObjectMemory:
 
     def add(self, objects: Sequence[int]) -> None:
         """Take in objects that are not known yet; their rows come last."""
-        cohorts = [(k,) for k in objects] if self.gate == "object" else [tuple(objects)] * bool(objects)
-        self.groups += [Group(cohort, self._new_bank()) for cohort in cohorts]
+        cohorts = [(k,) for k in objects] if self.options.gate == "object" else [tuple(objects)] * bool(objects)
+        self.groups += [Group(cohort, self.bank_kind(self.options)) for cohort in cohorts]
 
     def remove(self, objects: Sequence[int]) -> None:
         """Forget objects."""
@@ -101,22 +81,22 @@ class ObjectMemory:
             last = first + len(group.objects)
             if first < stop and start < last:
                 rows = slice(max(start - first, 0), min(stop, last) - first)
-                key, value = group.bank.memory
-                found.append(Memory(key[:, rows], value[:, rows]))
+                key, value, coverage = group.bank.memory
+                covered = None if coverage is None else coverage[:, rows]
+                found.append(Memory(key[:, rows], value[:, rows], covered))
             first = last
         return found
 
     def uses(self, frame: int) -> tuple[bool, bool]:
         """Whether a frame without a mask will be looked at, and whether its quality will."""
-        banks = [group.bank for group in self.groups]
-        due = any(bank.is_due(frame) for bank in banks)
-        scored = self.compat or (due and any(bank.policy == "quality" for bank in banks))
-        return due or any(bank.keep_previous for bank in banks), scored
+        due = any(group.bank.is_due(frame) for group in self.groups)
+        scored = due and POLICIES[self.options.policy].needs_quality
+        return due or bool(self.groups and self.options.keep_previous), scored
 
     def pass_over(self) -> tuple[BankReport, ...]:
         """What is to be told of a frame that leaves the memory as it is."""
         unchanged = BankEvent("", None, None)
-        return tuple(_report(group, unchanged) for group in self.groups)
+        return tuple(report_of(group, unchanged) for group in self.groups)
 
     def update(self, frame: int, entry: MemoryEntry, annotated: Sequence[int]) -> tuple[BankReport, ...]:
         """Remember a frame.
@@ -133,7 +113,7 @@ class ObjectMemory:
         pairs = list(self._parts(entry))
         quality = self._joint_quality([p for p in pairs if p[0].objects[0] not in annotated])
         return tuple(
-            _report(
+            report_of(
                 group,
                 group.bank.annotate(frame, part)
                 if group.objects[0] in annotated
@@ -144,11 +124,16 @@ class ObjectMemory:
 
     def _joint_quality(self, pairs: Sequence[tuple[Group, MemoryEntry]]) -> float | None:
         """Relative quality over the objects of several groups; None where each group is to use its own."""
-        if self.gate == "object" or any(part.quality is None for _, part in pairs):
+        if self.options.gate == "object":
             return None
-        scores = [score for _, part in pairs for score in part.quality[0].tolist()]
-        references = [base for group, _ in pairs for base in group.bank.reference]
-        return relative_quality(scores, references, compat=self.compat) if scores else None
+        scores: list[float] = []
+        references: list[float] = []
+        for group, part in pairs:
+            if part.quality is None or group.bank.reference is None:
+                return None
+            scores += part.quality[0].tolist()
+            references += group.bank.reference
+        return self.bank_kind.relative_quality(scores, references) if scores else None
 
     def _parts(self, entry: MemoryEntry) -> Iterator[tuple[Group, MemoryEntry]]:
         """Each group with its rows of the entry."""
@@ -156,54 +141,30 @@ class ObjectMemory:
         for group in self.groups:
             rows = slice(start, start + len(group.objects))
             quality = None if entry.quality is None else entry.quality[:, rows]
-            yield group, MemoryEntry(entry.key[:, rows], entry.value[:, rows], quality)
+            coverage = None if entry.coverage is None else entry.coverage[:, rows]
+            yield group, MemoryEntry(entry.key[:, rows], entry.value[:, rows], quality, coverage)
             start = rows.stop
-
-
-class PublishedObjectMemory(ObjectMemory):
-    """The memory of the published YouTube-VOS code, for its numbers.
-
-    Every annotation begins a new pass: all objects keep the frame, and the first frame behind it sets the reference
-    quality. Qualities of 0 are left out; when all are 0 there, nothing is admitted for the rest of the pass. One
-    object's frames are ranked by quality itself, those of several by relative quality (the published code ends in
-    an error there). For the rest see `MemoryBank`, `compat`.
-    """
-
-    def __init__(self, **bank_options: object) -> None:
-        super().__init__(compat=True, **bank_options)
-        self._reference: float | None = None
-
-    def update(self, frame: int, entry: MemoryEntry, annotated: Sequence[int]) -> tuple[BankReport, ...]:
-        """See `ObjectMemory`."""
-        if annotated:
-            self._reference = None
-            return tuple(_report(group, group.bank.annotate(frame, part)) for group, part in self._parts(entry))
-        score = None if entry.quality is None else mean_of_heard(entry.quality)
-        self._reference = score if self._reference is None else self._reference
-        ratio = None if score is None else score / self._reference
-        rank = score if len(self.objects) == 1 else ratio
-        return tuple(
-            _report(group, group.bank.remember(frame, part, quality=ratio, rank=rank))
-            for group, part in self._parts(entry)
-        )
-
-
-def mean_of_heard(quality: Tensor) -> float:
-    """Mean of the qualities that are not 0; NaN when all are."""
-    heard = [score for score in quality.flatten().tolist() if score != 0]
-    return sum(heard) / len(heard) if heard else math.nan
 
 
 def concatenate(entries: Sequence[MemoryEntry]) -> MemoryEntry:
     """Entries of objects that follow each other as one."""
     if len(entries) == 1:
         return entries[0]
-    key, value = (torch.cat([entry[i] for entry in entries], 1) for i in (0, 1))
-    scored = all(entry.quality is not None for entry in entries)
-    return MemoryEntry(key, value, torch.cat([entry.quality for entry in entries], 1) if scored else None)
+    return MemoryEntry(
+        torch.cat([entry.key for entry in entries], 1),
+        torch.cat([entry.value for entry in entries], 1),
+        _joined([entry.quality for entry in entries]),
+        _joined([entry.coverage for entry in entries]),
+    )
 
 
-def _report(group: Group, event: BankEvent) -> BankReport:
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return torch.cat(known, 1) if len(known) == len(parts) else None
+
+
+def report_of(group: Group, event: BankEvent) -> BankReport:
+    """What a bank did with a frame, and what it holds now."""
     return BankReport(
         group.objects, event.relative_quality, event.stored, event.rejected, event.evicted, group.bank.frames
     )

@@ -14,18 +14,26 @@ SIMILARITIES = ("dot", "l2")
 
 
 class Memory(NamedTuple):
-    """Keys (B,K,N,Ck) and values (B,K,N,Cv) of N = T*h*w memory positions, position-major."""
+    """Keys (B,K,N,Ck) and values (B,K,N,Cv) of N = T*h*w memory positions, position-major.
+
+    Where decoding windows are chosen by it, also the coverage (B,K,N,1): how much of the cell the object's mask covers.
+    """
 
     key: Tensor
     value: Tensor
+    coverage: Tensor | None = None
 
 
 class MemoryEntry(NamedTuple):
-    """One memory frame: key (B,K,h*w,Ck), value (B,K,h*w,Cv), quality (B,K) where the network has a scorer."""
+    """One memory frame: key (B,K,h*w,Ck), value (B,K,h*w,Cv), quality (B,K) where the network has a scorer.
+
+    Its coverage (B,K,h*w,1), where it is wanted, is the share of each cell that the object's mask covers, in [0, 1].
+    """
 
     key: Tensor
     value: Tensor
     quality: Tensor | None
+    coverage: Tensor | None = None
 
 
 def stack_entries(entries: Sequence[MemoryEntry]) -> Memory:
@@ -79,13 +87,24 @@ class MemoryReader:
     def __call__(self, memory: Memory, query_key: Tensor) -> Tensor:
         """Memory of N positions, query key (B,Ck,h,w) -> readout (B,K,Cv,h,w)."""
         readout = self._read_fused(memory, query_key)
-        return self._read_in_chunks(memory, query_key) if readout is None else readout
+        return self._read_in_chunks(memory, query_key, memory.value) if readout is None else readout
+
+    def with_coverage(self, memory: Memory, query_key: Tensor) -> tuple[Tensor, Tensor]:
+        """As a call, and the coverage that is read with the same weights, (B,K,1,h,w).
+
+        Raises:
+            ValueError: the memory has no coverage.
+        """
+        if memory.coverage is None:
+            raise ValueError("the memory holds no coverage")
+        readout = self._read_in_chunks(memory, query_key, memory.value, memory.coverage)
+        return readout[:, :, :-1], readout[:, :, -1:]
 
     def _read_fused(self, memory: Memory, query_key: Tensor) -> Tensor | None:
         """The readout, or None where the kernels cannot make it."""
         if not self.fused or self.km_sigma is not None or not available(query_key.device):
             return None
-        if torch.is_grad_enabled() and any(x.requires_grad for x in (*memory, query_key)):
+        if torch.is_grad_enabled() and any(x.requires_grad for x in (memory.key, memory.value, query_key)):
             return None
         try:
             return fused_read(memory, query_key, top_k=self.top_k, similarity=self.similarity)
@@ -97,7 +116,8 @@ class MemoryReader:
             warnings.warn(message, RuntimeWarning, stacklevel=2)
             return None
 
-    def _read_in_chunks(self, memory: Memory, query_key: Tensor) -> Tensor:
+    def _read_in_chunks(self, memory: Memory, query_key: Tensor, *values: Tensor) -> Tensor:
+        """The readout of each of the values, side by side: (B,K,C1+C2+...,h,w)."""
         key = memory.key[:, :1] if has_shared_keys(memory.key) else memory.key
         grid = query_key.shape[-2:]
         scale = query_key.shape[1] ** -0.5
@@ -114,23 +134,30 @@ class MemoryReader:
                 affinity = affinity - penalty
             if centres is not None:
                 affinity = affinity - self._squared_distance(centres, start, chunk.shape[2], grid[1])
-            readouts.append(self._weighted_values(affinity, memory.value))
+            readouts.append(self._weighted_values(affinity, values))
             start += chunk.shape[2]
         return torch.cat(readouts, 2).transpose(2, 3).unflatten(3, grid)
 
-    def _weighted_values(self, affinity: Tensor, value: Tensor) -> Tensor:
-        """Affinity (B,K,c,N), or (B,1,c,N) if all objects share it, value (B,K,N,Cv) -> (B,K,c,Cv)."""
+    def _weighted_values(self, affinity: Tensor, values: Sequence[Tensor]) -> Tensor:
+        """Affinity (B,K,c,N), or (B,1,c,N) if all objects share it, values (B,K,N,C) -> (B,K,c,C1+C2+...)."""
+        batch, objects = values[0].shape[:2]
         if self.top_k is None or self.top_k >= affinity.shape[-1]:
-            return torch.matmul(F.softmax(affinity, -1).to(value.dtype), value)
+            weight = F.softmax(affinity, -1)
+            products = [torch.matmul(weight.to(value.dtype), value) for value in values]
+            return products[0] if len(products) == 1 else torch.cat(products, 3)
         kept, index = torch.topk(affinity, self.top_k, dim=-1)
-        weight = F.softmax(kept, -1).to(value.dtype)
-        index, weight = (x.expand(-1, value.shape[1], -1, -1) for x in (index, weight))
-        rows = [
-            F.embedding_bag(index[b, k], value[b, k], per_sample_weights=weight[b, k], mode="sum")
-            for b in range(value.shape[0])
-            for k in range(value.shape[1])
-        ]
-        return torch.stack(rows).unflatten(0, value.shape[:2])
+        weight = F.softmax(kept, -1)
+        index, weight = (x.expand(-1, objects, -1, -1) for x in (index, weight))
+        sums = []
+        for value in values:
+            typed = weight.to(value.dtype)
+            rows = [
+                F.embedding_bag(index[b, k], value[b, k], per_sample_weights=typed[b, k], mode="sum")
+                for b in range(batch)
+                for k in range(objects)
+            ]
+            sums.append(torch.stack(rows).unflatten(0, (batch, objects)))
+        return sums[0] if len(sums) == 1 else torch.cat(sums, 3)
 
     @staticmethod
     def _best_query(key: Tensor, chunks: Sequence[Tensor]) -> Tensor:

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from datasets.mask_files import read_ids, read_written_ids, write_ids
 from datasets.synthetic.trees import VideoPlan, write_video
+from datasets.test.annotated_video import AnnotatedVideo, Frame
 from datasets.test.generic_videos import GenericDataset, Wishes
 from evaluation.arguments import SHIPPED, add_arrival_arguments, evaluation_parser
-from evaluation.build import build_engine
-from evaluation.segmentation import segment_video
-from evaluation.segmenter import Engine
-from evaluation.video import Frame, Video
+from evaluation.cores import build_segmenter
+from evaluation.segment import Segmenter, segment_video
+from inference_core import Stream
 from inference_core_yv import InferenceCoreYV
 from scripts.bench.measuring import disagreement
 from util.device import choose_device
@@ -44,20 +44,25 @@ class Run(NamedTuple):
     ids: np.ndarray
 
 
-class StandInCore:
+class StandInCore(Stream):
     """Segments at no cost: gives probabilities (K+1,H,W) made before, a frame's each."""
 
     def __init__(self, made: Iterable[Tensor], objects: tuple[int, ...]) -> None:
         self._made = iter(made)
-        self.objects, self.report = objects, None
+        self._objects = objects
 
-    def step(self, image: Tensor, mask: Tensor | None, objects: Sequence[int] | None) -> Tensor:
-        """See `evaluation.segmenter.Core`."""
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """See `Stream`."""
+        return self._objects
+
+    def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
+        """See `Stream`."""
         return next(self._made)
 
 
 def blocking_writer(save: Callable[[Path, np.ndarray], None]) -> AbstractContextManager[SimpleNamespace]:
-    """See `evaluation.png_writer.PngWriter`; a mask is on disk when `write` returns."""
+    """See `evaluation.writers.PngWriter`; a mask is on disk when `write` returns."""
     return nullcontext(SimpleNamespace(write=save))
 
 
@@ -79,9 +84,9 @@ def largest_row(probabilities: Tensor) -> Tensor:
 
 REPLACED: dict[str, tuple[str, Callable[..., Any], str]] = {
     "frames read ahead": ("datasets.test.annotated_video.read_ahead", read_when_asked, "reading each frame when asked"),
-    "masks written by threads": ("evaluation.segmentation.PngWriter", blocking_writer, "writing each mask in place"),
-    "objects by max": ("evaluation.segmenter.most_likely", largest_row, "argmax"),
     "fast PNG compression": ("datasets.mask_files._save_png", save_png, "Pillow's default compression"),
+    "masks written by threads": ("evaluation.segment.PngWriter", blocking_writer, "writing each mask in place"),
+    "objects by max": ("evaluation.segment.most_likely", largest_row, "argmax"),
 }
 SETTINGS = {"all on": (), "plain": tuple(REPLACED), **{f"without {name}": (name,) for name in REPLACED}}
 
@@ -96,7 +101,7 @@ def without(names: Collection[str]) -> Iterator[None]:
         yield
 
 
-def make_video(root: Path, args: argparse.Namespace) -> tuple[Video, list[np.ndarray]]:
+def make_video(root: Path, args: argparse.Namespace) -> tuple[AnnotatedVideo, list[np.ndarray]]:
     """A made video of JPEG pictures with a mask of its first frame, and the ids (H,W) of every frame."""
     objects = (args.objects, args.objects)
     name = write_video(VideoPlan(root, "bl30k", "val", 0, 0, args.frames, args.size, objects, 1.0, clutter=3, late=0.0))
@@ -105,25 +110,27 @@ def make_video(root: Path, args: argparse.Namespace) -> tuple[Video, list[np.nda
     return dataset.videos[0], [read_ids(path) for path in masks]
 
 
-def make_engines(args: argparse.Namespace, video: Video, truth: list[np.ndarray]) -> dict[str, Engine]:
+def make_segmenters(args: argparse.Namespace, video: AnnotatedVideo, truth: list[np.ndarray]) -> dict[str, Segmenter]:
     """The stand-in, and where it is wanted the network as eval_generic.py has it."""
     device = choose_device(args.device)
     made = [one_hot(ids, [0, *video.objects]).to(device) for ids in truth]
-    engines = {"files alone": Engine(lambda _: StandInCore(made, video.objects), device)}
+    segmenters = {"files alone": Segmenter(lambda _: StandInCore(made, video.objects), device)}
     if args.network:
         parser = evaluation_parser(None)
         add_arrival_arguments(parser)
         options = parser.parse_args(["--model", str(args.model)])
-        engines[args.model.name] = build_engine(options, device, InferenceCoreYV)
-    return engines
+        segmenters[args.model.name] = build_segmenter(options, device, InferenceCoreYV)
+    return segmenters
 
 
-def segment(video: Video, engine: Engine, off: Collection[str], progress: Progress) -> Run:
+def segment(video: AnnotatedVideo, segmenter: Segmenter, off: Collection[str], progress: Progress) -> Run:
     """Segment the video into a fresh folder."""
     with tempfile.TemporaryDirectory() as folder, without(off):
         output = Path(folder, "masks")
         wall, cpu = perf_counter(), process_time()
-        speed = segment_video(video, engine, output, partial(write_ids, palette=video.palette), lambda _: [], progress)
+        speed = segment_video(
+            video, segmenter, output, partial(write_ids, palette=video.palette), lambda _: [], progress
+        )
         wall, cpu = perf_counter() - wall, process_time() - cpu
         paths = [output / name for name in video.result_names]
         mask_bytes = statistics.mean(path.stat().st_size for path in paths)
@@ -158,13 +165,13 @@ def run(args: argparse.Namespace) -> None:
     print(f"{args.frames} frames of {args.size[0]}x{args.size[1]}, {args.objects} objects; files are in the page cache")
     with tempfile.TemporaryDirectory() as folder:
         video, truth = make_video(Path(folder), args)
-        for title, engine in make_engines(args, video, truth).items():
+        for title, segmenter in make_segmenters(args, video, truth).items():
             runs: dict[str, list[Run]] = {name: [] for name in SETTINGS}
             rounds = args.warmup + args.repeats
             with Progress(rounds * len(runs) * len(video)) as progress:
                 for _ in range(rounds):
                     for name, off in SETTINGS.items():
-                        runs[name].append(segment(video, engine, off, progress))
+                        runs[name].append(segment(video, segmenter, off, progress))
             print_table(title, {name: median_run(kept[args.warmup :]) for name, kept in runs.items()})
 
 

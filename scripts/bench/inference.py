@@ -16,6 +16,7 @@ from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.layers.resnet import BACKBONES
+from model.memory.bank import MemoryOptions
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, sum_of_others
 from scripts.bench.measuring import PartClock, measure
@@ -47,7 +48,9 @@ def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
     network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone})).to(device).eval()
     giga = count_multiply_adds(network, args, objects, device)
     for_inference(network, device, amp=AUTOCAST[args.amp])
-    core = InferenceCore(network, capacity=args.memory_frames, mem_every=1, policy="latest", score_all=False)
+    core = InferenceCore(
+        network, MemoryOptions(policy="latest", capacity=args.memory_frames, mem_every=1), score_all=False
+    )
     image = torch.randn(3, *args.size, device=device)
     masks = (torch.rand(objects, *args.size, device=device) > 0.9).float()
     with autocast(device, args.amp):

@@ -88,7 +88,7 @@ def plain_encoder(encoder: ViTEncoder, memory: Tensor, query: Tensor) -> Tensor:
 
 
 class ConcatenatedSlots:
-    """See `model.memory.slots.SlotBuffers`; for objects that stay together."""
+    """See `model.memory.bank.SlotBuffers`; for objects that stay together."""
 
     def __init__(self, slots: int) -> None:
         self._entries: list[MemoryEntry] = []

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from datasets.synthetic.clips import make_clip
 from evaluation.arguments import SHIPPED
-from evaluation.build import compile_network
+from evaluation.cores import compile_network
+from inference.chunks import choose_window
 from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.layers.resnet import BACKBONES
-from model.layers.window import choose_window
+from model.memory.bank import DAVIS_MEMORY, MemoryOptions
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from scripts.bench.inference import fill_memory, unit_work
@@ -149,23 +150,22 @@ def frame_work(
     What is worth decoding is where the given masks are. A CUDA device is given several frames before it is waited for.
     """
     device = choose_device(args.device)
-    if network.policy is None:
-        options = {**options, "capacity": args.memory_frames, "policy": "latest"}
-    core = InferenceCore(network, **options)
+    filled = MemoryOptions(policy="latest", capacity=args.memory_frames)
+    core = InferenceCore(network, filled if network.policy is None else DAVIS_MEMORY, **options)
     image, masks = torch.randn(3, *args.size, device=device), ordinary_masks(objects, args.size, device)
     core.step(image, masks)
     if network.policy is None:
         fill_memory(core, args.memory_frames)
 
-    def where_given(evidence: Tensor, previous: Tensor) -> object:
-        given = torch.nn.functional.adaptive_max_pool2d(masks[None], evidence.shape[-2:])
+    def where_given(coverage: Tensor, previous: Tensor) -> object:
+        given = torch.nn.functional.adaptive_max_pool2d(masks[None], coverage.shape[-2:])
         return choose_window(given, torch.zeros_like(previous))
 
     on_cuda = device.type == "cuda"
     images = image.repeat(max(setting.frames, STREAMED if on_cuda else 1), 1, 1, 1)
 
     def work() -> None:
-        with patch("inference.object_steps.choose_window", where_given):
+        with patch("inference.chunks.choose_window", where_given):
             if setting.frames > 1:
                 step_together(core, images, setting.frames)
             else:
@@ -184,7 +184,7 @@ def step_each(core: InferenceCore, images: list[Tensor], *, ahead: bool) -> None
     """Segment images (3,H,W) in their turn, the next one encoded before if wanted."""
     for image, coming in zip_longest(images, images[1:]):
         if ahead and coming is not None:
-            core.prepare(coming)
+            core.prefetch(coming)
         core.step(image)
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from evaluation.arguments import SHIPPED
 from evaluation.report.plots import figure, object_colour
 from inference.fast_form import for_inference
 from inference_core_yv import InferenceCoreYV
-from model.memory.objects import GATES
+from model.memory.bank import GATES, YOUTUBE_MEMORY
 from model.weights.checkpoint import load_network
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb, synchronise
 from util.numbers import pixels, positive, whole
@@ -53,7 +54,7 @@ def stream_figures(args: argparse.Namespace, objects: int, length: int) -> Strea
     device = choose_device(args.device)
     keep_freed_memory(device)
     network = for_inference(load_network(args.model, device), device, amp=AUTOCAST[args.amp])
-    core = InferenceCoreYV(network, policy=args.memory, gate=args.gate, score_all=False)
+    core = InferenceCoreYV(network, replace(YOUTUBE_MEMORY, policy=args.memory, gate=args.gate), score_all=False)
     seconds = []
     for image, masks, new in frames(args, objects, length):
         image, masks = image.to(device), None if masks is None else masks.to(device)

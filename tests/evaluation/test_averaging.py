@@ -9,9 +9,10 @@ from evaluation.averaging import AveragingCore, View
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model.layers.decoder import soft_aggregate
+from model.memory.bank import MemoryOptions
 from tests.helpers.streams import assert_distributions, assert_same, banks, clip, run, small_network
 
-EAGER = {"mem_every": 1, "capacity": 2, "quality_threshold": 0.0}
+EAGER = MemoryOptions(mem_every=1, capacity=2, quality_threshold=0.0)
 BOTH_WAYS = [View(), View(flip=True)]
 
 
@@ -21,7 +22,7 @@ def network():
 
 
 def averaging(network, views, kind=InferenceCoreYV):
-    return AveragingCore(lambda: kind(network, **EAGER), views)
+    return AveragingCore(lambda: kind(network, EAGER), views)
 
 
 def given_for(masks):
@@ -34,7 +35,7 @@ def given_for(masks):
 def test_views_of_the_plain_frame_equal_the_plain_core(network, views, kind):
     frames, masks = clip(5)
     given = {0: (masks[0],), 3: (masks[3],)} if kind is InferenceCore else given_for(masks)
-    expected, expected_reports = run(kind(network, **EAGER), frames, given)
+    expected, expected_reports = run(kind(network, EAGER), frames, given)
     ours, reports = run(averaging(network, views, kind), frames, given)
     assert_same(ours, expected)
     assert reports == expected_reports
@@ -45,7 +46,7 @@ def test_a_mirrored_clip_gives_the_mirrored_result(network):
     straight, reports = run(averaging(network, BOTH_WAYS), frames, {0: (masks[0],)})
     mirrored, _ = run(averaging(network, BOTH_WAYS), frames.flip(-1), {0: (masks[0].flip(-1),)})
     assert_same([p.flip(-1) for p in mirrored], straight, atol=1e-4)
-    plain, _ = run(InferenceCoreYV(network, **EAGER), frames, {0: (masks[0],)})
+    plain, _ = run(InferenceCoreYV(network, EAGER), frames, {0: (masks[0],)})
     assert not torch.allclose(straight[-1], plain[-1], atol=1e-3)
     assert_distributions(straight, [2] * 4)
     assert [report.frame for report in reports] == [0, 1, 2, 3]
@@ -72,7 +73,7 @@ def test_the_masks_of_all_views_are_averaged_before_objects_compete(network):
     views = [View(1.0), View(0.5), View(1.5, flip=True)]
     predicted = []
     for view in views:
-        core = InferenceCoreYV(network, **EAGER)
+        core = InferenceCoreYV(network, EAGER)
         core.step(view.image(frames[0]), view.mask(masks[0]))
         predicted.append(view.back(core.predict(view.image(frames[1]))[0], frames.shape[-2:]))
     assert all((a - b).abs().max() > 0.1 for a, b in pairwise(predicted))

@@ -9,7 +9,7 @@ from PIL import Image
 
 import eval_youtube
 from datasets.mask_files import read_ids, write_ids
-from evaluation import build as core_factory
+from evaluation import cores
 from tests.helpers.davis_trees import FAKE_NETWORK, FakeCore, make_mask, write_frames
 from tests.helpers.failures import failure_line
 
@@ -21,7 +21,7 @@ LATER = np.roll(make_mask(objects=(3,)), 20, axis=1)
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
-    monkeypatch.setattr(core_factory, "load_network", lambda path, device: FAKE_NETWORK)
+    monkeypatch.setattr(cores, "load_network", lambda path, device: FAKE_NETWORK)
     monkeypatch.setattr(eval_youtube, "InferenceCoreYV", FakeCore)
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 import eval_generic
 from datasets.mask_files import read_ids, write_ids
 from datasets.synthetic.clips import make_clip
-from evaluation import build as core_factory
+from evaluation import cores
 from inference.fast_form import for_inference
 from inference_core_yv import InferenceCoreYV
 from model import build_network
@@ -115,8 +115,8 @@ def test_a_video_file_gives_the_same_files_as_its_frames(world, whole, tmp_path)
 
 
 def test_frames_asked_for_before_earlier_masks_are_fetched_give_the_same_files(world, whole, tmp_path, monkeypatch):
-    build = core_factory.build_engine
-    monkeypatch.setattr(core_factory, "build_engine", lambda *given: replace(build(*given), ahead=2))
+    build = cores.build_segmenter
+    monkeypatch.setattr(cores, "build_segmenter", lambda *given: replace(build(*given), overlaps=True))
     eval_generic.main([*flags(world, tmp_path / "run"), "--quality_csv"])
     assert results(tmp_path / "run") == results(whole)
     for path in shown(tmp_path / "run-quality"):

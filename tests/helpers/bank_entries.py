@@ -4,7 +4,7 @@ import random
 
 import torch
 
-from model.memory.bank import MemoryBank
+from model.memory.bank import MemoryBank, MemoryOptions
 from model.memory.read import MemoryEntry
 
 POSITIONS = 3
@@ -17,8 +17,13 @@ def entry(frame, *scores, objects=2):
     return MemoryEntry(key, -key[..., :1], torch.tensor([scores]) if scores else None)
 
 
-def annotated_bank(**options):
-    bank = MemoryBank(**options)
+def settled(**options):
+    """Options of a memory for a network with a scorer."""
+    return MemoryOptions(**options).settled(policy=None, keeps_previous=True, has_scorer=True)
+
+
+def annotated_bank(kind=MemoryBank, **options):
+    bank = kind(settled(**options))
     bank.annotate(0, entry(0, REFERENCE))
     return bank
 
@@ -36,7 +41,7 @@ def random_ratios(count, seed, low=0.5, high=1.5):
 
 def tags(bank):
     """The frames that the memory view really holds, in ascending order; checks that slots are whole."""
-    key, value = bank.memory
+    key, value, _ = bank.memory
     assert torch.equal(value, -key[..., :1])
     slots = key[0].unflatten(1, (-1, POSITIONS)).flatten(2)
     assert (slots == slots[:1, :, :1]).all()

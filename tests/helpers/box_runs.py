@@ -6,7 +6,7 @@ import torch
 import eval_boxes
 from datasets.boxes.boxes import read_boxes
 from datasets.synthetic.boxes import BoxVideo, write_box_tree
-from evaluation import build as core_factory
+from evaluation import cores
 from tests.helpers.davis_trees import FAKE_NETWORK, FakeBankReport, FakeReport
 from util.tensors import denormalise
 
@@ -37,7 +37,7 @@ class BrightCore:
     made = 0
     stop = None
 
-    def __init__(self, network, **options):
+    def __init__(self, network, memory=None, **options):
         BrightCore.made += 1
         self.number = BrightCore.made
         self.objects, self.report, self.frame = (1,), None, -1
@@ -60,7 +60,7 @@ def use_bright_core(monkeypatch):
         return FAKE_NETWORK
 
     BrightCore.made, BrightCore.stop = 0, None
-    monkeypatch.setattr(core_factory, "load_network", load)
+    monkeypatch.setattr(cores, "load_network", load)
     monkeypatch.setattr(eval_boxes, "InferenceCore", BrightCore)
     return loaded
 

@@ -2,7 +2,7 @@
 
 import eval_davis
 import eval_davis_2016
-from evaluation import build as core_factory
+from evaluation import cores
 from tests.helpers.davis_trees import FAKE_NETWORK, FakeCore
 
 
@@ -14,7 +14,7 @@ def use_fake_core(monkeypatch):
         loaded.append(path)
         return FAKE_NETWORK
 
-    monkeypatch.setattr(core_factory, "load_network", load)
+    monkeypatch.setattr(cores, "load_network", load)
     for script in (eval_davis, eval_davis_2016):
         monkeypatch.setattr(script, "InferenceCore", FakeCore)
     return loaded

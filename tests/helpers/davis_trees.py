@@ -101,8 +101,8 @@ class FakeCore:
 
     seen: list
 
-    def __init__(self, network, **options):
-        self.options = options
+    def __init__(self, network, memory=None, **options):
+        self.memory, self.options = memory, options
         self.objects = ()
         self.report = None
         self.frame = -1

@@ -1,7 +1,7 @@
 """Runs of eval_generic.py with a core that needs no network."""
 
 import eval_generic
-from evaluation import build as core_factory
+from evaluation import cores
 from tests.helpers.davis_trees import FAKE_NETWORK, FakeCore, make_mask
 
 NAMES = tuple(f"shot{number}" for number in range(8, 14))
@@ -28,7 +28,7 @@ class SeenCore(FakeCore):
 def use_seen_core(monkeypatch):
     """The script builds the core that notes what it sees."""
     SeenCore.passes = []
-    monkeypatch.setattr(core_factory, "load_network", lambda path, device: FAKE_NETWORK)
+    monkeypatch.setattr(cores, "load_network", lambda path, device: FAKE_NETWORK)
     monkeypatch.setattr(eval_generic, "InferenceCoreYV", SeenCore)
 
 

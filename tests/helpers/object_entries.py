@@ -4,6 +4,7 @@ import torch
 
 from model.memory.objects import ObjectMemory
 from model.memory.read import MemoryEntry
+from tests.helpers.bank_entries import settled
 
 POSITIONS = 2
 
@@ -39,4 +40,4 @@ def remembered(memory):
 
 
 def eager(**options):
-    return ObjectMemory(**{"mem_every": 1, **options})
+    return ObjectMemory(settled(**{"mem_every": 1, **options}))

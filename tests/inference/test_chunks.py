@@ -1,20 +1,26 @@
 """Working on a few objects at a time gives the same as all at once, also when a GPU runs out of memory."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
 
-from inference.chunks import LEAST_ELEMENTS, ObjectChunks
+from inference.chunks import LEAST_ELEMENTS, ObjectSteps
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
+from model.memory.bank import MemoryOptions
 from model.memory.read import MemoryReader
 from model.qdmn import QDMN
 from model.qdmn_small import SmallQDMN
 from tests.helpers.streams import assert_same, clip, run, small_network
 
 HEIGHT, WIDTH, FRAMES = 32, 64, 5
-EAGER = {"mem_every": 1, "capacity": 2, "quality_threshold": 0.0, "top_k": 10}
+EAGER = MemoryOptions(mem_every=1, capacity=2, quality_threshold=0.0)
+
+
+def chunked(reader, size=None):
+    return ObjectSteps(small_network(), reader, object_chunk=size, decode_roi=False)
 
 
 class Crowded:
@@ -37,34 +43,34 @@ def objects_of(results):
 
 @pytest.mark.parametrize(("size", "chunks"), [(None, [7]), (7, [7]), (9, [7]), (3, [3, 3, 1]), (1, [1] * 7)])
 def test_chunks_follow_each_other_and_are_no_larger_than_asked(size, chunks):
-    results = ObjectChunks(MemoryReader(), size).map(lambda start, stop: list(range(start, stop)), 7)
+    results = chunked(MemoryReader(), size).in_chunks(lambda start, stop: list(range(start, stop)), 7)
     assert [len(chunk) for chunk in results] == chunks
     assert objects_of(results) == list(range(7))
 
 
 def test_no_objects_give_no_results():
-    assert ObjectChunks(MemoryReader()).map(lambda start, stop: [start], 0) == []
+    assert chunked(MemoryReader()).in_chunks(lambda start, stop: [start], 0) == []
 
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_chunks_of_no_object_are_refused(size):
     with pytest.raises(ValueError, match=f"object chunk is {size}; it must be at least 1"):
-        ObjectChunks(MemoryReader(), size)
+        chunked(MemoryReader(), size)
 
 
 @pytest.mark.parametrize("most_objects", [1, 2, 3, 4])
 @pytest.mark.parametrize("size", [None, 5])
 def test_chunks_shrink_until_they_fit_and_stay_small(caplog, most_objects, size):
     reader = MemoryReader()
-    chunks, function = ObjectChunks(reader, size), Crowded(reader, most_objects)
+    chunks, function = chunked(reader, size), Crowded(reader, most_objects)
     with caplog.at_level(logging.WARNING):
-        results = chunks.map(function, 7)
+        results = chunks.in_chunks(function, 7)
     assert objects_of(results) == list(range(7))
     assert 1 <= chunks.size <= most_objects
     assert caplog.records and all("out of memory: going on with" in r.getMessage() for r in caplog.records)
     assert f"{chunks.size} objects" in caplog.records[-1].getMessage()
     caplog.clear()
-    assert objects_of(chunks.map(function, 7)) == list(range(7))
+    assert objects_of(chunks.in_chunks(function, 7)) == list(range(7))
     assert not caplog.records
 
 
@@ -76,23 +82,23 @@ def test_what_is_done_is_not_done_again():
             raise torch.OutOfMemoryError
         done.extend(range(start, stop))
 
-    ObjectChunks(reader, 2).map(function, 5)
+    chunked(reader, 2).in_chunks(function, 5)
     assert done == [0, 1, 2, 3, 4]
 
 
 def test_the_read_shrinks_with_the_objects_and_further_when_one_object_is_too_many():
     reader = MemoryReader()
     function = Crowded(reader, 1, most_elements=1 << 16)
-    chunks = ObjectChunks(reader)
-    assert objects_of(chunks.map(function, 3)) == [0, 1, 2]
+    chunks = chunked(reader)
+    assert objects_of(chunks.in_chunks(function, 3)) == [0, 1, 2]
     assert chunks.size == 1 and reader.max_elements == 1 << 16
 
 
 def test_the_error_comes_through_when_nothing_helps():
     reader = MemoryReader()
-    chunks, function = ObjectChunks(reader), Crowded(reader, 0)
+    chunks, function = chunked(reader), Crowded(reader, 0)
     with pytest.raises(torch.OutOfMemoryError):
-        chunks.map(function, 7)
+        chunks.in_chunks(function, 7)
     assert chunks.size == 1 and reader.max_elements == LEAST_ELEMENTS
     assert function.calls < 20
 
@@ -105,7 +111,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(caplog):
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        ObjectChunks(MemoryReader()).map(function, 4)
+        chunked(MemoryReader()).in_chunks(function, 4)
     assert calls == [(0, 4)] and not caplog.records
 
 
@@ -147,7 +153,7 @@ def network():
 @pytest.fixture(scope="module")
 def undisturbed(network):
     """Probabilities and reports of the stream of all objects at once."""
-    return run(InferenceCoreYV(network, **EAGER), *five_objects())
+    return run(InferenceCoreYV(network, EAGER, top_k=10), *five_objects())
 
 
 def assert_same_stream(ours, expected):
@@ -160,14 +166,18 @@ def assert_same_stream(ours, expected):
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_chunks_of_objects_give_the_same_as_all_at_once(network, undisturbed, size):
-    ours = run(InferenceCoreYV(network, object_chunk=size, **EAGER), *five_objects())
+    ours = run(InferenceCoreYV(network, EAGER, top_k=10, object_chunk=size), *five_objects())
     assert len(ours[1][-1].banks) == 4
     assert_same_stream(ours, undisturbed)
 
 
 def test_chunks_give_the_same_with_a_gate_for_each_object(network):
     expected, ours = (
-        run(InferenceCoreYV(network, gate="object", object_chunk=size, **EAGER), *five_objects()) for size in (None, 2)
+        run(
+            InferenceCoreYV(network, replace(EAGER, gate="object"), top_k=10, object_chunk=size),
+            *five_objects(),
+        )
+        for size in (None, 2)
     )
     assert_same_stream(ours, expected)
 
@@ -176,7 +186,9 @@ def test_chunks_give_the_same_where_the_memory_shares_the_frames_features():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = PreciseSmallQDMN(backbone="resnet18").double().eval()
-    expected, ours = (run(InferenceCoreYV(network, object_chunk=size, **EAGER), *five_objects()) for size in (None, 2))
+    expected, ours = (
+        run(InferenceCoreYV(network, EAGER, top_k=10, object_chunk=size), *five_objects()) for size in (None, 2)
+    )
     assert_same_stream(ours, expected)
 
 
@@ -196,7 +208,7 @@ def failing(monkeypatch, network, name, is_due):
 @pytest.mark.parametrize(("name", "call"), [("segment", 0), ("segment", 3), ("encode_memory", 0), ("encode_memory", 4)])
 def test_a_stream_that_runs_out_of_memory_once_goes_on_unharmed(network, undisturbed, monkeypatch, caplog, name, call):
     failing(monkeypatch, network, name, lambda number: number == call)
-    ours = run(InferenceCoreYV(network, **EAGER), *five_objects())
+    ours = run(InferenceCoreYV(network, EAGER, top_k=10), *five_objects())
     assert len(caplog.records) == 1
     assert_same_stream(ours, undisturbed)
 
@@ -204,7 +216,7 @@ def test_a_stream_that_runs_out_of_memory_once_goes_on_unharmed(network, undistu
 def tried_again(network, monkeypatch, name, at):
     """The stream whose frame `at` runs out of memory for good and is then given again."""
     frames, given = five_objects()
-    core = InferenceCoreYV(network, **EAGER)
+    core = InferenceCoreYV(network, EAGER, top_k=10)
     probabilities, reports = run(core, frames[:at], given)
     before = core.objects, core.report
     with monkeypatch.context() as patch:

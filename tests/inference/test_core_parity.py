@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from inference_core import InferenceCore
+from model.memory.bank import MemoryOptions
 from model.qdmn import QDMN
+from published.qdmn import PublishedCore
 from tests.helpers.deterministic import clip_tensors, fill, fixture
 from tests.helpers.parity import PIXELS, assert_run, assert_same_masks
 
@@ -40,7 +42,7 @@ def assert_same_decisions(reports, trace):
         assert list(stored) == expected["bank_frames"]
 
 
-class ShiftedPrior(InferenceCore):
+class ShiftedPrior(PublishedCore):
     """Looks for the objects one memory position beside where they were."""
 
     def _prior(self):
@@ -60,10 +62,11 @@ def published_run(case, frames=None):
     return expected, check
 
 
-def run_first(frames, objects, kind=InferenceCore, **options):
+def run_first(frames, objects, kind=PublishedCore, top_k="auto", **memory):
     """Runs a network of a data type over the first frames."""
+    options = MemoryOptions(**memory)
     rgb, masks = clip_tensors(frames, 96, 144)
-    return lambda net, dtype: run(kind(net, **options), rgb.to(dtype), masks[0, :objects].to(dtype))
+    return lambda net, dtype: run(kind(net, options, top_k=top_k), rgb.to(dtype), masks[0, :objects].to(dtype))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_run_equals_the_published_core(case, objects, options, network):
         if case == "E":
             scorer.bias.fill_(-100)
     try:
-        assert_run(run_first(len(expected["masks"]), objects, compat=True, **options), network, check)
+        assert_run(run_first(len(expected["masks"]), objects, **options), network, check)
     finally:
         scorer.load_state_dict(kept)
 
@@ -94,11 +97,11 @@ def test_run_equals_the_published_core(case, objects, options, network):
 @pytest.mark.parametrize(
     ("frames", "options"),
     [
-        (2, {"compat": True, "capacity": 2, "top_k": 49}),
-        (3, {"compat": True, "capacity": 2, "mem_every": 2}),
-        (3, {"compat": True, "capacity": 2, "kind": ShiftedPrior}),
-        (6, {"compat": True, "capacity": 1}),
-        (6, {"capacity": 3}),
+        (2, {"capacity": 2, "top_k": 49}),
+        (3, {"capacity": 2, "mem_every": 2}),
+        (3, {"capacity": 2, "kind": ShiftedPrior}),
+        (6, {"capacity": 1}),
+        (6, {"capacity": 3, "kind": InferenceCore}),
     ],
     ids=["top_k", "mem_every", "prior", "capacity", "evicted"],
 )
@@ -114,7 +117,7 @@ def test_run_on_an_odd_size_equals_the_published_core(network):
     rgb, masks = (x[..., :90, :135] for x in clip_tensors(4, 96, 144))
 
     def segment(net, dtype):
-        return run(InferenceCore(net, mem_every=2, compat=True), rgb.to(dtype), masks[0].to(dtype))[0]
+        return run(PublishedCore(net, MemoryOptions(mem_every=2)), rgb.to(dtype), masks[0].to(dtype))[0]
 
     def check(probabilities):
         assert probabilities.shape == (3, 4, 90, 135)

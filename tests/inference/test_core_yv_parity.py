@@ -1,13 +1,15 @@
 """Whole runs of the YouTube-VOS core equal those of the published code under `compat`."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from inference_core_yv import InferenceCoreYV
+from model.memory.bank import YOUTUBE_MEMORY
 from model.qdmn import QDMN
+from published.qdmn import PublishedCoreYV
 from tests.helpers.deterministic import clip_tensors, fill, fixture
 from tests.helpers.parity import assert_run, assert_same_masks
 
@@ -58,7 +60,7 @@ def test_run_equals_the_published_core(case, objects, options, network):
         annotations.pop(4)
 
     def segment(net, dtype):
-        core = InferenceCoreYV(net, compat=True, video_objects=objects, **options)
+        core = PublishedCoreYV(net, replace(YOUTUBE_MEMORY, **options), video_objects=objects)
         given = {t: (mask.to(dtype), ids) for t, (mask, ids) in annotations.items()}
         return run(core, rgb.to(dtype), given)
 

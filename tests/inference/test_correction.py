@@ -1,5 +1,7 @@
 """Gradient correction within the streaming cores."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from inference.correction import MaskCorrection
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import build_network
+from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
 from model.memory.read import MemoryReader
 from tests.helpers.streams import clip
 
@@ -21,7 +24,7 @@ def stream(core, frames, mask):
     return torch.stack([core.step(image, mask if t == 0 else None) for t, image in enumerate(frames)])
 
 
-OPTIONS = {"mem_every": 2, "correct_rate": 50.0, "correct_steps": 2}
+MEMORY, OPTIONS = MemoryOptions(mem_every=2), {"correct_rate": 50.0, "correct_steps": 2}
 
 
 def test_a_corrected_mask_reconstructs_the_annotated_frame_better(network):
@@ -41,29 +44,29 @@ def test_a_corrected_mask_reconstructs_the_annotated_frame_better(network):
 
 def test_frames_between_corrections_remember_what_was_predicted(network):
     frames, masks = clip(3)
-    plain = stream(InferenceCore(network, mem_every=2), frames, masks[0])
-    corrected = stream(InferenceCore(network, **OPTIONS), frames, masks[0])
+    plain = stream(InferenceCore(network, MEMORY), frames, masks[0])
+    corrected = stream(InferenceCore(network, MEMORY, **OPTIONS), frames, masks[0])
     torch.testing.assert_close(corrected, plain)
 
 
 def test_corrected_masks_enter_the_memory(network):
     frames, masks = clip(5)
-    plain = stream(InferenceCore(network, mem_every=2), frames, masks[0])
-    corrected = stream(InferenceCore(network, **OPTIONS), frames, masks[0])
+    plain = stream(InferenceCore(network, MEMORY), frames, masks[0])
+    corrected = stream(InferenceCore(network, MEMORY, **OPTIONS), frames, masks[0])
     assert not torch.equal(corrected[3:], plain[3:])
 
 
 def test_corrected_masks_are_written_on_demand(network):
     frames, masks = clip(3)
-    plain = stream(InferenceCore(network, **OPTIONS), frames, masks[0])
-    written = stream(InferenceCore(network, write_corrected=True, **OPTIONS), frames, masks[0])
+    plain = stream(InferenceCore(network, MEMORY, **OPTIONS), frames, masks[0])
+    written = stream(InferenceCore(network, MEMORY, write_corrected=True, **OPTIONS), frames, masks[0])
     assert torch.equal(written[:2], plain[:2])
     assert not torch.equal(written[2], plain[2])
 
 
 def test_objects_that_come_and_go_have_references_of_their_own(network):
     frames, masks = clip(8)
-    core = InferenceCoreYV(network, **OPTIONS)
+    core = InferenceCoreYV(network, replace(YOUTUBE_MEMORY, mem_every=2), **OPTIONS)
     core.step(frames[0], masks[0, :1], [4])
     core.step(frames[1])
     core.step(frames[2], masks[2, 1:], [9])

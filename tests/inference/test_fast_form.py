@@ -9,6 +9,7 @@ from inference_core import InferenceCore
 from model import NETWORKS
 from model.layers.convolution import WinogradConv2d
 from model.layers.resnet import ResNetEncoder
+from model.memory.bank import MemoryOptions
 from tests.helpers.weight_files import smallest_network
 
 
@@ -32,7 +33,7 @@ def test_results_stay_the_same(arch):
     masks[0, 5:25, 5:25], masks[1, 20:40, 30:60] = 1, 1
 
     def run():
-        core = InferenceCore(network, mem_every=1)
+        core = InferenceCore(network, MemoryOptions(mem_every=1))
         return torch.stack([core.step(image, masks if t == 0 else None) for t, image in enumerate(images)])
 
     before = run()

@@ -8,6 +8,7 @@ from datasets.mask_files import read_ids
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model.dropseg import DropSeg
+from model.memory.bank import MemoryOptions
 from model.weights.checkpoint import save_checkpoint
 from tests.helpers.davis_trees import make_davis_2017
 from tests.helpers.weight_files import checkpoint_of, small_network
@@ -60,7 +61,7 @@ def test_each_object_is_remembered_from_its_own_annotation(network):
 
 def test_more_memory_frames_are_read(network):
     images, masks = clip()
-    core = InferenceCore(network, policy="latest", capacity=2, annotations=1, mem_every=1)
+    core = InferenceCore(network, MemoryOptions(policy="latest", capacity=2, annotations=1, mem_every=1))
     for t, image in enumerate(images):
         core.step(image, masks if t == 0 else None)
     assert core.report.banks[0].memory_frames == (0, 4, 5)
@@ -107,11 +108,7 @@ def test_a_quality_head_feeds_the_gated_memory():
     torch.manual_seed(1)
     core = InferenceCore(
         DropSeg(backbone="vit_ti16", quality_head=True).eval(),
-        policy="quality",
-        capacity=2,
-        annotations=1,
-        mem_every=1,
-        quality_threshold=-1.0,
+        MemoryOptions(policy="quality", capacity=2, annotations=1, mem_every=1, quality_threshold=-1.0),
     )
     images, masks = clip()
     for t, image in enumerate(images):

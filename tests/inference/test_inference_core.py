@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from inference_core import InferenceCore
+from model.memory.bank import MemoryOptions
 from tests.helpers.one_mask_streams import clip, stream
 from tests.helpers.streams import HEIGHT, WIDTH, small_network
 
@@ -57,7 +58,7 @@ def test_an_odd_size_is_segmented_as_if_padded_with_zeros(network):
 def test_streaming_a_clip_twice_gives_the_same(network):
     frames, mask = clip(6)
     (first, first_reports), (second, second_reports) = (
-        stream(InferenceCore(network, mem_every=2, capacity=1), frames, mask) for _ in range(2)
+        stream(InferenceCore(network, MemoryOptions(mem_every=2, capacity=1)), frames, mask) for _ in range(2)
     )
     assert torch.equal(first, second)
     assert first_reports == second_reports
@@ -73,9 +74,9 @@ def test_the_inputs_are_left_as_they_were(network):
 def test_the_order_of_objects_changes_the_order_of_rows_only(network):
     frames, mask = clip(5, 3)
     order = [2, 0, 1]
-    options = {"mem_every": 1, "capacity": 2}
-    straight, reports = stream(InferenceCore(network, **options), frames, mask)
-    permuted, permuted_reports = stream(InferenceCore(network, **options), frames, mask[order])
+    memory = MemoryOptions(mem_every=1, capacity=2)
+    straight, reports = stream(InferenceCore(network, memory), frames, mask)
+    permuted, permuted_reports = stream(InferenceCore(network, memory), frames, mask[order])
     torch.testing.assert_close(permuted[:, 0], straight[:, 0], atol=1e-3, rtol=0)
     torch.testing.assert_close(permuted[:, 1:], straight[:, 1:][:, order], atol=1e-3, rtol=0)
     for report, permuted_report in zip(reports, permuted_reports, strict=True):
@@ -123,7 +124,7 @@ def test_a_later_mask_with_other_objects_is_refused(network):
 @pytest.mark.parametrize("with_mask", [False, True])
 def test_a_frame_of_another_size_than_the_streams_is_refused(network, size, with_mask):
     frames, mask = clip(1)
-    core = InferenceCore(network, mem_every=1)
+    core = InferenceCore(network, MemoryOptions(mem_every=1))
     core.step(frames[0], mask)
     other, other_mask = clip(1, 2, *size)
     with pytest.raises(ValueError, match="the stream began with"):
@@ -148,7 +149,7 @@ def test_an_object_without_a_single_pixel_is_allowed(network):
     torch.testing.assert_close(probabilities.sum(1), torch.ones(3, HEIGHT, WIDTH))
 
 
-@pytest.mark.parametrize("options", [{"top_k": 0}, {"km_sigma": 0}, {"mem_every": 0}, {"capacity": 0}, {"policy": "?"}])
+@pytest.mark.parametrize("options", [{"top_k": 0}, {"km_sigma": 0}])
 def test_senseless_options_are_refused_before_the_first_frame(network, options):
-    with pytest.raises(ValueError, match=r"must be|choose one of"):
+    with pytest.raises(ValueError, match="must be"):
         InferenceCore(network, **options)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from inference_core import InferenceCore
+from model.memory.bank import MemoryOptions
 from model.qdmn import QDMN
 from tests.helpers.one_mask_streams import clip, stream
 from tests.helpers.streams import small_network
@@ -21,7 +22,7 @@ def network():
 
 def test_the_report_tells_what_happened(network):
     frames, mask = clip(5)
-    core = InferenceCore(network, mem_every=2, quality_threshold=0.0)
+    core = InferenceCore(network, MemoryOptions(mem_every=2, quality_threshold=0.0))
     assert core.report is None
     _, reports = stream(core, frames, mask)
     banks = [bank for report in reports for bank in report.banks]
@@ -37,7 +38,9 @@ def test_the_report_tells_what_happened(network):
 
 def test_an_evicted_frame_is_reported_and_gone(network):
     frames, mask = clip(6)
-    _, reports = stream(InferenceCore(network, mem_every=1, capacity=2, quality_threshold=0.0), frames, mask)
+    _, reports = stream(
+        InferenceCore(network, MemoryOptions(mem_every=1, capacity=2, quality_threshold=0.0)), frames, mask
+    )
     for before, after in itertools.pairwise(reports[2:]):
         (old,), (new,) = before.banks, after.banks
         assert new.evicted in old.memory_frames
@@ -46,16 +49,16 @@ def test_an_evicted_frame_is_reported_and_gone(network):
 
 def test_frames_of_poor_quality_stay_out_of_memory(network):
     frames, mask = clip(4)
-    _, reports = stream(InferenceCore(network, mem_every=1, quality_threshold=100.0), frames, mask)
+    _, reports = stream(InferenceCore(network, MemoryOptions(mem_every=1, quality_threshold=100.0)), frames, mask)
     assert [report.banks[0].stored for report in reports] == ["permanent", "temporary", "temporary", "temporary"]
 
 
 def test_a_later_mask_replaces_the_prediction_and_stays_in_memory(network):
     frames, mask = clip(9)
     correction = mask.flip(2)
-    options = {"mem_every": 1, "capacity": 1, "quality_threshold": 0.0}
-    plain, _ = stream(InferenceCore(network, **options), frames, mask)
-    corrected, reports = stream(InferenceCore(network, **options), frames, mask, {3: correction})
+    memory = MemoryOptions(mem_every=1, capacity=1, quality_threshold=0.0)
+    plain, _ = stream(InferenceCore(network, memory), frames, mask)
+    corrected, reports = stream(InferenceCore(network, memory), frames, mask, {3: correction})
     torch.testing.assert_close(corrected[:3], plain[:3])
     torch.testing.assert_close(corrected[3, 1:], correction, atol=1e-5, rtol=0)
     assert not torch.allclose(corrected[4], plain[4], atol=1e-3)
@@ -66,7 +69,7 @@ def test_a_later_mask_replaces_the_prediction_and_stays_in_memory(network):
 
 def test_a_stream_holds_no_more_after_many_frames(network):
     frames, mask = clip(24, 1, 48, 64)
-    core = InferenceCore(network, mem_every=1, capacity=2, quality_threshold=0.0)
+    core = InferenceCore(network, MemoryOptions(mem_every=1, capacity=2, quality_threshold=0.0))
     held = []
     for t, image in enumerate(frames.unbind()):
         core.step(image, mask if t == 0 else None)
@@ -77,7 +80,7 @@ def test_a_stream_holds_no_more_after_many_frames(network):
 
 def test_policy_every_holds_more_and_more(network):
     frames, mask = clip(12, 1, 48, 64)
-    core = InferenceCore(network, mem_every=1, capacity=1, policy="every")
+    core = InferenceCore(network, MemoryOptions(mem_every=1, capacity=1, policy="every"))
     stream(core, frames[:2], mask)
     before = bytes_within(core)
     for image in frames[2:]:
@@ -86,7 +89,7 @@ def test_policy_every_holds_more_and_more(network):
 
 
 def test_past_frames_are_not_kept(network):
-    core = InferenceCore(network, mem_every=1)
+    core = InferenceCore(network, MemoryOptions(mem_every=1))
     frames, mask = clip(4)
     passed = []
     for t in range(4):
@@ -115,9 +118,9 @@ def network_without_scorer(network):
 
 def test_a_network_without_scorer_streams_with_policy_latest(network, network_without_scorer):
     frames, mask = clip(4)
-    options = {"policy": "latest", "mem_every": 1, "capacity": 1}
-    expected, _ = stream(InferenceCore(network, **options), frames, mask)
-    probabilities, reports = stream(InferenceCore(network_without_scorer, **options), frames, mask)
+    memory = MemoryOptions(policy="latest", mem_every=1, capacity=1)
+    expected, _ = stream(InferenceCore(network, memory), frames, mask)
+    probabilities, reports = stream(InferenceCore(network_without_scorer, memory), frames, mask)
     torch.testing.assert_close(probabilities, expected)
     assert [report.quality for report in reports] == [()] * 4
     assert [report.banks[0].relative_quality for report in reports] == [None] * 4
@@ -127,4 +130,4 @@ def test_a_network_without_scorer_streams_with_policy_latest(network, network_wi
 def test_a_network_without_scorer_cannot_stream_by_quality(network_without_scorer):
     frames, mask = clip(2)
     with pytest.raises(ValueError, match="needs a network with a quality scorer; choose 'latest'"):
-        stream(InferenceCore(network_without_scorer), frames, mask)
+        stream(InferenceCore(network_without_scorer, MemoryOptions(policy="quality")), frames, mask)

@@ -1,13 +1,17 @@
 """The streaming core whose objects come and go, with a small network of deterministic weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
+from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
+from published.qdmn import PublishedCoreYV
 from tests.helpers.streams import Scripted, assert_distributions, assert_same, banks, clip, run, small_network
 
-EAGER = {"mem_every": 1, "quality_threshold": 0.0}
+EAGER = replace(YOUTUBE_MEMORY, mem_every=1, quality_threshold=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +43,14 @@ def test_before_the_first_mask_all_is_background(network, size):
 
 def test_frames_before_the_first_mask_change_nothing(network):
     frames, masks = clip(5)
-    waited, _ = run(InferenceCoreYV(network, **EAGER), frames, {2: (masks[2],)})
-    begun, _ = run(InferenceCoreYV(network, **EAGER), frames[2:], {0: (masks[2],)})
+    waited, _ = run(InferenceCoreYV(network, EAGER), frames, {2: (masks[2],)})
+    begun, _ = run(InferenceCoreYV(network, EAGER), frames[2:], {0: (masks[2],)})
     assert_same(waited[2:], begun)
 
 
 def test_a_late_object_gets_its_row_at_the_end_and_a_memory_from_then_on(network):
     frames, masks = clip(5)
-    core = InferenceCoreYV(network, **EAGER)
+    core = InferenceCoreYV(network, EAGER)
     probabilities, reports = run(core, frames, late(masks))
     assert_distributions(probabilities, [1, 1, 2, 2, 2])
     assert [report.objects for report in reports] == [(7,)] * 2 + [(7, 3)] * 3
@@ -67,12 +71,12 @@ def test_a_late_object_is_taken_as_it_is_given_and_segmented_from_then_on(networ
 
 
 @pytest.mark.parametrize("objects", [1, 3])
-@pytest.mark.parametrize("options", [{"mem_every": 2}, {"mem_every": 1, "top_k": 20}])
+@pytest.mark.parametrize("options", [{}, {"top_k": 20}])
 def test_objects_given_on_one_frame_are_segmented_as_by_the_core_for_davis(network, objects, options):
     frames, masks = clip(6, objects)
-    options = {"capacity": 2, "quality_threshold": 0.0, **options}
-    expected, expected_reports = run(InferenceCore(network, **options), frames, {0: (masks[0],)})
-    ours, reports = run(InferenceCoreYV(network, prior="max", **options), frames, {0: (masks[0],)})
+    memory = MemoryOptions(mem_every=1 if options else 2, capacity=2, quality_threshold=0.0)
+    expected, expected_reports = run(InferenceCore(network, memory, **options), frames, {0: (masks[0],)})
+    ours, reports = run(InferenceCoreYV(network, memory, prior="max", **options), frames, {0: (masks[0],)})
     assert_same(ours, expected)
     assert reports == expected_reports
 
@@ -102,8 +106,8 @@ def test_an_unknown_prior_is_refused(network):
 def test_a_stream_equals_its_steps_one_by_one(network, kind):
     frames, masks = clip(5)
     given = {0: masks[0], 3: masks[3]}
-    expected, _ = run(kind(network, **EAGER), frames, {t: (mask,) for t, mask in given.items()})
-    assert_same(list(kind(network, **EAGER).stream(frames, given)), expected)
+    expected, _ = run(kind(network, EAGER), frames, {t: (mask,) for t, mask in given.items()})
+    assert_same(list(kind(network, EAGER).stream(frames, given)), expected)
 
 
 def test_a_stream_yields_a_frame_before_it_takes_the_next(network):
@@ -117,7 +121,9 @@ def test_a_stream_yields_a_frame_before_it_takes_the_next(network):
 
 def test_the_published_case_that_crashed_runs(network):
     frames, masks = clip(8)
-    core = InferenceCoreYV(network, compat=True, video_objects=2, capacity=1, mem_every=1, quality_threshold=0.0)
+    core = PublishedCoreYV(
+        network, replace(YOUTUBE_MEMORY, capacity=1, mem_every=1, quality_threshold=0.0), video_objects=2
+    )
     probabilities, reports = run(core, frames, {0: (masks[0, :1], [1]), 3: (masks[3, 1:], [2])})
     assert_distributions(probabilities, [1] * 3 + [2] * 5)
     assert all(bank.evicted is not None for bank in reports[-1].banks)
@@ -132,7 +138,7 @@ def test_with_a_gate_for_each_object_only_its_own_quality_decides(scripted):
         "mixed": [0.5, 0.1, 0.5, 0.5, 0.1],
     }.items():
         scripted.script = list(zip([0.5, 0.5, 0.1, 0.5, 0.1], second, strict=True))
-        core = InferenceCoreYV(scripted, gate="object", mem_every=1)
+        core = InferenceCoreYV(scripted, replace(YOUTUBE_MEMORY, gate="object", mem_every=1))
         _, reports = run(core, frames, {0: (masks[0],)})
         assert [banks(report)[1].rejected for report in reports] == [False, False, True, False, True]
         assert [banks(report)[1].relative_quality for report in reports] == pytest.approx([1, 1, 0.2, 1, 0.2])
@@ -144,7 +150,7 @@ def test_with_a_gate_for_each_object_only_its_own_quality_decides(scripted):
 def test_with_a_gate_of_the_mean_all_banks_share_the_decision(scripted):
     frames, masks = clip(5, height=48, width=64)
     scripted.script = [[0.8], [0.8, 0.4], [0.8, 0.1], [0.7, 0.4], [0.1, 0.5]]
-    core = InferenceCoreYV(scripted, gate="mean", mem_every=1)
+    core = InferenceCoreYV(scripted, replace(YOUTUBE_MEMORY, gate="mean", mem_every=1))
     _, reports = run(core, frames, {0: (masks[0, :1], [1]), 1: (masks[1, 1:], [2])})
     first, second = ([banks(report)[k] for report in reports[2:]] for k in (1, 2))
     assert [bank.relative_quality for bank in first] == pytest.approx([0.9 / 1.2, 1.1 / 1.2, 0.6 / 1.2])

@@ -1,13 +1,16 @@
 """Masks that are given amidst a stream: corrections, new objects, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from inference_core_yv import InferenceCoreYV
 from model.layers.decoder import soft_aggregate
+from model.memory.bank import YOUTUBE_MEMORY
 from tests.helpers.streams import WIDTH, assert_distributions, assert_same, banks, clip, run, small_network
 
-EAGER = {"mem_every": 1, "quality_threshold": 0.0}
+EAGER = replace(YOUTUBE_MEMORY, mem_every=1, quality_threshold=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +21,9 @@ def network():
 def test_a_mask_of_a_known_object_corrects_it_while_others_go_on(network):
     frames, masks = clip(7, 3)
     given = {0: (masks[0], [4, 5, 6])}
-    plain, _ = run(InferenceCoreYV(network, capacity=1, **EAGER), frames, given)
+    plain, _ = run(InferenceCoreYV(network, replace(EAGER, capacity=1)), frames, given)
     correction = masks[3, 1:2].flip(2)
-    ours, reports = run(InferenceCoreYV(network, capacity=1, **EAGER), frames, given | {3: (correction, [5])})
+    ours, reports = run(InferenceCoreYV(network, replace(EAGER, capacity=1)), frames, given | {3: (correction, [5])})
     assert_same(ours[:3], plain[:3])
     assert_distributions(ours, [3] * 7)
     torch.testing.assert_close(ours[3][2], correction[0], atol=1e-5, rtol=0)
@@ -63,7 +66,7 @@ def test_where_a_given_mask_is_soft_predicted_objects_keep_the_rest(network):
 def test_one_frame_may_correct_an_object_and_bring_a_new_one(network):
     frames, masks = clip(5, 3)
     given = {0: (masks[0, :2], [8, 2]), 2: (masks[2, [2, 1]], [5, 2])}
-    ours, reports = run(InferenceCoreYV(network, **EAGER), frames, given)
+    ours, reports = run(InferenceCoreYV(network, EAGER), frames, given)
     assert_distributions(ours, [2, 2, 3, 3, 3])
     assert reports[-1].objects == (8, 2, 5)
     torch.testing.assert_close(ours[2][2:], masks[2, 1:3], atol=1e-5, rtol=0)
@@ -77,8 +80,8 @@ def test_the_names_of_objects_do_not_matter(network):
     def given(first, second, third):
         return {0: (masks[0, :1], [first]), 1: (masks[1, 1:], [second, third]), 3: (masks[3, 2:], [third])}
 
-    expected, _ = run(InferenceCoreYV(network, **EAGER), frames, given(1, 2, 3))
-    ours, reports = run(InferenceCoreYV(network, **EAGER), frames, given(255, 2, 17))
+    expected, _ = run(InferenceCoreYV(network, EAGER), frames, given(1, 2, 3))
+    ours, reports = run(InferenceCoreYV(network, EAGER), frames, given(255, 2, 17))
     assert_same(ours, expected)
     assert reports[-1].objects == (255, 2, 17)
 
@@ -106,8 +109,8 @@ def test_without_names_a_mask_is_of_the_objects_of_the_stream(network):
 )
 def test_a_refused_mask_leaves_the_stream_as_it_was(network, rows, objects, message):
     frames, masks = clip(3)
-    expected, expected_reports = run(InferenceCoreYV(network, **EAGER), frames, {0: (masks[0],)})
-    core = InferenceCoreYV(network, **EAGER)
+    expected, expected_reports = run(InferenceCoreYV(network, EAGER), frames, {0: (masks[0],)})
+    core = InferenceCoreYV(network, EAGER)
     core.step(frames[0], masks[0])
     with pytest.raises(ValueError, match=message):
         core.step(frames[1], masks[1, :rows], objects)

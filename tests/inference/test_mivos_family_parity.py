@@ -1,15 +1,18 @@
 """Mask-Propagation and STCN give the numbers of the published networks, alone and in whole runs of the cores."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from inference.correspondence import Correspondence
 from inference_core import InferenceCore
-from inference_core_yv import InferenceCoreYV
 from model.layers.decoder import soft_aggregate
 from model.mask_propagation import MaskPropagation
+from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
 from model.memory.read import MemoryReader, stack_entries
 from model.stcn import STCN
+from published.qdmn import PublishedCoreYV
 from tests.helpers.deterministic import clip_tensors, fill, fixture
 from tests.helpers.parity import assert_close, assert_run, assert_same_masks
 
@@ -114,8 +117,10 @@ def run(core, rgb, annotations):
 
 def run_davis(clip, frames, options):
     """Runs a network of a data type over the first frames."""
+    memory = MemoryOptions(**{name: value for name, value in options.items() if name != "top_k"})
+    top_k = options.get("top_k", "auto")
     return lambda net, dtype: run(
-        InferenceCore(net, **options), clip[0][:frames].to(dtype), {0: (clip[1][0].to(dtype),)}
+        InferenceCore(net, memory, top_k=top_k), clip[0][:frames].to(dtype), {0: (clip[1][0].to(dtype),)}
     )
 
 
@@ -124,7 +129,7 @@ def run_youtube(clip, mem_every, frames):
     rgb, masks = clip
 
     def segment(net, dtype):
-        core = InferenceCoreYV(net, policy="every", mem_every=mem_every, compat=True, video_objects=2)
+        core = PublishedCoreYV(net, replace(YOUTUBE_MEMORY, policy="every", mem_every=mem_every), video_objects=2)
         annotations = {0: (masks[0, :1].to(dtype), [1]), 4: (masks[4, 1:].to(dtype), [2])}
         return run(core, rgb.to(dtype), annotations)[:, frames]
 

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from inference_core import InferenceCore
+from model.memory.bank import MemoryOptions
 from model.stcn import STCN
 from tests.helpers.weight_files import small_network
 
 
-def run(network, monkeypatch, **options):
+def run(network, monkeypatch, policy="auto", **options):
     """Whether each frame after the first was memorised, and scored; and the probabilities."""
     calls, encode = [], network.encode_memory
 
@@ -17,7 +18,7 @@ def run(network, monkeypatch, **options):
         return encode(*args, scored=scored, **others)
 
     monkeypatch.setattr(network, "encode_memory", watched)
-    core = InferenceCore(network, mem_every=3, quality_threshold=-1.0, **options)
+    core = InferenceCore(network, MemoryOptions(policy=policy, mem_every=3, quality_threshold=-1.0), **options)
     torch.manual_seed(0)
     mask = torch.zeros(1, 32, 48)
     mask[0, 8:20, 8:20] = 1

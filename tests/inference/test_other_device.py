@@ -13,17 +13,18 @@ from inference.fast_form import fold_batch_norm
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import NETWORKS
+from model.memory.bank import MemoryOptions
 from tests.helpers.weight_files import smallest_network
 from training.clip_forward import ClipForward
 from training.objective import LOSSES, Objective
 
 DEVICE = torch.device("meta")
-MEMORY = {"mem_every": 2, "capacity": 2}
+MEMORY = MemoryOptions(mem_every=2, capacity=2)
 CORES = {
-    "first frame": lambda network: InferenceCore(network, **MEMORY),
-    "all positions": lambda network: InferenceCore(network, top_k=None, **MEMORY),
-    "any frame": lambda network: InferenceCoreYV(network, **MEMORY),
-    "averaged": lambda network: AveragingCore(lambda: InferenceCore(network, **MEMORY), [View(), View(1.5, flip=True)]),
+    "first frame": lambda network: InferenceCore(network, MEMORY),
+    "all positions": lambda network: InferenceCore(network, MEMORY, top_k=None),
+    "any frame": lambda network: InferenceCoreYV(network, MEMORY),
+    "averaged": lambda network: AveragingCore(lambda: InferenceCore(network, MEMORY), [View(), View(1.5, flip=True)]),
 }
 
 
@@ -45,7 +46,7 @@ def test_inference(arch, kind):
     core = CORES[kind](network)
     core.step(images[0], masks)
     for image in images[1:]:
-        core.prepare(image)
+        core.prefetch(image)
         probabilities = core.step(image)
     if kind == "any frame":
         core.step(images[0], masks[:1], [7])

@@ -1,14 +1,17 @@
 """Objects that leave a stream, and how much memory a stream with many comings and goings holds."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from inference_core_yv import InferenceCoreYV
+from model.memory.bank import MemoryOptions
 from tests.helpers.streams import assert_distributions, assert_same, banks, clip, run, small_network
 from tests.helpers.tensors_held import bytes_within
 
 HEIGHT, WIDTH = 48, 64
-EAGER = {"mem_every": 1, "capacity": 2, "quality_threshold": 0.0}
+EAGER = MemoryOptions(mem_every=1, capacity=2, quality_threshold=0.0)
 SLOT = 3 * 4 * (64 + 128) * 4  # bytes of one object on one frame: grid cells, channels, float32
 
 
@@ -17,9 +20,9 @@ def network():
     return small_network()
 
 
-def begun(network, frames, masks, **options):
+def begun(network, frames, masks, **changes):
     """A core with the objects 5 and 6 from the beginning and 9 from frame 1, after three frames."""
-    core = InferenceCoreYV(network, **EAGER, **options)
+    core = InferenceCoreYV(network, replace(EAGER, **changes))
     run(core, frames[:3], {0: (masks[0, :2], [5, 6]), 1: (masks[1, 2:3], [9])})
     return core
 
@@ -32,7 +35,7 @@ def test_the_rows_and_the_memory_of_removed_objects_vanish_and_the_stream_goes_o
     before = bytes_within(core)
     core.remove(gone)
     assert core.objects == kept
-    slots = EAGER["capacity"] + 2
+    slots = EAGER.capacity + 2
     assert before - bytes_within(core) == len(gone) * (slots * SLOT + HEIGHT * WIDTH * 4)
     probabilities, reports = run(core, frames[3:], {})
     assert_distributions(probabilities, [len(kept)] * 3)
@@ -55,7 +58,7 @@ def test_what_is_left_goes_on_from_its_own_memory(network):
 @pytest.mark.parametrize("prior", ["max", "softmax"])
 def test_where_a_removed_object_was_is_background_for_the_next_frame(network, monkeypatch, prior):
     frames, masks = clip(4, 2, HEIGHT, WIDTH)
-    core = InferenceCoreYV(network, prior=prior, **EAGER)
+    core = InferenceCoreYV(network, EAGER, prior=prior)
     probabilities, _ = run(core, frames[:3], {0: (masks[0],)})
     core.remove([2])
     seen, encode_query = [], network.encode_query
@@ -78,7 +81,7 @@ def test_after_all_are_removed_a_stream_begins_anew(network):
     torch.testing.assert_close(core.step(frames[3]), torch.ones(1, HEIGHT, WIDTH))
     assert core.report.banks == ()
     ours, reports = run(core, frames[4:], {0: (masks[4, :2], [6, 1])})
-    expected, expected_reports = run(InferenceCoreYV(network, **EAGER), frames[4:], {0: (masks[4, :2], [6, 1])})
+    expected, expected_reports = run(InferenceCoreYV(network, EAGER), frames[4:], {0: (masks[4, :2], [6, 1])})
     assert_same(ours, expected)
     assert reports[-1].objects == (6, 1) and reports[-1].quality == expected_reports[-1].quality
     assert banks(reports[-1])[6].memory_frames == (4, 5, 6)
@@ -116,27 +119,27 @@ def held_while(core, frames, given):
 @pytest.mark.parametrize("gate", ["mean", "object"])
 def test_memory_stays_the_same_over_many_frames_with_five_late_objects(network, gate):
     frames, masks = clip(20, 5, HEIGHT, WIDTH)
-    core = InferenceCoreYV(network, gate=gate, **EAGER)
+    core = InferenceCoreYV(network, replace(EAGER, gate=gate))
     held = held_while(core, frames, lambda t: (masks[t, t - 1 : t], [t]) if 1 <= t <= 5 else ())
     assert core.objects == (1, 2, 3, 4, 5)
     assert set(held[5:]) == {held[5]}
-    assert held[5] == 5 * (EAGER["capacity"] + 2) * SLOT + 6 * HEIGHT * WIDTH * 4
+    assert held[5] == 5 * (EAGER.capacity + 2) * SLOT + 6 * HEIGHT * WIDTH * 4
 
 
 @pytest.mark.parametrize("rows", [slice(0, 2), slice(0, 1), slice(1, 2)])
 def test_memory_stays_the_same_over_many_annotated_frames(network, rows):
     frames, masks = clip(20, 2, HEIGHT, WIDTH)
-    core = InferenceCoreYV(network, annotations=3, **EAGER)
+    core = InferenceCoreYV(network, replace(EAGER, annotations=3))
     held = held_while(
         core, frames, lambda t: (masks[t, rows if t else slice(0, 2)], [1, 2][rows if t else slice(0, 2)])
     )
     assert set(held[6:]) == {held[6]}
-    assert held[6] <= 2 * 2 * (EAGER["capacity"] + 2) * SLOT + 3 * HEIGHT * WIDTH * 4
+    assert held[6] <= 2 * 2 * (EAGER.capacity + 2) * SLOT + 3 * HEIGHT * WIDTH * 4
 
 
 def test_memory_stays_the_same_while_objects_come_and_go(network):
     frames, masks = clip(20, 2, HEIGHT, WIDTH)
-    core = InferenceCoreYV(network, **EAGER)
+    core = InferenceCoreYV(network, EAGER)
     held = []
     for t, image in enumerate(frames):
         core.step(image, masks[t, t % 2 : t % 2 + 1], [t + 1])

@@ -8,6 +8,7 @@ from inference.correction import MaskCorrection
 from inference_core import InferenceCore
 from model.layers.decoder import soft_aggregate
 from model.losses import bootstrapped_cross_entropy, soft_iou_loss
+from model.memory.bank import MemoryOptions
 from model.memory.read import MemoryReader, stack_entries
 from published.stm_cycle import PublishedSTMCycleCore
 from tests.helpers.deterministic import fixture
@@ -79,7 +80,7 @@ def test_sequences(backbone, case, options):
     network = build(backbone, {"conv1_m.weight": 2, "conv1_bg.weight": 2})
     frames, labels = torch.from_numpy(expected["frames"]), torch.from_numpy(expected["labels"])
     masks = torch.stack([labels[0] == k for k in (1, 2)]).float()
-    core = InferenceCore(network, policy="every", mem_every=2, **options)
+    core = InferenceCore(network, MemoryOptions(policy="every", mem_every=2), **options)
     results = [core.step(image, masks if t == 0 else None) for t, image in enumerate(frames)]
     assert_close(torch.stack(results[1:]), expected[f"davis_{case}"])
 
@@ -89,7 +90,9 @@ def test_a_sequence_in_which_an_object_comes_later(backbone):
     network = build(backbone, {"conv1_m.weight": 2, "conv1_bg.weight": 2})
     frames, given = torch.from_numpy(expected["frames"]), torch.from_numpy(expected["vos_label_slots"])
     masks = {0: ((given[0] == 1).float()[None], [1]), 2: ((given[1] == 2).float()[None], [2])}
-    core = PublishedSTMCycleCore(network, objects=(1, 2), mem_every=2, correct_rate=150.0, correct_steps=3)
+    core = PublishedSTMCycleCore(
+        network, MemoryOptions(mem_every=2), objects=(1, 2), correct_rate=150.0, correct_steps=3
+    )
     results = [core.step(image, *masks.get(t, ())) for t, image in enumerate(frames)]
     assert_close(torch.stack(results[1:]), expected["vos_corr"])
 

@@ -3,27 +3,28 @@
 import pytest
 import torch
 
+from inference.chunks import cell_coverage, choose_window
 from inference_core import InferenceCore
 from model import build_network
-from model.layers.window import Window, choose_window, with_evidence
-from model.memory.read import MemoryEntry
+from model.layers.window import Window
+from model.memory.bank import MemoryOptions
 from tests.helpers.weight_files import small_network
 
 
-def test_the_window_holds_evidence_and_the_previous_mask_with_a_margin():
-    evidence, previous = torch.zeros(1, 2, 30, 40), torch.zeros(1, 2, 480, 640)
-    evidence[0, 0, 10, 12] = 0.2
+def test_the_window_holds_coverage_and_the_previous_mask_with_a_margin():
+    coverage, previous = torch.zeros(1, 2, 30, 40), torch.zeros(1, 2, 480, 640)
+    coverage[0, 0, 10, 12] = 0.2
     previous[0, 1, 15 * 16 + 3, 20 * 16 + 7] = 0.9
-    assert choose_window(evidence, previous) == Window(6, 8, 20, 25)
+    assert choose_window(coverage, previous) == Window(6, 8, 20, 25)
 
 
 def test_windows_end_at_the_frame_and_large_ones_are_the_frame():
-    evidence, previous = torch.zeros(1, 1, 30, 40), torch.zeros(1, 1, 480, 640)
-    evidence[0, 0, 0, 39] = 1
-    assert choose_window(evidence, previous) == Window(0, 35, 5, 40)
-    evidence[0, 0, 28, 2] = 1
-    assert choose_window(evidence, previous) is None
-    assert choose_window(evidence * 0, previous) is None
+    coverage, previous = torch.zeros(1, 1, 30, 40), torch.zeros(1, 1, 480, 640)
+    coverage[0, 0, 0, 39] = 1
+    assert choose_window(coverage, previous) == Window(0, 35, 5, 40)
+    coverage[0, 0, 28, 2] = 1
+    assert choose_window(coverage, previous) is None
+    assert choose_window(coverage * 0, previous) is None
 
 
 def test_a_part_is_cut_out_and_put_back():
@@ -36,12 +37,12 @@ def test_a_part_is_cut_out_and_put_back():
     assert (whole == -16).sum() == whole.numel() - part.numel()
 
 
-def test_evidence_is_the_covered_share_of_each_cell():
+def test_coverage_is_the_covered_share_of_each_cell():
     masks = torch.zeros(1, 1, 32, 48)
     masks[..., :8, :16] = 1
-    entry = with_evidence(MemoryEntry(torch.zeros(1, 1, 6, 4), torch.ones(1, 1, 6, 5), None), masks)
-    assert entry.value.shape == (1, 1, 6, 6)
-    assert entry.value[0, 0, :, -1].tolist() == [0.5, 0, 0, 0, 0, 0]
+    coverage = cell_coverage(masks, torch.float32)
+    assert coverage.shape == (1, 1, 6, 1)
+    assert coverage.flatten().tolist() == [0.5, 0, 0, 0, 0, 0]
 
 
 def stream(network, **options):
@@ -49,7 +50,7 @@ def stream(network, **options):
     images = torch.randn(5, 3, 160, 240)
     masks = torch.zeros(2, 160, 240)
     masks[0, 50:80, 60:100], masks[1, 60:90, 110:130] = 1, 1
-    core = InferenceCore(network, mem_every=1, **options)
+    core = InferenceCore(network, MemoryOptions(mem_every=1), **options)
     return torch.stack([core.step(image, masks if t == 0 else None) for t, image in enumerate(images)])
 
 
@@ -69,7 +70,7 @@ def test_every_network_decodes_the_window_as_it_does_the_whole_frame(arch):
 
 def test_where_the_window_is_the_frame_nothing_changes(monkeypatch):
     network = small_network()
-    monkeypatch.setattr("inference.object_steps.choose_window", lambda evidence, previous: None)
+    monkeypatch.setattr("inference.chunks.choose_window", lambda coverage, previous: None)
     torch.testing.assert_close(stream(network, decode_roi=True), stream(network), atol=1e-5, rtol=0)
 
 

@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+from model.memory.bank import MemoryBank
+from published.qdmn import PublishedBank
 from tests.helpers.bank_entries import POSITIONS, REFERENCE, annotated_bank, entry, feed, random_ratios, tags
 
 
@@ -33,7 +35,8 @@ def published_rule(ratios, *, capacity, mem_every, threshold, protect):
 @pytest.mark.parametrize("seed", range(3))
 def test_admission_and_eviction_follow_the_published_rule(compat, capacity, mem_every, seed):
     ratios = random_ratios(60 * mem_every, seed)
-    bank = annotated_bank(capacity=capacity, mem_every=mem_every, quality_threshold=0.8, compat=compat)
+    kind = PublishedBank if compat else MemoryBank
+    bank = annotated_bank(capacity=capacity, mem_every=mem_every, quality_threshold=0.8, kind=kind)
     held = capacity + 1 if compat else capacity
     rule = published_rule(ratios, capacity=held, mem_every=mem_every, threshold=0.8, protect=not compat)
     evictions = 0
@@ -87,7 +90,7 @@ def test_nearness_in_time_can_outweigh_quality():
 
 
 def test_published_off_by_one_drops_the_annotated_frame():
-    bank = annotated_bank(capacity=1, mem_every=1, compat=True)
+    bank = annotated_bank(capacity=1, mem_every=1, kind=PublishedBank)
     events = feed(bank, [1.0, 1.0, 1.2])
     assert [event.evicted for event in events] == [None, None, 0]
     assert tags(bank) == [1, 2, 3]

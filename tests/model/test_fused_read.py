@@ -31,7 +31,7 @@ def scene(batch, objects, positions, grid, key_dim, value_dim, *, seed=0, dtype=
 
 def read_by_definition(memory, query, top_k, similarity):
     """In float64, with all affinities at once; ties are not expected."""
-    key, value, query = (x.double().numpy() for x in (*memory, query.flatten(2)))
+    key, value, query = (x.double().numpy() for x in (memory.key, memory.value, query.flatten(2)))
     product = np.einsum("bknc,bcq->bkqn", key, query)
     if similarity == "l2":
         product = 2 * product - np.square(key).sum(-1)[:, :, None]
@@ -135,7 +135,7 @@ def test_of_equal_affinities_as_many_are_kept_as_asked_for(interpreter):
 )
 def test_what_the_kernels_cannot_do_is_left_to_the_portable_read(key_dim, top_k, dtypes):
     memory, query = scene(1, 1, 70, (1, 2), key_dim, 3)
-    key, value, query = (x.to(dtype) for x, dtype in zip((*memory, query), dtypes, strict=True))
+    key, value, query = (x.to(dtype) for x, dtype in zip((memory.key, memory.value, query), dtypes, strict=True))
     assert fused_read(Memory(key, value), query, top_k=top_k, similarity="dot") is None
 
 
@@ -213,7 +213,7 @@ def test_a_gpu_reads_like_the_definition(dtype, top_k, similarity, key_dim):
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         readout = MemoryReader(top_k=top_k, similarity=similarity)(memory, query)
-    exact = (x.double() for x in (*memory, query))
+    exact = (x.double() for x in (memory.key, memory.value, query))
     expected = MemoryReader(top_k=top_k, similarity=similarity)(Memory(next(exact), next(exact)), next(exact))
     # Where the last kept and the first left affinity all but tie, either may be taken.
     wrong = (readout - expected).abs().amax(2) > (1e-4 if dtype == torch.float32 else 0.03)

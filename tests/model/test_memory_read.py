@@ -52,7 +52,7 @@ def read_one_object(key, value, query, top_k, km_sigma):
 
 def read_by_definition(memory, query, top_k, km_sigma):
     """Sample by sample and object by object."""
-    key, value, query = (x.numpy() for x in (*memory, query))
+    key, value, query = (x.numpy() for x in (memory.key, memory.value, query))
     return np.stack(
         [
             np.stack([read_one_object(key[b, k], value[b, k], query[b], top_k, km_sigma) for k in range(key.shape[1])])

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from model.memory.objects import ObjectMemory, PublishedObjectMemory, mean_of_heard
+from model.memory.objects import ObjectMemory
+from published.qdmn import PublishedYouTubeMemory, mean_above_zero
+from tests.helpers.bank_entries import settled
 from tests.helpers.object_entries import eager, entry, remember, remembered
 
 
@@ -73,21 +75,21 @@ def test_without_a_scorer_memories_go_by_the_interval():
 
 
 def test_without_a_scorer_policy_quality_is_refused():
-    memory = ObjectMemory()
+    memory = ObjectMemory(settled())
     memory.add([1])
     with pytest.raises(ValueError, match="needs a network with a quality scorer"):
         memory.update(0, entry(0, [1]), [1])
 
 
 def test_in_the_published_memory_every_annotation_is_kept_for_all():
-    memory = PublishedObjectMemory(mem_every=1)
+    memory = PublishedYouTubeMemory(settled(mem_every=1))
     remember(memory, 0, [1])
     assert remember(memory, 1, [2])[1].stored == "permanent"
     assert remembered(memory) == {1: [0, 1], 2: [1]}
 
 
 def test_the_published_reference_is_the_first_frame_behind_an_annotation():
-    memory = PublishedObjectMemory(mem_every=1, quality_threshold=0.75)
+    memory = PublishedYouTubeMemory(settled(mem_every=1, quality_threshold=0.75))
     remember(memory, 0, [1, 2], [0.9, 0.9])
     found = [remember(memory, t, scores=s)[1] for t, s in ((1, [0.2, 0.6]), (2, [0.0, 0.3]), (3, [0.1, 0.2]))]
     assert [report.relative_quality for report in found] == pytest.approx([1, 0.75, 0.375])
@@ -97,7 +99,7 @@ def test_the_published_reference_is_the_first_frame_behind_an_annotation():
 
 
 def test_a_published_pass_that_begins_in_silence_admits_nothing_until_the_next_annotation():
-    memory = PublishedObjectMemory(mem_every=1)
+    memory = PublishedYouTubeMemory(settled(mem_every=1))
     remember(memory, 0, [1], [0.5])
     assert [remember(memory, t, scores=[s])[1].stored for t, s in ((1, 0.0), (2, 0.9), (3, 0.9))] == ["temporary"] * 3
     remember(memory, 4, [1], [0.5])
@@ -105,5 +107,5 @@ def test_a_published_pass_that_begins_in_silence_admits_nothing_until_the_next_a
 
 
 def test_the_mean_of_what_is_heard_leaves_zeros_out():
-    assert mean_of_heard(torch.tensor([[0.5, 0.0, 0.25]])) == 0.375
-    assert math.isnan(mean_of_heard(torch.zeros(1, 2)))
+    assert mean_above_zero(torch.tensor([[0.5, 0.0, 0.25]])) == 0.375
+    assert math.isnan(mean_above_zero(torch.zeros(1, 2)))

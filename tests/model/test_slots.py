@@ -2,8 +2,8 @@
 
 import torch
 
+from model.memory.bank import SlotBuffers
 from model.memory.read import MemoryEntry, has_shared_keys
-from model.memory.slots import SlotBuffers
 
 
 def entry(shared, objects=3):

@@ -7,7 +7,7 @@ import pytest
 
 from datasets import mask_files
 from datasets.test import annotated_video
-from evaluation import png_writer, segmentation
+from evaluation import segment, writers
 from model.weights.checkpoint import save_checkpoint
 from scripts.bench import files
 from tests.helpers.weight_files import checkpoint_of, small_network
@@ -41,9 +41,9 @@ def test_every_setting_has_a_row_of_equal_masks(arguments, tmp_path, capsys):
 @pytest.mark.parametrize("setting", files.SETTINGS)
 def test_the_masks_are_those_of_the_stand_in(arguments, setting, tmp_path):
     video, truth = files.make_video(tmp_path, arguments)
-    engine = files.make_engines(arguments, video, truth)["files alone"]
+    segmenter = files.make_segmenters(arguments, video, truth)["files alone"]
     with Progress(0) as progress:
-        run = files.segment(video, engine, files.SETTINGS[setting], progress)
+        run = files.segment(video, segmenter, files.SETTINGS[setting], progress)
     assert set(np.unique(truth[0])) == {0, 1, 2}
     np.testing.assert_array_equal(run.ids, truth)
 
@@ -56,7 +56,7 @@ def test_a_table_tells_masks_that_differ(capsys):
 
 
 def test_a_mask_is_on_disk_when_the_plain_writer_returns(tmp_path):
-    with files.without(files.REPLACED), segmentation.PngWriter(mask_files.write_ids) as writer:
+    with files.without(files.REPLACED), segment.PngWriter(mask_files.write_ids) as writer:
         for number in range(3):
             path = tmp_path / f"{number}.png"
             writer.write(path, IDS + number)
@@ -87,8 +87,8 @@ def test_what_was_replaced_comes_back():
     save = mask_files._save_png
     with files.without(files.REPLACED):
         assert mask_files._save_png is files.save_png
-        assert segmentation.PngWriter is files.blocking_writer
+        assert segment.PngWriter is files.blocking_writer
         assert annotated_video.read_ahead is files.read_when_asked
     assert mask_files._save_png is save
-    assert segmentation.PngWriter is png_writer.PngWriter
+    assert segment.PngWriter is writers.PngWriter
     assert annotated_video.read_ahead is read_ahead.read_ahead

@@ -10,6 +10,7 @@ from model.memory.bank import MemoryBank
 from model.memory.read import Memory, MemoryReader, stack_entries
 from scripts.bench.plain import EXACT, EXACT_CUDA, EXACT_DROPSEG, ONLY_CPU, plain_read, without
 from scripts.bench.speed import settings
+from tests.helpers.bank_entries import MemoryOptions, settled
 from tests.helpers.weight_files import small_network
 
 
@@ -31,7 +32,7 @@ def test_a_stream_is_the_same_without_any_optimisation():
     def run(off):
         with without(off):
             network = for_inference(small_network(), torch.device("cpu"))
-            core = InferenceCore(network, mem_every=2, policy="latest", capacity=1)
+            core = InferenceCore(network, MemoryOptions(mem_every=2, policy="latest", capacity=1))
             return torch.stack([core.step(image, masks if t == 0 else None) for t, image in enumerate(images)])
 
     torch.testing.assert_close(run(tuple(EXACT)), run(()), atol=2e-4, rtol=0)
@@ -52,11 +53,11 @@ def test_dropseg_is_the_same_without_any_optimisation():
 
 
 def test_what_was_replaced_comes_back():
-    call, slots = MemoryReader.__call__, type(MemoryBank()._buffers)
+    call, slots = MemoryReader.__call__, type(MemoryBank(settled())._buffers)
     with without(EXACT):
         assert MemoryReader.__call__ is plain_read
     assert MemoryReader.__call__ is call
-    assert type(MemoryBank()._buffers) is slots
+    assert type(MemoryBank(settled())._buffers) is slots
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from PIL import Image
 import eval_davis
 import eval_davis_2016
 from datasets.mask_files import read_ids, voc_palette, write_ids
+from model.memory.bank import MemoryOptions
 from tests.helpers.davis_runs import evaluate, masks_of
 from tests.helpers.davis_trees import (
     FakeCore,
@@ -96,25 +97,18 @@ def test_memory_flags_reach_the_core(davis, output, monkeypatch):
     cores = []
 
     class NotedCore(FakeCore):
-        def __init__(self, network, **options):
-            super().__init__(network, **options)
+        def __init__(self, network, memory, **options):
+            super().__init__(network, memory, **options)
             cores.append(self)
 
     monkeypatch.setattr(eval_davis, "InferenceCore", NotedCore)
     flags = ["--no_top", "--use_km", "--mem_every", 3, "--mem_capacity", 7, "--quality_threshold", 0.5]
-    evaluate(eval_davis, davis, output, *flags, "--memory", "latest", "--mem_annotated", 4, "--compat")
+    evaluate(eval_davis, davis, output, *flags, "--memory", "latest", "--mem_annotated", 4)
     assert len(cores) == 2, "each video has its own core"
+    assert cores[0].memory == MemoryOptions("latest", capacity=7, annotations=4, mem_every=3, quality_threshold=0.5)
     assert cores[0].options == {
         "top_k": None,
         "km_sigma": 5.6,
-        "mem_every": 3,
-        "capacity": 7,
-        "annotations": 4,
-        "quality_threshold": 0.5,
-        "keep_previous": None,
-        "policy": "latest",
-        "gate": "mean",
-        "compat": True,
         "decode_roi": False,
         "score_all": False,
         "correct_rate": None,

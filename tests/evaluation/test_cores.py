@@ -5,14 +5,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from evaluation import build as core_factory
+from evaluation import cores
 from evaluation.arguments import add_arrival_arguments, evaluation_parser
 from evaluation.averaging import AveragingCore
-from evaluation.build import build_engine, new_core
+from evaluation.cores import build_segmenter, new_core
 from evaluation.run import share
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import build_network
+from published.qdmn import PublishedCore, PublishedCoreYV
+from published.stm_cycle import PublishedSTMCycleCore
 from util.errors import InputError
 
 CPU = torch.device("cpu")
@@ -70,10 +72,10 @@ def test_the_prior_is_chosen_on_the_command_line(network):
 
 
 def test_a_memory_limit_sets_the_chunks(network, monkeypatch):
-    monkeypatch.setattr(core_factory, "used_memory_bytes", lambda device: 0.0)
+    monkeypatch.setattr(cores, "used_memory_bytes", lambda device: 0.0)
     limited, free = (build(network, "--max_memory_gb", limit, objects=20, size=(480, 864)) for limit in (1.5, 100))
-    assert limited._steps.chunks.size < 20
-    assert free._steps.chunks.size == 20
+    assert limited._steps.object_chunk < 20
+    assert free._steps.object_chunk == 20
     assert limited.reader.max_elements <= free.reader.max_elements
 
 
@@ -83,26 +85,26 @@ def test_a_video_that_does_not_fit_is_named_with_what_it_needs(network):
 
 
 @pytest.mark.parametrize(
-    ("device", "flags", "ahead"), [("cuda", (), 1), ("cuda", ("--max_memory_gb", 2), 0), ("cpu", (), 0)]
+    ("device", "flags", "overlaps"), [("cuda", (), True), ("cuda", ("--max_memory_gb", 2), False), ("cpu", (), False)]
 )
-def test_only_a_gpu_with_memory_to_spare_works_ahead(monkeypatch, device, flags, ahead):
-    monkeypatch.setattr(core_factory, "load_network", lambda path, device: build_network("qdmn_small").eval())
-    assert build_engine(arguments(*flags), torch.device(device), InferenceCore).ahead == ahead
+def test_only_a_gpu_with_memory_to_spare_overlaps_frames(monkeypatch, device, flags, overlaps):
+    monkeypatch.setattr(cores, "load_network", lambda path, device: build_network("qdmn_small").eval())
+    assert build_segmenter(arguments(*flags), torch.device(device), InferenceCore).overlaps is overlaps
 
 
 def test_compile_covers_the_networks_calls(network, monkeypatch):
     compiled = []
-    monkeypatch.setattr(core_factory, "load_network", lambda path, device: network)
+    monkeypatch.setattr(cores, "load_network", lambda path, device: network)
     monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function.__name__) or function)
-    build_engine(arguments("--compile"), CPU, InferenceCore)
+    build_segmenter(arguments("--compile"), CPU, InferenceCore)
     assert compiled == ["encode_image", "encode_query", "encode_memory", "decode"]
 
 
 def test_memory_by_quality_needs_a_scorer(monkeypatch):
     bare = build_network("stcn", backbone="resnet18").eval()
-    monkeypatch.setattr(core_factory, "load_network", lambda path, device: bare)
+    monkeypatch.setattr(cores, "load_network", lambda path, device: bare)
     with pytest.raises(InputError, match=r"no quality scorer; use --memory latest"):
-        build_engine(arguments("--memory", "quality"), CPU, InferenceCore)
+        build_segmenter(arguments("--memory", "quality"), CPU, InferenceCore)
     core = new_core(arguments(), bare, CPU, InferenceCore, video())
     assert (core.reader.top_k, core.reader.similarity) == (20, "l2")
 
@@ -117,3 +119,17 @@ def test_processes_share_all_videos_and_none_twice(world):
 def test_the_longest_video_does_not_wait_for_others():
     videos = [video(name=name, length=length) for name, length in (("a", 10), ("b", 70), ("c", 20), ("d", 30))]
     assert [[v.name for v in share(videos, rank, 2)] for rank in (0, 1)] == [["b"], ["d", "c", "a"]]
+
+
+@pytest.mark.parametrize(
+    ("arch", "kind", "expected"),
+    [
+        ("qdmn_small", InferenceCore, PublishedCore),
+        ("qdmn_small", InferenceCoreYV, PublishedCoreYV),
+        ("stm_cycle", InferenceCore, PublishedSTMCycleCore),
+        ("stm_cycle", InferenceCoreYV, PublishedSTMCycleCore),
+    ],
+)
+def test_compat_asks_for_the_core_of_the_published_code(arch, kind, expected):
+    core = build(build_network(arch, backbone="resnet18").eval(), "--compat", kind=kind)
+    assert type(core) is expected

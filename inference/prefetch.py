@@ -34,7 +34,7 @@ class Made(NamedTuple):
     ready: torch.cuda.Event | None
 
 
-class LookAhead:
+class FeaturePrefetch:
     """Image features of coming frames, which do not depend on the masks before them.
 
     On a CUDA device they are made in a stream of their own, beside what has been asked of the device.
@@ -49,14 +49,17 @@ class LookAhead:
         self._stream: torch.cuda.Stream | None = None
 
     @torch.inference_mode()
-    def prepare(self, image: Tensor) -> None:
+    def prefetch(self, image: Tensor) -> None:
         """Encode an image (3,H,W) that `take` may be asked for; the last two are kept."""
         if image.device.type != "cuda":
             self._recent.add(image, Made(self._encode(image), None))
             return
         self._stream = self._stream or torch.cuda.Stream(image.device)
         self._stream.wait_stream(torch.cuda.current_stream(image.device))
-        with torch.cuda.stream(self._stream):
+        # Weights that autocast has cast in one stream must not be used in another: no cache here.
+        amp = torch.get_autocast_dtype("cuda"), torch.is_autocast_enabled("cuda")
+        uncached = torch.autocast("cuda", dtype=amp[0], enabled=amp[1], cache_enabled=False)
+        with uncached, torch.cuda.stream(self._stream):
             features = self._encode(image)
         image.record_stream(self._stream)
         self._recent.add(image, Made(features, self._stream.record_event()))

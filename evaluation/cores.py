@@ -9,18 +9,20 @@ from typing import Any
 
 import torch
 
+from datasets.test.annotated_video import AnnotatedVideo
 from evaluation.arguments import describe, run_options
 from evaluation.averaging import AveragingCore, View
-from evaluation.run import Dataset, evaluate
+from evaluation.run import MaskResults, evaluate
 from evaluation.scoring import Scores
-from evaluation.segmenter import Core, Engine
-from evaluation.video import Video
+from evaluation.segment import Segmenter
+from inference.chunks import needed_bytes, plan_chunks
 from inference.fast_form import for_inference
-from inference.memory_limit import needed_bytes, plan_chunks
-from inference_core import InferenceCore
+from inference_core import InferenceCore, Stream
 from inference_core_yv import InferenceCoreYV
+from model.memory.bank import MemoryOptions
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
+from published.qdmn import PublishedCore, PublishedCoreYV
 from published.stm_cycle import PublishedSTMCycleCore
 from util.device import AUTOCAST, keep_freed_memory, used_memory_bytes
 from util.distributed import start, stop
@@ -34,13 +36,13 @@ logger = logging.getLogger(__name__)
 
 
 def run_evaluation(
-    args: argparse.Namespace, dataset: Dataset, core: type[InferenceCore], set_name: str
+    args: argparse.Namespace, results: MaskResults, core: type[InferenceCore], set_name: str
 ) -> Scores | None:
     """Segment a test set as the command line asks.
 
     Args:
         args: the command line, see `evaluation.arguments`.
-        dataset: the test set.
+        results: the test set, and what is wanted of it.
         core: the kind of core.
         set_name: names the default output folder.
 
@@ -52,12 +54,12 @@ def run_evaluation(
     options = run_options(args, set_name)
     process = start(args.device, args.local_rank, backend="gloo", patience=PATIENCE)
     try:
-        return evaluate(dataset, options, process, partial(build_engine, args, process.device, core), describe(args))
+        return evaluate(results, options, process, partial(build_segmenter, args, process.device, core), describe(args))
     finally:
         stop(process)
 
 
-def build_engine(args: argparse.Namespace, device: torch.device, core: type[InferenceCore]) -> Engine:
+def build_segmenter(args: argparse.Namespace, device: torch.device, core: type[InferenceCore]) -> Segmenter:
     """Load the network and get ready to segment videos.
 
     Args:
@@ -83,12 +85,12 @@ def build_engine(args: argparse.Namespace, device: torch.device, core: type[Infe
     for_inference(network, device, amp=AUTOCAST[args.amp], compiled=args.compile)
     if args.compile:
         compile_network(network)
-    return Engine(
+    return Segmenter(
         partial(new_core, args, network, device, core),
         device,
         args.amp,
         args.frame_batch,
-        ahead=int(device.type == "cuda" and not sparing),
+        overlaps=device.type == "cuda" and not sparing,
         count_compiled=count_compiled if args.compile else int,
     )
 
@@ -106,7 +108,7 @@ def count_compiled() -> int:
 
 def _check_frame_batch(args: argparse.Namespace, network: MemoryNetwork) -> None:
     averaged = args.flip or args.scales != [1.0]
-    if averaged or not InferenceCore(network, **core_options(args, network)).independent:
+    if averaged or not InferenceCore(network, memory_options(args, network), **core_options(args)).independent:
         raise InputError(
             "--frame_batch needs frames that do not depend on each other: DropSeg with --mem_frames 1, without "
             "averaging and correction"
@@ -114,43 +116,58 @@ def _check_frame_batch(args: argparse.Namespace, network: MemoryNetwork) -> None
 
 
 def new_core(
-    args: argparse.Namespace, network: MemoryNetwork, device: torch.device, core: type[InferenceCore], video: Video
-) -> Core:
+    args: argparse.Namespace,
+    network: MemoryNetwork,
+    device: torch.device,
+    core: type[InferenceCore],
+    video: AnnotatedVideo,
+) -> Stream:
     """A core for a video, or one for each view of it.
 
     Raises:
         InputError: the video does not fit into --max_memory_gb.
     """
-    options = core_options(args, network)
-    kind = core
+    options = core_options(args)
+    kind: type[InferenceCore] = core
     if args.compat and network.arch == "stm_cycle":
         kind = PublishedSTMCycleCore
         options["objects"] = video.objects
     elif issubclass(core, InferenceCoreYV):
         options["prior"] = args.prior
-        options["video_objects"] = len(video.objects)
+        if args.compat:
+            kind = PublishedCoreYV
+            options["video_objects"] = len(video.objects)
+    elif args.compat:
+        kind = PublishedCore
     flips = (False, True) if args.flip else (False,)
     views = [View(scale, flip) for scale in sorted(args.scales, reverse=True) for flip in flips]
     if args.max_memory_gb is not None:
         options |= chunk_options(args, network, device, video, views)
-    make: Callable[[], InferenceCore] = partial(kind, network, **options)
+    make: Callable[[], InferenceCore] = partial(kind, network, memory_options(args, network), **options)
     return make() if views == [View()] else AveragingCore(make, views)
 
 
-def core_options(args: argparse.Namespace, network: MemoryNetwork) -> dict[str, Any]:
-    """The keyword arguments of `InferenceCore` that the command line asks for."""
-    memory = {"policy": args.memory, "capacity": args.mem_capacity, "annotations": args.mem_annotated}
+def memory_options(args: argparse.Namespace, network: MemoryNetwork) -> MemoryOptions:
+    """What the command line asks the memory to keep."""
+    policy, capacity, annotations = args.memory, args.mem_capacity, args.mem_annotated
     if args.mem_frames is not None:
-        memory = {"policy": _policy_of(args, network), "capacity": max(1, args.mem_frames - 1), "annotations": 1}
+        policy, capacity, annotations = _policy_of(args, network), max(1, args.mem_frames - 1), 1
+    return MemoryOptions(
+        policy=policy,
+        capacity=capacity,
+        annotations=annotations,
+        mem_every=args.mem_every,
+        quality_threshold=args.quality_threshold,
+        keep_previous=args.keep_previous,
+        gate=args.gate,
+    )
+
+
+def core_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The other keyword arguments of `InferenceCore` that the command line asks for."""
     return {
-        **memory,
         "top_k": None if args.no_top else args.top_k or "auto",
         "km_sigma": KM_SIGMA if args.use_km else None,
-        "mem_every": args.mem_every,
-        "quality_threshold": args.quality_threshold,
-        "keep_previous": args.keep_previous,
-        "gate": args.gate,
-        "compat": args.compat,
         "decode_roi": args.decode_roi,
         "score_all": args.quality_csv or args.report,
         "correct_rate": args.correct_rate,
@@ -169,7 +186,7 @@ def _policy_of(args: argparse.Namespace, network: MemoryNetwork) -> str:
 
 
 def chunk_options(
-    args: argparse.Namespace, network: MemoryNetwork, device: torch.device, video: Video, views: list[View]
+    args: argparse.Namespace, network: MemoryNetwork, device: torch.device, video: AnnotatedVideo, views: list[View]
 ) -> dict[str, int]:
     """Chunk sizes that keep a video within --max_memory_gb.
 

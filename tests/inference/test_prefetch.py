@@ -7,7 +7,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from evaluation.averaging import AveragingCore, View
-from inference.look_ahead import LookAhead
+from inference.prefetch import FeaturePrefetch
 from inference_core import InferenceCore
 from model import NETWORKS
 from tests.helpers.weight_files import smallest_network
@@ -28,7 +28,7 @@ def run_ahead(core, images, masks):
     results = []
     for index, image in enumerate(images):
         if index + 1 < len(images):
-            core.prepare(images[index + 1])
+            core.prefetch(images[index + 1])
         results.append(core.step(image, masks.get(index)))
     return torch.stack(results)
 
@@ -64,15 +64,15 @@ def test_another_image_than_the_prepared_one_is_segmented_for_itself(clip):
     plain, misled = InferenceCore(network), InferenceCore(network)
     for core in (plain, misled):
         core.step(images[0], masks[0])
-    misled.prepare(images[1])
+    misled.prefetch(images[1])
     torch.testing.assert_close(misled.step(images[2]), plain.step(images[2]), atol=0, rtol=0)
 
 
 def test_of_images_that_nobody_asks_for_the_last_two_are_kept(clip):
     images = list(clip[0])
-    ahead = LookAhead(smallest_network("qdmn"))
+    ahead = FeaturePrefetch(smallest_network("qdmn"))
     for image in images:
-        ahead.prepare(image)
+        ahead.prefetch(image)
     assert [ahead.take(image) is not None for image in images] == [False, False, False, True, True]
 
 
@@ -92,8 +92,8 @@ def test_a_gpu_encodes_in_a_stream_of_its_own_and_is_waited_for():
             patch("torch.cuda.current_stream", return_value=present),
             patch.object(torch.Tensor, "record_stream") as kept,
         ):
-            ahead = LookAhead(network)
-            ahead.prepare(image)
+            ahead = FeaturePrefetch(network)
+            ahead.prefetch(image)
             assert ahead.take(image) == (feature,)
     assert order == [("side waits for", present), "in side", "encode", "out", "event", ("present waits for", "event")]
     kept.assert_called_once_with(side)

@@ -1,0 +1,251 @@
+"""Segmenting one video: its frames through a core on a device, its masks into a folder."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.mask_files import read_written_ids
+from datasets.test.annotated_video import AnnotatedVideo, Frame, Pass
+from evaluation.writers import PngWriter, Result, Writer
+from inference_core import FrameReport, Stream
+from util.device import autocast, from_device, to_device
+from util.errors import InputError
+from util.files import atomic_folder
+from util.progress import Progress
+from util.tensors import most_likely
+
+
+@dataclass
+class Speed:
+    """Frames done, and the seconds they took on the device (no reading and no writing); those of compiling apart."""
+
+    frames: int = 0
+    seconds: float = 0.0
+    compiling_frames: int = 0
+    compiling: float = 0.0
+
+    @property
+    def fps(self) -> float:
+        """Frames per second, 0 before the first."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+    def __add__(self, other: "Speed") -> "Speed":
+        return Speed(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """What segments videos.
+
+    Attributes:
+        new_core: gives a fresh core for a video.
+        device: where it works.
+        amp: automatic mixed precision, see `util.device.AUTOCAST`.
+        frame_batch: most frames that the core is given at a time.
+        overlaps: the next frame is asked of the device before the masks of the present one are waited for, and its
+            image is encoded beside them.
+        count_compiled: how many graphs have been compiled so far.
+    """
+
+    new_core: Callable[[AnnotatedVideo], Stream]
+    device: torch.device
+    amp: str = "off"
+    frame_batch: int = 1
+    overlaps: bool = False
+    count_compiled: Callable[[], int] = int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A frame whose masks have been asked of the device.
+
+    Attributes:
+        frame: the frame.
+        labels: waits for the row of the likeliest object in each place, (H,W).
+        total: waits for the sum of all probabilities.
+        probabilities: (K+1,H,W), in the size of the results.
+        objects: their rows behind the background.
+        report: of the core.
+        seconds: that asking took.
+    """
+
+    frame: Frame
+    labels: Callable[[], Tensor]
+    total: Callable[[], Tensor]
+    probabilities: Tensor
+    objects: tuple[int, ...]
+    report: FrameReport | None
+    seconds: float
+
+
+def segment_video(
+    video: AnnotatedVideo,
+    segmenter: Segmenter,
+    folder: Path,
+    write_mask: Callable[[Path, np.ndarray], None],
+    make_writers: Callable[[Path], Sequence[Writer]],
+    progress: Progress,
+    request: dict[str, str] | None = None,
+) -> Speed:
+    """Segment a video into a folder, which appears when all its files and those of the writers are on disk.
+
+    Args:
+        video: the video.
+        segmenter: what segments it.
+        folder: of the video's results.
+        write_mask: writes the ids of one frame.
+        make_writers: makes what else is to be written of every result, for the path at which the folder is filled;
+            those that show frames in their order (`in_order`) get them afterwards where the video does not simply run
+            forward.
+        progress: advanced by one for each frame.
+        request: what the results are made of, for the folder's record.
+
+    Raises:
+        InputError: a frame cannot be read, or a probability is not finite.
+        OSError: a result cannot be written.
+    """
+    speed = Speed()
+    simple = len(video.passes) == 1 and not video.passes[0].reverse
+    with atomic_folder(folder, request) as partial, ExitStack() as stack:
+        writers = [stack.enter_context(writer) for writer in make_writers(partial)]
+        at_once = [writer for writer in writers if simple or not writer.in_order]
+        for way in video.passes:
+            with PngWriter(write_mask) as masks:
+
+                def take(result: Result, masks: PngWriter = masks) -> None:
+                    if video.wants(result.name):
+                        masks.write(partial / f"{result.name}.png", result.ids)
+                    for writer in at_once:
+                        writer.add(result)
+
+                _run_pass(video, way, segmenter, partial, progress, speed, take)
+        if not simple:
+            _show_again(video, partial, [writer for writer in writers if writer.in_order])
+    return speed
+
+
+def _run_pass(
+    video: AnnotatedVideo,
+    way: Pass,
+    segmenter: Segmenter,
+    folder: Path,
+    progress: Progress,
+    speed: Speed,
+    take: Callable[[Result], None],
+) -> None:
+    """Segment the frames of a pass; `take` gets the results that are new."""
+    core = segmenter.new_core(video)
+
+    def finish(asked: Asked) -> None:
+        start = time.perf_counter()
+        ids = _ids_of(asked, video)
+        waited = time.perf_counter() - start
+        speed.seconds += waited
+        progress.advance(video.name)
+        frame, masks = asked.frame, dict(zip(asked.objects, asked.probabilities[1:], strict=True))
+        if way.merge_from is not None and frame.index >= way.merge_from:
+            masks = {k: mask for k, mask in masks.items() if video.first_seen[k] > frame.index}
+            if not masks:
+                return
+            ids = _add_objects(read_written_ids(folder / f"{frame.name}.png"), ids, list(masks))
+        seconds = asked.seconds + waited
+        take(Result(frame.index, frame.name, frame.pixels, ids, masks, asked.report, way.position, seconds))
+
+    pending: Asked | None = None
+    with closing(video.frames(way)) as frames, torch.inference_mode(), autocast(segmenter.device, segmenter.amp):
+        batches = _batches(frames, segmenter)
+        batch = next(batches, [])
+        while batch:
+            coming = next(batches, []) if segmenter.overlaps else []
+            if len(coming) == 1 and coming[0].mask is None:
+                core.prefetch(coming[0].image)
+            for asked in _ask(core, batch, video, segmenter, speed):
+                if pending is not None:
+                    finish(pending)
+                pending = asked
+                if not segmenter.overlaps:
+                    finish(pending)
+                    pending = None
+            batch = coming if segmenter.overlaps else next(batches, [])
+        if pending is not None:
+            finish(pending)
+
+
+def _batches(frames: Iterator[Frame], segmenter: Segmenter) -> Iterator[list[Frame]]:
+    """Frames in batches, their images on the device; one with a mask comes alone."""
+    batch: list[Frame] = []
+    for frame in frames:
+        frame = replace(frame, image=to_device(frame.image, segmenter.device))
+        if frame.mask is not None and batch:
+            yield batch
+            batch = []
+        batch.append(frame)
+        if frame.mask is not None or len(batch) == segmenter.frame_batch:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _ask(
+    core: Stream, batch: Sequence[Frame], video: AnnotatedVideo, segmenter: Segmenter, speed: Speed
+) -> Iterator[Asked]:
+    """Ask the device for the masks of each frame; the time of a frame that compiles is counted apart."""
+    found = core.steps(torch.stack([frame.image for frame in batch])) if len(batch) > 1 else None
+    for frame in batch:
+        start, compiled = time.perf_counter(), segmenter.count_compiled()
+        if found is None:
+            mask = None if frame.mask is None else to_device(frame.mask, segmenter.device)
+            probabilities = core.step(frame.image, mask, frame.objects or None)
+        else:
+            probabilities = next(found)
+        probabilities = video.restore(probabilities.float())
+        labels = most_likely(probabilities)
+        labels = from_device(labels.to(torch.uint8) if len(probabilities) <= 256 else labels)
+        total = from_device(probabilities.sum())
+        seconds = time.perf_counter() - start
+        if segmenter.count_compiled() > compiled:
+            speed.compiling_frames += 1
+            speed.compiling += seconds
+        else:
+            speed.frames += 1
+            speed.seconds += seconds
+        yield Asked(frame, labels, total, probabilities, core.objects, core.report, seconds)
+
+
+def _ids_of(asked: Asked, video: AnnotatedVideo) -> np.ndarray:
+    """Wait for the object ids (H,W), uint8, or uint16 where the video has an id above 255.
+
+    Raises:
+        InputError: a probability is not finite.
+    """
+    if not math.isfinite(asked.total().item()):
+        place = f"frame {asked.frame.name} of {video.name}"
+        raise InputError(f"the probabilities in {place} are not finite; check the weights, or use --amp off")
+    ids = np.array((0, *asked.objects), np.uint8 if max(video.objects) <= 255 else np.uint16)
+    return ids[asked.labels().numpy()]
+
+
+def _add_objects(earlier: np.ndarray, ids: np.ndarray, added: Sequence[int]) -> np.ndarray:
+    """The earlier ids, and where these are background the added objects of the others."""
+    return np.where((earlier == 0) & np.isin(ids, added), ids, earlier)
+
+
+def _show_again(video: AnnotatedVideo, folder: Path, writers: Sequence[Writer]) -> None:
+    """Give all finished frames to writers, in the order of the video."""
+    if not writers:
+        return
+    with closing(video.frames(video.covered)) as frames:
+        for frame in frames:
+            path = folder / f"{frame.name}.png"
+            if path.is_file():
+                ids = read_written_ids(path)
+                for writer in writers:
+                    writer.add(Result(frame.index, frame.name, frame.pixels, ids))
