@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -104,7 +104,7 @@ class InferenceCore(Stream):
         network: MemoryNetwork,
         memory: MemoryOptions = DAVIS_MEMORY,
         *,
-        top_k: int | str | None = "auto",
+        top_k: int | Literal["auto"] | None = "auto",
         km_sigma: float | None = None,
         max_elements: int = 1 << 24,
         correct_rate: float | None = None,
@@ -146,7 +146,7 @@ class InferenceCore(Stream):
     @property
     def padding(self) -> Padding:
         """How the frame between `predict` and `commit` is padded."""
-        return self._pending.padding
+        return self._between().padding
 
     def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
         """Segment the next frame.
@@ -189,7 +189,7 @@ class InferenceCore(Stream):
         padded, padding = pad_to_multiple(images, self.network.size_multiple)
         query = self.network.encode_query(padded, self._prior())
         probabilities = soft_aggregate(
-            self._steps.segment(query, self.memory.memories, self._previous).float().sigmoid()
+            self._steps.segment(query, self.memory.memories, self._last()).float().sigmoid()
         ).softmax(1)
         for image, result in zip(padded.split(1), probabilities.split(1), strict=True):
             entry = self._memorise(image, result[:, 1:], None)
@@ -205,7 +205,7 @@ class InferenceCore(Stream):
 
     def check(self, image: Tensor, mask: Tensor | None, objects: Sequence[int] | None) -> tuple[int, ...]:
         """Ids of the rows of a mask; raises as `step` does, and changes nothing."""
-        if self._size not in (None, image.shape[-2:]):
+        if self._size is not None and self._size != image.shape[-2:]:
             raise ValueError(f"frame is {tuple(image.shape[-2:])}; the stream began with {tuple(self._size)}")
         if mask is None:
             self._check_begun()
@@ -229,7 +229,7 @@ class InferenceCore(Stream):
             masks = padded.new_zeros(1, len(self.objects), *padded.shape[-2:])
         else:
             query = self.network.encode_query(padded, self._prior(), self._prefetched.take(image))
-            masks = self._steps.segment(query, self.memory.memories, self._previous).float().sigmoid()
+            masks = self._steps.segment(query, self.memory.memories, self._last()).float().sigmoid()
         self._pending = Pending(padded, query, padding)
         return masks
 
@@ -245,7 +245,7 @@ class InferenceCore(Stream):
         Returns:
             Probabilities as from `step`.
         """
-        image, query, padding = self._pending
+        image, query, padding = self._between()
         if mask is not None:
             masks = self._compose(masks, F.pad(mask.unsqueeze(0).to(image), padding), ids)
         probabilities = soft_aggregate(masks).softmax(1)
@@ -263,7 +263,18 @@ class InferenceCore(Stream):
 
     def _prior(self) -> Tensor:
         """Where any object was on the previous frame, (1,1,H',W')."""
-        return self._previous[:, 1:].amax(1, keepdim=True)
+        return self._last()[:, 1:].amax(1, keepdim=True)
+
+    def _last(self) -> Tensor:
+        """Probabilities (1,K+1,H',W') of the previous frame."""
+        if self._previous is None:
+            raise ValueError("the first frame needs a mask")
+        return self._previous
+
+    def _between(self) -> Pending:
+        if self._pending is None:
+            raise ValueError("`commit` follows `predict`")
+        return self._pending
 
     def _compose(self, masks: Tensor, given: Tensor, ids: Sequence[int]) -> Tensor:
         return compose(masks, given, [self.objects.index(k) if k in self.objects else None for k in ids])
@@ -287,7 +298,8 @@ class InferenceCore(Stream):
     def _remember(self, entry: MemoryEntry | None, annotated: Sequence[int]) -> None:
         """Take in new objects, remember the frame and report."""
         self.memory.add([k for k in annotated if k not in self.objects])
-        quality, banks = (), self.memory.pass_over()
+        quality: tuple[float, ...] = ()
+        banks = self.memory.pass_over()
         if entry is not None:
             quality = () if entry.quality is None else tuple(entry.quality[0].tolist())
             banks = self.memory.update(self._frame, entry, annotated)

@@ -71,14 +71,14 @@ class InferenceCoreYV(InferenceCore):
             raise ValueError(f"object {unknown[0]} is not in the stream, which has {self.objects}")
         kept = [row for row, k in enumerate(self.objects, start=1) if k not in objects]
         gone = [row for row, k in enumerate(self.objects, start=1) if k in objects]
-        background = self._previous[:, [0, *gone]].sum(1, keepdim=True)
-        self._previous = torch.cat([background, self._previous[:, kept]], 1)
+        last = self._last()
+        self._previous = torch.cat([last[:, [0, *gone]].sum(1, keepdim=True), last[:, kept]], 1)
         self.memory.remove(objects)
 
     def _prior(self) -> Tensor:
         if self.prior == "max":
             return super()._prior()
-        weights = self._previous.exp()
+        weights = self._last().exp()
         return weights[:, 1:].amax(1, keepdim=True) / (weights.sum(1, keepdim=True) + self._absent())
 
     def _absent(self) -> int:

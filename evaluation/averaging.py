@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inference.prefetch import Recent
-from inference_core import FrameReport, InferenceCore, Stream, check_mask
+from inference_core import InferenceCore, Stream, check_mask
+from inference_core_yv import InferenceCoreYV
 from util.tensors import unpad
 
 
@@ -43,7 +44,8 @@ class View:
 
     def size(self, picture: Tensor) -> tuple[int, int]:
         """Height and width of the view of a picture."""
-        return tuple(max(16, round(side * self.scale)) for side in picture.shape[-2:])
+        height, width = (max(16, round(side * self.scale)) for side in picture.shape[-2:])
+        return height, width
 
 
 class AveragingCore(Stream):
@@ -62,11 +64,6 @@ class AveragingCore(Stream):
             raise ValueError("averaging needs at least one view")
         self._members = [(view, new_core()) for view in views]
         self._prefetched: Recent[list[Tensor]] = Recent()
-
-    @property
-    def report(self) -> FrameReport | None:
-        """Of the first view's core."""
-        return self._members[0][1].report
 
     @property
     def objects(self) -> tuple[int, ...]:
@@ -94,15 +91,18 @@ class AveragingCore(Stream):
             core.commit(F.pad(view.mask(mean)[None], core.padding), given, ids)
             for (view, core), given in zip(self._members, masks, strict=True)
         ]
+        self.report = self._members[0][1].report
         return results[0]
 
     def remove(self, objects: Sequence[int]) -> None:
         """See `InferenceCoreYV.remove`."""
         for _, core in self._members:
+            if not isinstance(core, InferenceCoreYV):
+                raise TypeError("only objects of an InferenceCoreYV can be removed")
             core.remove(objects)
 
     def _images(self, image: Tensor) -> list[Tensor]:
-        """What each view sees of an image; if it has been prepared, what the cores were given then."""
+        """What each view sees of an image; if it was encoded before, what the cores were given then."""
         return self._prefetched.find(image) or [view.image(image) for view, _ in self._members]
 
     def _predictions(self, images: Sequence[Tensor], ids: Sequence[int], size: Sequence[int]) -> Iterator[Tensor]:

@@ -194,7 +194,7 @@ def chunk_options(
         InputError: even one object at a time is too much.
     """
     scale = max(view.scale for view in views)
-    size = tuple(round(side * scale) for side in video.size)
+    size = round(video.size[0] * scale), round(video.size[1] * scale)
     slots = 3 + args.mem_capacity + 2 * min(args.mem_annotated, len(video.masks) - 1)
     if args.memory == "every":
         slots += 2 * len(video) // args.mem_every

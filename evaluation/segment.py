@@ -207,8 +207,8 @@ def _ask(
         else:
             probabilities = next(found)
         probabilities = video.restore(probabilities.float())
-        labels = most_likely(probabilities)
-        labels = from_device(labels.to(torch.uint8) if len(probabilities) <= 256 else labels)
+        rows = most_likely(probabilities)
+        labels = from_device(rows.to(torch.uint8) if len(probabilities) <= 256 else rows)
         total = from_device(probabilities.sum())
         seconds = time.perf_counter() - start
         if segmenter.count_compiled() > compiled:

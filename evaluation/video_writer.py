@@ -121,6 +121,7 @@ class VideoWriter:
 
 def _add_gif(container: OutputContainer) -> VideoStream:
     stream = container.add_stream("gif", rate=GIF_TICKS)
+    assert isinstance(stream, VideoStream)
     stream.pix_fmt = "pal8"
     return stream
 
@@ -129,6 +130,7 @@ def _add_mp4(container: OutputContainer, rate: Fraction) -> VideoStream:
     has_x264 = "libx264" in av.codecs_available
     codec, options = ("libx264", H264_OPTIONS) if has_x264 else ("mpeg4", MPEG4_OPTIONS)
     stream = container.add_stream(codec, rate=rate, options=options)
+    assert isinstance(stream, VideoStream)
     stream.pix_fmt = "yuv420p"
     context = stream.codec_context
     context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
@@ -159,4 +161,4 @@ def _gif_frame(rgb: np.ndarray) -> av.VideoFrame:
     palette = np.zeros((256, 4), np.uint8)
     palette[:, 0] = 255
     palette[: len(colours), 1:] = colours
-    return av.VideoFrame.from_ndarray((np.array(picture), palette), format="pal8")
+    return av.VideoFrame.from_ndarray((np.array(picture), palette), format="pal8")  # type: ignore[arg-type]

@@ -196,6 +196,7 @@ class QualityWriter(Writer):
     def add(self, result: Result) -> None:
         """See `Writer`."""
         report, position = result.report, result.position
+        assert report is not None, "tables are made of what the core reports"
         qualities = dict(zip(report.objects, report.quality, strict=True)) if report.quality else {}
         for bank in report.banks:
             memory = tuple(map(position, bank.memory_frames))

@@ -161,11 +161,11 @@ class Chunks(NamedTuple):
     elements: int
 
 
-def needed_bytes(network: nn.Module, size: tuple[int, int], objects: int, slots: int) -> tuple[int, int]:
+def needed_bytes(network: MemoryNetwork, size: tuple[int, int], objects: int, slots: int) -> tuple[int, int]:
     """Rough needs of a stream beside the weights: for the frame and the memory, and for each object of a chunk.
 
     Args:
-        network: with `memory_channels` and a `decoder` of convolutions.
+        network: a network of the STM family.
         size: height and width of the frames that the network sees.
         objects: in the video.
         slots: memory frames of an object.
@@ -180,7 +180,7 @@ def needed_bytes(network: nn.Module, size: tuple[int, int], objects: int, slots:
 
 
 def plan_chunks(
-    network: nn.Module, size: tuple[int, int], objects: int, slots: int, available_bytes: float
+    network: MemoryNetwork, size: tuple[int, int], objects: int, slots: int, available_bytes: float
 ) -> Chunks | None:
     """Chunks with which a stream stays within the available memory; None where it cannot.
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
@@ -114,7 +115,7 @@ class PublishedCoreYV(InferenceCoreYV):
         memory: MemoryOptions = YOUTUBE_MEMORY,
         *,
         video_objects: int,
-        **options: object,
+        **options: Any,
     ) -> None:
         super().__init__(network, memory, **options)
         self.video_objects = video_objects

@@ -1,7 +1,7 @@
 """Reading a few items ahead of their use."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 def read_ahead(
     read: Callable[[Item], Result], items: Iterable[Item], *, depth: int = 4, threads: int = 2
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `read(item)` for every item, in order, while at most `depth` results wait in memory.
 
     Raises:

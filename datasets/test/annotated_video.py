@@ -1,7 +1,7 @@
 """Videos to be segmented: frames, masks of some of them, and what is wanted of each."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -109,7 +109,7 @@ class AnnotatedVideo:
     has_end: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", self.sizing.working(tuple(self.source.size)))
+        object.__setattr__(self, "size", self.sizing.working(self.source.size))
 
     @classmethod
     def open(
@@ -134,11 +134,11 @@ class AnnotatedVideo:
                 is no object in any; or no frame that is segmented is wanted.
         """
         first_seen: dict[int, int] = {}
-        output_size = None
+        output_size: tuple[int, int] | None = None
         notes = []
         for index in sorted(masks):
             ids = read_mask(masks[index])
-            output_size = output_size or ids.shape
+            output_size = output_size or (ids.shape[0], ids.shape[1])
             match_size(ids, source.size, masks[index])
             for k in np.unique(ids[ids > 0]).tolist():
                 first_seen.setdefault(k, index)
@@ -146,7 +146,7 @@ class AnnotatedVideo:
             if ids.shape != tuple(source.size):
                 said.append(f"{ids.shape[1]}x{ids.shape[0]} is resized to the frame's size")
             notes.append(MaskNote.of(name, source.names[index], ids, said))
-        if not first_seen:
+        if output_size is None or not first_seen:
             named = next(iter(masks.values()), f"of {name}")
             raise InputError(f"mask {named} holds no object (0 is background); annotate one or leave the video out")
         objects = tuple(sorted(first_seen))
@@ -209,7 +209,7 @@ class AnnotatedVideo:
         names = self.source.names[self.covered.start : self.covered.stop]
         return [f"{name}.png" for name in names if self.wants(name)]
 
-    def frames(self, way: Pass) -> Iterator[Frame]:
+    def frames(self, way: Pass) -> Generator[Frame, None, None]:
         """Stream the frames of a pass; a few are read ahead, in background threads.
 
         Raises:
@@ -231,7 +231,7 @@ class AnnotatedVideo:
 
     def restore(self, probabilities: Tensor) -> Tensor:
         """Probabilities (K+1,h,w) in the size that the network sees -> (K+1,H,W) in the size of the results."""
-        return self.sizing.restore(probabilities, tuple(self.source.size), tuple(self.output_size))
+        return self.sizing.restore(probabilities, self.source.size, self.output_size)
 
 
 class LiveAnnotatedVideo(AnnotatedVideo):

@@ -127,13 +127,14 @@ class MemoryReader:
         query = (query_key * (factor * scale)).flatten(2).transpose(1, 2).unsqueeze(1)
         chunks = query.split(max(1, self.max_elements // key[..., 0].numel()), dim=2)
         centres = None if self.km_sigma is None else self._best_query(key, chunks)
+        spread = 1.0 if self.km_sigma is None else 2 * self.km_sigma**2
         readouts, start = [], 0
         for chunk in chunks:
             affinity = torch.matmul(chunk, key.transpose(2, 3))
             if penalty is not None:
                 affinity = affinity - penalty
             if centres is not None:
-                affinity = affinity - self._squared_distance(centres, start, chunk.shape[2], grid[1])
+                affinity = affinity - _squared_distance(centres, start, chunk.shape[2], grid[1]).div_(spread)
             readouts.append(self._weighted_values(affinity, values))
             start += chunk.shape[2]
         return torch.cat(readouts, 2).transpose(2, 3).unflatten(3, grid)
@@ -162,22 +163,20 @@ class MemoryReader:
     @staticmethod
     def _best_query(key: Tensor, chunks: Sequence[Tensor]) -> Tensor:
         """The query position (flat index) that each memory position likes best, (B,K,N)."""
-        best = index = None
-        start = 0
-        for chunk in chunks:
+        best, index = torch.matmul(chunks[0], key.transpose(2, 3)).max(2)
+        start = chunks[0].shape[2]
+        for chunk in chunks[1:]:
             value, at = torch.matmul(chunk, key.transpose(2, 3)).max(2)
-            if best is None:
-                best, index = value, at
-            else:
-                index = torch.where(value > best, at + start, index)
-                best = torch.maximum(value, best)
+            index = torch.where(value > best, at + start, index)
+            best = torch.maximum(value, best)
             start += chunk.shape[2]
         return index
 
-    def _squared_distance(self, centres: Tensor, start: int, count: int, width: int) -> Tensor:
-        """d^2 / (2 sigma^2) between query positions start..start+count and the centres (B,K,N): (B,K,count,N)."""
-        position = torch.arange(start, start + count, device=centres.device)[:, None]
-        centres = centres.unsqueeze(2)
-        rows = (position // width).float() - (centres // width).float()
-        columns = (position % width).float() - (centres % width).float()
-        return rows.square_().add_(columns.square_()).div_(2 * self.km_sigma**2)
+
+def _squared_distance(centres: Tensor, start: int, count: int, width: int) -> Tensor:
+    """Squared distance of query positions start..start+count to the centres (B,K,N), in grid cells: (B,K,count,N)."""
+    position = torch.arange(start, start + count, device=centres.device)[:, None]
+    centres = centres.unsqueeze(2)
+    rows = (position // width).float() - (centres // width).float()
+    columns = (position % width).float() - (centres % width).float()
+    return rows.square_().add_(columns.square_())

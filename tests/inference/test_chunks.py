@@ -66,9 +66,9 @@ def test_chunks_shrink_until_they_fit_and_stay_small(caplog, most_objects, size)
     with caplog.at_level(logging.WARNING):
         results = chunks.in_chunks(function, 7)
     assert objects_of(results) == list(range(7))
-    assert 1 <= chunks.size <= most_objects
+    assert 1 <= chunks.object_chunk <= most_objects
     assert caplog.records and all("out of memory: going on with" in r.getMessage() for r in caplog.records)
-    assert f"{chunks.size} objects" in caplog.records[-1].getMessage()
+    assert f"{chunks.object_chunk} objects" in caplog.records[-1].getMessage()
     caplog.clear()
     assert objects_of(chunks.in_chunks(function, 7)) == list(range(7))
     assert not caplog.records
@@ -91,7 +91,7 @@ def test_the_read_shrinks_with_the_objects_and_further_when_one_object_is_too_ma
     function = Crowded(reader, 1, most_elements=1 << 16)
     chunks = chunked(reader)
     assert objects_of(chunks.in_chunks(function, 3)) == [0, 1, 2]
-    assert chunks.size == 1 and reader.max_elements == 1 << 16
+    assert chunks.object_chunk == 1 and reader.max_elements == 1 << 16
 
 
 def test_the_error_comes_through_when_nothing_helps():
@@ -99,7 +99,7 @@ def test_the_error_comes_through_when_nothing_helps():
     chunks, function = chunked(reader), Crowded(reader, 0)
     with pytest.raises(torch.OutOfMemoryError):
         chunks.in_chunks(function, 7)
-    assert chunks.size == 1 and reader.max_elements == LEAST_ELEMENTS
+    assert chunks.object_chunk == 1 and reader.max_elements == LEAST_ELEMENTS
     assert function.calls < 20
 
 
