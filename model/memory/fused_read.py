@@ -12,13 +12,9 @@ time. What they gain has not been measured.
 
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from model.memory.read import Memory
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 MOST_KEPT = 64
@@ -38,14 +34,15 @@ def available(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def fused_read(memory: "Memory", query_key: Tensor, *, top_k: int | None, similarity: str) -> Tensor | None:
+def fused_read(key: Tensor, value: Tensor, query_key: Tensor, *, top_k: int | None, similarity: str) -> Tensor | None:
     """Softmax-weighted sum of memory values, as `MemoryReader` defines it; no gradient.
 
     Sums are in float32 whatever the inputs. Keys and values may have any strides; keys that all objects share
     (stride 0) are searched once. Working memory is of the order of query cells x top_k.
 
     Args:
-        memory: keys (B,K,N,Ck) and values (B,K,N,Cv) in float32, float16 or bfloat16.
+        key: of the memory, (B,K,N,Ck), in float32, float16 or bfloat16.
+        value: (B,K,N,Cv), in one of these types.
         query_key: (B,Ck,h,w), of the keys' type.
         top_k: how many of the largest affinities to keep; None keeps all.
         similarity: `dot` or `l2`.
@@ -54,7 +51,6 @@ def fused_read(memory: "Memory", query_key: Tensor, *, top_k: int | None, simila
         The readout (B,K,Cv,h,w) in the values' type, or None where the kernels do not go so far: other types,
         top_k > 64, Ck > 256.
     """
-    key, value = memory.key, memory.value
     positions, channels = key.shape[2:]
     kept = None if top_k is None or top_k >= positions else top_k
     if (kept is not None and kept > MOST_KEPT) or not 0 < channels <= MOST_CHANNELS:

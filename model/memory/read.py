@@ -107,7 +107,7 @@ class MemoryReader:
         if torch.is_grad_enabled() and any(x.requires_grad for x in (memory.key, memory.value, query_key)):
             return None
         try:
-            return fused_read(memory, query_key, top_k=self.top_k, similarity=self.similarity)
+            return fused_read(memory.key, memory.value, query_key, top_k=self.top_k, similarity=self.similarity)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:

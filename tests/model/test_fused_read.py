@@ -53,7 +53,7 @@ def interpreter():
 
 
 def read_in_interpreter(memory, query, top_k, similarity):
-    return fused_read(memory, query, top_k=top_k, similarity=similarity)
+    return fused_read(memory.key, memory.value, query, top_k=top_k, similarity=similarity)
 
 
 # batch, objects, positions, grid, key_dim, value_dim, top_k, similarity. Tiles: 32 queries, 64 positions, 128 values;
@@ -136,7 +136,7 @@ def test_of_equal_affinities_as_many_are_kept_as_asked_for(interpreter):
 def test_what_the_kernels_cannot_do_is_left_to_the_portable_read(key_dim, top_k, dtypes):
     memory, query = scene(1, 1, 70, (1, 2), key_dim, 3)
     key, value, query = (x.to(dtype) for x, dtype in zip((memory.key, memory.value, query), dtypes, strict=True))
-    assert fused_read(Memory(key, value), query, top_k=top_k, similarity="dot") is None
+    assert fused_read(key, value, query, top_k=top_k, similarity="dot") is None
 
 
 class Launches:
@@ -170,7 +170,7 @@ def test_affinities_of_all_positions_never_exist(launches, top_k):
     positions, grid = 100_000, (30, 54)
     memory = Memory(torch.empty(1, 2, positions, 8), torch.empty(1, 2, positions, 8))
     with LargestTensor() as largest:
-        fused_read(memory, torch.empty(1, 8, *grid), top_k=top_k, similarity="l2")
+        fused_read(memory.key, memory.value, torch.empty(1, 8, *grid), top_k=top_k, similarity="l2")
     assert largest.elements <= max(memory.key.numel(), 64 * 50 * grid[0] * grid[1]) < positions * grid[0] * grid[1] / 10
 
 
@@ -197,7 +197,7 @@ def test_kernels_compile_for_a_gpu(launches, monkeypatch, tmp_path, top_k, simil
     pytest.importorskip("triton", minversion="3.3")
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     memory, query = scene(1, 1, 70, (1, 2), 64, 8, dtype=dtype)
-    fused_read(memory, query, top_k=top_k, similarity=similarity)
+    fused_read(memory.key, memory.value, query, top_k=top_k, similarity=similarity)
     compiled = [compile_for_hopper(x.kernel, *args) for x in launches.values() for args in x.launched]
     assert len(compiled) == (1 if top_k is None else 2)
     assert all(x.asm["cubin"] for x in compiled)

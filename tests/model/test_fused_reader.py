@@ -22,7 +22,7 @@ def fused_calls(monkeypatch):
     """Lets readers on the CPU believe in the kernels; `answer` is what these return or raise."""
     calls = SimpleNamespace(count=0, answer=None)
 
-    def read(memory, query_key, **options):
+    def read(key, value, query_key, **options):
         calls.count += 1
         if isinstance(calls.answer, Exception):
             raise calls.answer
