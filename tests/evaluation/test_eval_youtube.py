@@ -118,14 +118,14 @@ def test_published_constants_reach_the_core(root, output, monkeypatch):
     cores = []
 
     class NotedCore(FakeCore):
-        def __init__(self, network, **options):
-            super().__init__(network, **options)
+        def __init__(self, network, memory, **options):
+            super().__init__(network, memory, **options)
             cores.append(self)
 
     monkeypatch.setattr(eval_youtube, "InferenceCoreYV", NotedCore)
     evaluate(root, output)
-    options = cores[0].options
-    assert (options["capacity"], options["quality_threshold"], options["mem_every"]) == (10, 0.75, 5)
+    memory = cores[0].memory
+    assert (memory.capacity, memory.quality_threshold, memory.mem_every) == (10, 0.75, 5)
 
 
 def test_a_mask_a_pixel_narrower_than_its_frame_is_used(root, output, caplog):

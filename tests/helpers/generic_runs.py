@@ -14,8 +14,8 @@ class SeenCore(FakeCore):
 
     passes: list
 
-    def __init__(self, network, **options):
-        super().__init__(network, **options)
+    def __init__(self, network, memory, **options):
+        super().__init__(network, memory, **options)
         self.notes = []
         SeenCore.passes.append(self.notes)
 
