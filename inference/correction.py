@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from model.layers.decoder import soft_aggregate
-from model.losses import bootstrapped_cross_entropy, soft_iou_loss
+from model.losses import HARD_SHARE, bootstrapped_cross_entropy, soft_iou_loss
 from model.memory.read import Memory, MemoryReader
 from model.memory_network import MemoryNetwork
-from training.objective import HARD_SHARE
 
 
 class Reference(NamedTuple):

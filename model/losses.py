@@ -8,6 +8,7 @@ from torch import Tensor
 
 Error = Callable[[Tensor, Tensor], Tensor]
 
+HARD_SHARE = 0.4  # of the pixels, which STM-Cycle averages its cross-entropy over
 BOOTSTRAP_START, BOOTSTRAP_END, BOOTSTRAP_SHARE = 20_000, 70_000, 0.15
 
 

@@ -16,10 +16,9 @@ from training.bad_samples import Incidents
 from training.clip_forward import ClipOutput
 from training.log import TrainingLogger
 from training.run_folder import RunFolder
-from training.stop_signal import StopSignal
 from training.trainer import Trainer
 from util.distributed import Process, in_any
-from util.errors import Stopped
+from util.errors import Stopped, StopSignal
 
 Validate = Callable[[torch.nn.Module], float]
 

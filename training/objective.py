@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from model.losses import (
+    HARD_SHARE,
     Error,
     bootstrap_share,
     bootstrapped_cross_entropy,
@@ -21,7 +22,6 @@ from training.clip_forward import ClipOutput
 
 Batch = dict[str, Any]
 LOSSES = ("bootstrapped", "ce", "iou", "both")
-HARD_SHARE = 0.4
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from training.bad_samples import Incidents
 from training.log import TrainingLogger
 from training.run_folder import ROOT as SAVES
 from training.run_folder import RunFolder, checkpoints_of, new_run_folder
-from training.stop_signal import ignore_stop_signals
 from util.distributed import Process, from_leader
+from util.errors import ignore_stop_signals
 
 Collate = Callable[[Sequence[Sample]], Sample]
 

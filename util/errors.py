@@ -1,4 +1,4 @@
-"""Errors that a user can cause, and how a script reports them."""
+"""Errors that a user can cause, how a script reports them, and how it ends when it is asked to stop."""
 
 from util.startup import INTERRUPTED
 
@@ -7,12 +7,15 @@ import errno
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import TextIO
 
 # 128 + the number of SIGPIPE
 READER_GONE = 141
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 NO_MEMORY = (
     "not enough memory",
     "out of memory",
@@ -146,3 +149,35 @@ def run(main: Callable[[], None]) -> None:
         _close_output()
     _say(f"error: {message}", sys.stderr)
     sys.exit(2)
+
+
+class StopSignal:
+    """While it is entered, SIGTERM and SIGINT are remembered and not obeyed; a second SIGINT interrupts at once.
+
+    Attributes:
+        requested: whether one of them has come.
+        number: which one; SIGTERM where another process of the run was asked.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.number = int(signal.SIGTERM)
+
+    def __enter__(self) -> "StopSignal":
+        self._before = {number: signal.signal(number, self._remember) for number in STOP_SIGNALS}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested, self.number = True, number
+
+
+def ignore_stop_signals() -> None:
+    """For loader processes: they end when the process that they serve ends."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -14,8 +14,7 @@ import numpy as np
 
 from datasets.frame_files import FrameSource, NumberedNames
 from datasets.test.video_file import Layout, decode, frame_rate, open_container, video_stream
-from training.stop_signal import StopSignal
-from util.errors import InputError
+from util.errors import InputError, StopSignal
 
 LIVE_SOURCE = re.compile(r"[A-Za-z]\w+:.+")
 CAPTURE_OPTIONS = {"avfoundation": {"framerate": "30"}}  # its default of 29.97 is refused by most cameras

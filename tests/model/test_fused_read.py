@@ -89,8 +89,8 @@ def test_the_fused_read_equals_the_portable_one_and_the_definition(interpreter, 
 def test_views_are_read_like_copies(interpreter, top_k):
     memory, query = scene(2, 2, 80, (2, 2), 20, 9)
     expected = MemoryReader(top_k=top_k)(memory, query)
-    buffers = [torch.full((2, 2, 100, 2 * x.shape[-1]), torch.nan) for x in memory]
-    for buffer, x in zip(buffers, memory, strict=True):
+    buffers = [torch.full((2, 2, 100, 2 * x.shape[-1]), torch.nan) for x in memory[:2]]
+    for buffer, x in zip(buffers, memory[:2], strict=True):
         buffer[:, :, 7:87, ::2] = x
     views = Memory(*(buffer[:, :, 7:87, ::2] for buffer in buffers))
     readout = interpreter(views, query.contiguous(memory_format=torch.channels_last), top_k, "dot")

@@ -116,7 +116,7 @@ def test_samples_and_objects_are_read_independently(top_k, km_sigma):
     together = reader(memory, query)
     for b in range(BATCH):
         for k in range(OBJECTS):
-            alone = Memory(*(x[b : b + 1, k : k + 1] for x in memory))
+            alone = Memory(*(x[b : b + 1, k : k + 1] for x in memory[:2]))
             torch.testing.assert_close(reader(alone, query[b : b + 1])[0, 0], together[b, k])
 
 
@@ -124,7 +124,7 @@ def test_samples_and_objects_are_read_independently(top_k, km_sigma):
 def test_the_order_of_memory_frames_does_not_matter(top_k, km_sigma):
     memory, query = scene()
     entries = [
-        MemoryEntry(*(x[:, :, t * CELLS : (t + 1) * CELLS] for x in memory), quality=None) for t in range(FRAMES)
+        MemoryEntry(*(x[:, :, t * CELLS : (t + 1) * CELLS] for x in memory[:2]), quality=None) for t in range(FRAMES)
     ]
     reader = MemoryReader(top_k=top_k, km_sigma=km_sigma)
     torch.testing.assert_close(reader(stack_entries(entries[::-1]), query), reader(memory, query))
@@ -133,8 +133,8 @@ def test_the_order_of_memory_frames_does_not_matter(top_k, km_sigma):
 @every_variant
 def test_a_view_of_larger_buffers_reads_like_a_copy(top_k, km_sigma):
     memory, query = scene()
-    buffers = [torch.full((BATCH, OBJECTS, POSITIONS + 20, x.shape[-1]), torch.nan, dtype=x.dtype) for x in memory]
-    for buffer, x in zip(buffers, memory, strict=True):
+    buffers = [torch.full((BATCH, OBJECTS, POSITIONS + 20, x.shape[-1]), torch.nan, dtype=x.dtype) for x in memory[:2]]
+    for buffer, x in zip(buffers, memory[:2], strict=True):
         buffer[:, :, :POSITIONS] = x
     view = Memory(*(buffer[:, :, :POSITIONS] for buffer in buffers))
     assert not view.key.is_contiguous()
@@ -156,7 +156,7 @@ def test_gradients_are_right(top_k, km_sigma):
 def test_half_precision_is_read_to_its_precision(top_k, km_sigma, dtype):
     memory, query = scene(scale=0.5)
     exact = MemoryReader(top_k=top_k, km_sigma=km_sigma)(memory, query)
-    half = MemoryReader(top_k=top_k, km_sigma=km_sigma)(Memory(*(x.to(dtype) for x in memory)), query.to(dtype))
+    half = MemoryReader(top_k=top_k, km_sigma=km_sigma)(Memory(*(x.to(dtype) for x in memory[:2])), query.to(dtype))
     assert half.dtype == dtype
     assert (half - exact).abs().mean() < 0.05
 

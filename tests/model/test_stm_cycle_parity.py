@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from model.layers.decoder import soft_aggregate
-from model.losses import bootstrapped_cross_entropy, soft_iou_loss
+from model.losses import HARD_SHARE, bootstrapped_cross_entropy, soft_iou_loss
 from model.memory.read import MemoryReader, stack_entries
 from model.weights.published import to_published
 from tests.helpers.deterministic import fixture
 from tests.helpers.parity import ROUNDING, assert_close
 from tests.helpers.stm_cycle_networks import BACKBONES, SHARP, build, entries_of, frames_and_masks
 from training.clip_forward import ClipForward
-from training.objective import HARD_SHARE, Objective
+from training.objective import Objective
 
 
 @pytest.fixture(scope="module", params=BACKBONES)
