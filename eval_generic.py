@@ -18,7 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from datasets.mask_reader import MaskRules, Value, parse_value
-from datasets.test.generic_videos import DIRECTIONS, GenericDataset, Wishes
+from datasets.test.generic_videos import DIRECTIONS, GenericDataset, GenericOptions
 from datasets.test.sizing import choose_sizing
 from evaluation.arguments import add_arrival_arguments, evaluation_parser
 from evaluation.cores import run_evaluation
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     videos.add_argument("--max_frames", type=positive, help="end of live video; Ctrl-C ends it too")
     add_arrival_arguments(parser)
     args = parser.parse_args(argv)
-    wishes = Wishes(
+    options = GenericOptions(
         start=args.start,
         direction=args.direction,
         sizing=choose_sizing(args.size, compat=args.compat),
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         truth=args.truth,
         rules=MaskRules(args.background, args.void, args.snap),
     )
-    run_evaluation(args, MaskResults(GenericDataset(args.input, args.masks, wishes)), InferenceCoreYV, "generic")
+    run_evaluation(args, MaskResults(GenericDataset(args.input, args.masks, options)), InferenceCoreYV, "generic")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ RANGES = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
 BLOCK_READS = 1 << 16
 JUDGED_FRAMES = 64  # of a video of 16 bits, by which its range is known
 HASHED_BYTES, HASHED_FILES = 1 << 26, 16
+SHOWN_RATE = Fraction(24)  # frames per second of what does not tell
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +36,17 @@ class FrameSource(ABC):
         names: of the frames, in temporal order; those of live video may be endless.
         size: height and width of every frame.
         origin: where they are from, for messages.
-        rate: frames per second when they are shown; None where the source does not tell.
+        rate: frames per second when they are shown.
         times: seconds from the first frame to each, where they are not shown for equally long; else None.
+        has_end: whether it is known how many frames there are, and they can be read several times.
     """
 
     names: Sequence[str]
     size: tuple[int, int]
     origin: Path | str
-    rate: Fraction | None = None
+    rate: Fraction = SHOWN_RATE
     times: Sequence[Fraction] | None = None
+    has_end: bool = True
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -85,6 +88,10 @@ class NumberedNames(Sequence[str]):
 class FrameFolder(FrameSource):
     """The pictures of a folder in natural order.
 
+    Args:
+        folder: the folder.
+        rate: frames per second when they are shown.
+
     Attributes:
         names: stems of the files.
         size: height and width of the first frame; all must have it.
@@ -94,8 +101,9 @@ class FrameFolder(FrameSource):
         InputError: there are no pictures, two share a stem, or the first cannot be read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rate: Fraction = SHOWN_RATE) -> None:
         self.origin = folder
+        self.rate = rate
         self.paths = list_images(folder)
         self.names = [path.stem for path in self.paths]
         if len(set(self.names)) < len(self.names):

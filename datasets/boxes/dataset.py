@@ -1,9 +1,11 @@
 """LaSOT and GOT-10k as videos to be segmented: the first mask is made of the given box."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from datasets.boxes.boxes import Box, cut_out, fill_box, read_object
 from datasets.boxes.trees import TRUTH, BoxTree, first_box
@@ -55,16 +57,16 @@ class BoxDataset(VideoSet):
 
     def _open(self, name: str, sizing: Sizing) -> AnnotatedVideo:
         source = FrameFolder(self.tree.frames(name))
-        size = tuple(source.size)
-        self.boxes[name] = first_box(self.tree, name, len(source.names))
-        _note_reach(self.tree.folder(name) / TRUTH, self.boxes[name], size)
-        given = {"box": self.boxes[name], "size": size, "working": sizing.working(size)}
-        path, read = self.tree.folder(name) / TRUTH, partial(fill_box, **given)
+        path = self.tree.folder(name) / TRUTH
+        box = self.boxes[name] = first_box(self.tree, name, len(source.names))
+        _note_reach(path, box, source.size)
+        working = sizing.working(source.size)
+        read: Callable[[Path], np.ndarray] = partial(fill_box, box=box, size=source.size, working=working)
         if self._masks is not None:
-            path, read = self._masks / f"{name}.png", partial(read_object, size=size)
+            path, read = self._masks / f"{name}.png", partial(read_object, size=source.size)
         read(path)
         if self._masks is None and self._first_mask == "grabcut":
-            read = partial(cut_out, **given, source=source)
+            read = partial(cut_out, box=box, size=source.size, working=working, source=source)
         return AnnotatedVideo(
             name,
             source,
@@ -72,7 +74,7 @@ class BoxDataset(VideoSet):
             read,
             objects=(1,),
             first_seen={1: 0},
-            output_size=size,
+            output_size=source.size,
             sizing=sizing,
             wanted=frozenset(),
         )

@@ -1,25 +1,30 @@
 """Videos to be segmented: frames, masks of some of them, and what is wanted of each."""
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from datasets.frame_files import FrameSource
 from datasets.mask_files import match_size
-from datasets.test.mask_notes import MaskNote, note_lines
 from datasets.test.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
 from util.files import content_hash
-from util.read_ahead import read_ahead
 from util.tensors import one_hot
 
-SHOWN_RATE = Fraction(24)
+MOST_LINES = 20
+MOST_OBJECTS = 12
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,43 @@ class Pass:
 
 
 @dataclass(frozen=True)
+class MaskNote:
+    """What a mask holds.
+
+    Attributes:
+        video, frame: their names.
+        shares: part of the frame that each object covers, in [0, 1], by its id.
+        remarks: what may surprise whoever made the mask.
+        colours: of the ids, (256, 3), uint8, where the mask shows objects by colours; else None.
+    """
+
+    video: str
+    frame: str
+    shares: Mapping[int, float]
+    remarks: tuple[str, ...] = ()
+    colours: np.ndarray | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, video: str, frame: str, ids: np.ndarray, remarks: Iterable[str] = ()) -> "MaskNote":
+        """The note on ids (H, W); 0 is background."""
+        found, counts = np.unique(ids, return_counts=True)
+        shares = zip(found.tolist(), (counts / ids.size).tolist(), strict=True)
+        return cls(video, frame, {k: share for k, share in shares if k}, tuple(remarks))
+
+    def __str__(self) -> str:
+        objects = [f"{self._show(k)} {_percent(share)}" for k, share in list(self.shares.items())[:MOST_OBJECTS]]
+        if len(self.shares) > MOST_OBJECTS:
+            objects.append(f"and {len(self.shares) - MOST_OBJECTS} more")
+        text = "; ".join([", ".join(objects) or "no object", *self.remarks])
+        return printable(f"mask of {self.video}, frame {self.frame}: {text}")
+
+    def _show(self, object_id: int) -> str:
+        if self.colours is None or object_id >= len(self.colours):
+            return f"object {object_id}"
+        return f"object {object_id} (#{bytes(self.colours[object_id]).hex()})"
+
+
+@dataclass(frozen=True)
 class AnnotatedVideo:
     """A video some of whose frames have masks.
 
@@ -84,8 +126,6 @@ class AnnotatedVideo:
         direction: `forward`, from the first mask to the end; `backward`, from the frame in which the last object is
             first given to the beginning; or `both`.
         palette: colours of the ids in the results, uint8 (256, 3); None for the usual ones.
-        rate: frames per second when the video is shown.
-        times: seconds from the first frame to each, where they are not steady; else None.
         notes: what its masks hold and what may surprise in them.
     """
 
@@ -101,15 +141,7 @@ class AnnotatedVideo:
     has_truth: bool = False
     direction: str = "forward"
     palette: np.ndarray | None = None
-    rate: Fraction = SHOWN_RATE
-    times: Sequence[Fraction] | None = None
     notes: tuple[MaskNote, ...] = ()
-    size: tuple[int, int] = field(init=False)
-
-    has_end: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "size", self.sizing.working(self.source.size))
 
     @classmethod
     def open(
@@ -119,38 +151,52 @@ class AnnotatedVideo:
         masks: Mapping[int, Any],
         read_mask: Callable[[Any], np.ndarray],
         *,
-        remarks: Callable[[Any], Iterable[str]] | None = None,
-        **wishes: Any,
+        remarks: Callable[[Any], Iterable[str]] = lambda mask: (),
+        sizing: Sizing = FULL_SIZE,
+        wanted: frozenset[str] | None = None,
+        has_truth: bool = False,
+        direction: str = "forward",
     ) -> "AnnotatedVideo":
         """A video whose masks are read once, to learn about its objects.
 
         Args:
-            name, source, masks, read_mask: see the attributes.
             remarks: what is to be said of a mask that has been read.
-            wishes: the other attributes.
+            name, source, masks, read_mask, sizing, wanted, has_truth, direction: as the attributes.
 
         Raises:
             InputError: a mask cannot be used, its size differs from the frames' by more than a pixel or two, or there
                 is no object in any; or no frame that is segmented is wanted.
         """
         first_seen: dict[int, int] = {}
-        output_size: tuple[int, int] | None = None
+        sizes: list[tuple[int, int]] = []
         notes = []
         for index in sorted(masks):
             ids = read_mask(masks[index])
-            output_size = output_size or (ids.shape[0], ids.shape[1])
+            sizes.append(ids.shape)
             match_size(ids, source.size, masks[index])
             for k in np.unique(ids[ids > 0]).tolist():
                 first_seen.setdefault(k, index)
-            said = [] if remarks is None else list(remarks(masks[index]))
-            if ids.shape != tuple(source.size):
+            said = list(remarks(masks[index]))
+            if ids.shape != source.size:
                 said.append(f"{ids.shape[1]}x{ids.shape[0]} is resized to the frame's size")
             notes.append(MaskNote.of(name, source.names[index], ids, said))
-        if output_size is None or not first_seen:
+        if not first_seen:
             named = next(iter(masks.values()), f"of {name}")
             raise InputError(f"mask {named} holds no object (0 is background); annotate one or leave the video out")
-        objects = tuple(sorted(first_seen))
-        video = cls(name, source, masks, read_mask, objects, first_seen, output_size, notes=tuple(notes), **wishes)
+        video = cls(
+            name,
+            source,
+            masks,
+            read_mask,
+            objects=tuple(sorted(first_seen)),
+            first_seen=first_seen,
+            output_size=sizes[0],
+            sizing=sizing,
+            wanted=wanted,
+            has_truth=has_truth,
+            direction=direction,
+            notes=tuple(notes),
+        )
         if video.has_end and not video.result_names:
             first = source.names[video.covered.start]
             raise InputError(
@@ -160,8 +206,18 @@ class AnnotatedVideo:
         return video
 
     def __len__(self) -> int:
-        """Frames that are segmented, those of several passes counted each time."""
-        return sum(map(len, self.passes))
+        """Frames that are segmented, those of several passes counted each time; 0 where that is not known."""
+        return sum(map(len, self.passes)) if self.has_end else 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in which the network sees the frames."""
+        return self.sizing.working(self.source.size)
+
+    @property
+    def has_end(self) -> bool:
+        """Whether it is known how many frames there are, and they can be read several times."""
+        return self.source.has_end
 
     @property
     def passes(self) -> list[Pass]:
@@ -181,9 +237,19 @@ class AnnotatedVideo:
         return Pass(min(p.start for p in passes), max(p.stop for p in passes))
 
     @property
-    def origin(self) -> object:
+    def origin(self) -> Path | str:
         """Where the frames are from, for messages."""
         return self.source.origin
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames per second when the video is shown."""
+        return self.source.rate
+
+    @property
+    def times(self) -> Sequence[Fraction] | None:
+        """Seconds from the first frame to each, where they are not shown for equally long; else None."""
+        return self.source.times
 
     def sources(self) -> list[Path]:
         """Where its frames are read from; of links also what they lead to."""
@@ -205,7 +271,9 @@ class AnnotatedVideo:
 
     @property
     def result_names(self) -> list[str]:
-        """File names of the results, in temporal order."""
+        """File names of the results, in temporal order; none where they are not known."""
+        if not self.has_end:
+            return []
         names = self.source.names[self.covered.start : self.covered.stop]
         return [f"{name}.png" for name in names if self.wants(name)]
 
@@ -222,11 +290,12 @@ class AnnotatedVideo:
     def _load(self, place: tuple[int, object]) -> Frame:
         index, item = place
         pixels = self.source.load(item)
-        mask, objects = None, ()
+        mask: Tensor | None = None
+        objects: tuple[int, ...] = ()
         if index in self.masks:
             ids = match_size(self.read_mask(self.masks[index]), self.source.size, self.masks[index])
             objects = tuple(np.unique(ids[ids > 0]).tolist())
-            mask = self.sizing.mask(one_hot(ids, list(objects)), tuple(ids.shape)) if objects else None
+            mask = self.sizing.mask(one_hot(ids, list(objects)), self.source.size) if objects else None
         return Frame(index, self.source.names[index], pixels, self.sizing.image(pixels), mask, objects)
 
     def restore(self, probabilities: Tensor) -> Tensor:
@@ -234,22 +303,24 @@ class AnnotatedVideo:
         return self.sizing.restore(probabilities, self.source.size, self.output_size)
 
 
-class LiveAnnotatedVideo(AnnotatedVideo):
-    """A video that has no known end and can be read once."""
+def read_ahead(
+    read: Callable[[Item], Result], items: Iterable[Item], *, depth: int = 4, threads: int = 2
+) -> Generator[Result, None, None]:
+    """Yield `read(item)` for every item, in order, while at most `depth` results wait in memory.
 
-    has_end = False
-
-    def __len__(self) -> int:
-        return 0
-
-    def wants(self, name: str) -> bool:
-        """Whether the result of the frame of this name is wanted."""
-        return self.wanted is None or name in self.wanted
-
-    @property
-    def result_names(self) -> list[str]:
-        """Not known."""
-        return []
+    Raises:
+        Whatever `read` raises, at the place of the item that caused it.
+    """
+    remaining = iter(items)
+    with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
+        waiting: deque[Future[Result]] = deque(pool.submit(read, item) for item in islice(remaining, depth))
+        try:
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(read, item) for item in islice(remaining, 1))
+                yield result
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class VideoSet:
@@ -280,3 +351,19 @@ class VideoSet:
 
     def __iter__(self) -> Iterator[AnnotatedVideo]:
         return iter(self.videos)
+
+
+def note_lines(notes: Sequence[MaskNote], most: int = MOST_LINES) -> list[str]:
+    """The notes as lines, those with remarks first; at most so many and then their number."""
+    ordered = sorted(notes, key=lambda note: not note.remarks)
+    more = len(ordered) - most
+    return [str(note) for note in ordered[:most]] + ([f"... and {more} more masks"] if more > 0 else [])
+
+
+def printable(text: str) -> str:
+    """Text in which bytes of a name that are no UTF-8 are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"

@@ -1,21 +1,19 @@
 """Any videos with any masks: folders of frames, video files and live video, and the masks of some of their frames."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from datasets.frame_files import FrameFolder, FrameSource
+from datasets.frame_files import SHOWN_RATE, FrameFolder, FrameSource
 from datasets.mask_files import read_objects
 from datasets.mask_reader import MaskReader, MaskRules
-from datasets.test.annotated_video import SHOWN_RATE, AnnotatedVideo, LiveAnnotatedVideo, VideoSet
+from datasets.test.annotated_video import AnnotatedVideo, VideoSet, printable
 from datasets.test.live_video import LiveVideo, is_live
-from datasets.test.mask_frames import MASK_SUFFIXES, Assigned, Masks, assign_masks
-from datasets.test.mask_notes import printable
+from datasets.test.mask_frames import MASK_SUFFIXES, Masks, assign_masks
 from datasets.test.sizing import FULL_SIZE, Sizing
 from datasets.test.video_file import VideoFile
 from util.errors import InputError
@@ -31,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wishes:
+class GenericOptions:
     """How videos are to be segmented.
 
     Attributes:
@@ -61,7 +59,7 @@ class GenericDataset(VideoSet):
         masks: files or a folder. One file is the mask of one frame; several are masks of one object each. A folder
             holds <frame>.png, or <frame>/<object>.png, for each annotated frame. Where there are several videos it
             holds <video>/ with such files, or <video>.png.
-        wishes: see `Wishes`.
+        options: see `GenericOptions`.
 
     Raises:
         InputError: something is missing or does not fit.
@@ -70,8 +68,8 @@ class GenericDataset(VideoSet):
     merged = False
     split = "generic"
 
-    def __init__(self, source: str, masks: Sequence[Path], wishes: Wishes) -> None:
-        self._wishes = wishes
+    def __init__(self, source: str, masks: Sequence[Path], options: GenericOptions) -> None:
+        self._options = options
         root = Path(source)
         if not masks and (root / "Annotations").is_dir():
             root, masks = root / "JPEGImages", [root / "Annotations"]
@@ -80,76 +78,63 @@ class GenericDataset(VideoSet):
         for path in masks:
             if not path.exists():
                 raise InputError(f"mask {path} does not exist; check --masks")
-        self.truth = wishes.truth or root
-        self.inputs = [*([] if is_live(source) else [root]), *masks, *filter(None, [wishes.truth])]
+        self.truth = options.truth or root
+        self.inputs = [*([] if is_live(source) else [root]), *masks, *filter(None, [options.truth])]
         if is_live(source):
-            self.videos: list[AnnotatedVideo] = [self._open_live(source, masks)]
+            self.videos = [self._open_live(source, masks)]
             return
         places = find_videos(root, masks)
         for place in places:
             require_text(place)
-        several = places != [root]
-        if several:
-            self.videos = [self._open(place, _masks_of(_name(place), masks)) for place in places]
+        if places == [root]:
+            self.videos = [self._open_stored(root, _masks_within(_name(root), masks))]
         else:
-            self.videos = [self._open(root, _masks_within(_name(root), masks))]
+            self.videos = [self._open_stored(place, _masks_of(_name(place), masks)) for place in places]
 
-    def _open(self, place: Path, masks: Sequence[Path]) -> AnnotatedVideo:
-        wishes = self._wishes
-        source = FrameFolder(place) if place.is_dir() else VideoFile(place)
-        return open_video(
-            AnnotatedVideo,
-            _name(place),
+    def _open_live(self, source: str, masks: Sequence[Path]) -> AnnotatedVideo:
+        live = LiveVideo(source, self._options.max_frames)
+        if self._options.direction != "forward":
+            raise InputError(f"{live.origin} is live and cannot be read backwards; use --direction forward")
+        return self._open(Path(live.origin).name, live, masks)
+
+    def _open_stored(self, place: Path, masks: Sequence[Path]) -> AnnotatedVideo:
+        source = FrameFolder(place, self._options.rate) if place.is_dir() else VideoFile(place)
+        return self._open(_name(place), source, masks, named=_name(place))
+
+    def _open(self, name: str, source: FrameSource, masks: Sequence[Path], named: str | None = None) -> AnnotatedVideo:
+        """A video with masks in any form; its results get the colours of the masks.
+
+        Args:
+            name: of the video.
+            source: its frames.
+            masks: see `assign_masks`.
+            named: a mask of this name is the video's and tells no frame.
+        """
+        options = self._options
+        assigned = assign_masks(source, masks, options.start, video=named)
+        said = {given.masks: given.remark for given in assigned.values()}
+        reader = MaskReader(options.rules)
+
+        def read(files: Masks) -> np.ndarray:
+            return read_objects(files) if isinstance(files, tuple) else reader.read(files)
+
+        def remarks(files: Masks) -> list[str]:
+            own = [] if isinstance(files, tuple) else reader.remarks(files)
+            return [*filter(None, [said[files]]), *own]
+
+        video = AnnotatedVideo.open(
+            name,
             source,
-            assign_masks(source, masks, wishes.start, video=_name(place)),
-            wishes.rules,
-            direction=wishes.direction,
-            sizing=wishes.sizing,
-            rate=source.rate or wishes.rate,
-            times=source.times,
-            has_truth=wishes.truth is not None and (wishes.truth / _name(place)).is_dir(),
+            {position: given.masks for position, given in assigned.items()},
+            read,
+            remarks=remarks,
+            direction=options.direction,
+            sizing=options.sizing,
+            has_truth=source.has_end and options.truth is not None and (options.truth / name).is_dir(),
         )
-
-    def _open_live(self, name: str, masks: Sequence[Path]) -> AnnotatedVideo:
-        wishes = self._wishes
-        source = LiveVideo(name, wishes.max_frames)
-        if wishes.direction != "forward":
-            raise InputError(f"{source.origin} is live and cannot be read backwards; use --direction forward")
-        return open_video(
-            LiveAnnotatedVideo,
-            Path(source.origin).name,
-            source,
-            assign_masks(source, masks, wishes.start),
-            wishes.rules,
-            sizing=wishes.sizing,
-            rate=source.rate,
-        )
-
-
-def open_video(
-    kind: type[AnnotatedVideo],
-    name: str,
-    source: FrameSource,
-    masks: Mapping[int, Assigned],
-    rules: MaskRules,
-    **wishes: Any,
-) -> AnnotatedVideo:
-    """A video with masks in any form; its results get the colours of the masks."""
-    reader = MaskReader(rules)
-    said = {given.masks: given.remark for given in masks.values()}
-
-    def read(files: Masks) -> np.ndarray:
-        return read_objects(files) if isinstance(files, tuple) else reader.read(files)
-
-    def remarks(files: Masks) -> list[str]:
-        own = [] if isinstance(files, tuple) else reader.remarks(files)
-        return [*filter(None, [said[files]]), *own]
-
-    files = {position: given.masks for position, given in masks.items()}
-    video = kind.open(name, source, files, read, remarks=remarks, **wishes)
-    palette = reader.palette
-    shown = palette if reader.has_colours else None
-    return replace(video, palette=palette, notes=tuple(replace(note, colours=shown) for note in video.notes))
+        palette = reader.palette
+        shown = palette if reader.has_colours else None
+        return replace(video, palette=palette, notes=tuple(replace(note, colours=shown) for note in video.notes))
 
 
 def find_videos(root: Path, masks: Sequence[Path] = ()) -> list[Path]:

@@ -46,6 +46,7 @@ class LiveVideo(FrameSource):
     """
 
     origin: str
+    has_end = False
 
     def __init__(self, source: str, max_frames: int | None = None) -> None:
         if source == "-":

@@ -19,7 +19,7 @@ from torch import Tensor
 from datasets.mask_files import read_ids, read_written_ids, write_ids
 from datasets.synthetic.trees import VideoPlan, write_video
 from datasets.test.annotated_video import AnnotatedVideo, Frame
-from datasets.test.generic_videos import GenericDataset, Wishes
+from datasets.test.generic_videos import GenericDataset, GenericOptions
 from evaluation.arguments import SHIPPED, add_arrival_arguments, evaluation_parser
 from evaluation.cores import build_segmenter
 from evaluation.segment import Segmenter, segment_video
@@ -67,7 +67,7 @@ def blocking_writer(save: Callable[[Path, np.ndarray], None]) -> AbstractContext
 
 
 def read_when_asked(read: Callable[[Any], Frame], items: Iterable[Any]) -> Iterator[Frame]:
-    """See `util.read_ahead.read_ahead`."""
+    """See `datasets.test.annotated_video.read_ahead`."""
     return (read(item) for item in items)
 
 
@@ -106,7 +106,7 @@ def make_video(root: Path, args: argparse.Namespace) -> tuple[AnnotatedVideo, li
     objects = (args.objects, args.objects)
     name = write_video(VideoPlan(root, "bl30k", "val", 0, 0, args.frames, args.size, objects, 1.0, clutter=3, late=0.0))
     masks = list_images(root / "Annotations" / name)
-    dataset = GenericDataset(str(root / "JPEGImages" / name), masks[:1], Wishes())
+    dataset = GenericDataset(str(root / "JPEGImages" / name), masks[:1], GenericOptions())
     return dataset.videos[0], [read_ids(path) for path in masks]
 
 

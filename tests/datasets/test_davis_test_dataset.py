@@ -9,11 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from datasets.test.annotated_video import MaskNote, note_lines, read_ahead
 from datasets.test.davis_test_dataset import DavisTestDataset
-from datasets.test.mask_notes import MaskNote, note_lines
 from tests.helpers.davis_trees import make_davis_2016, make_davis_2017, make_mask
 from util.errors import InputError
-from util.read_ahead import read_ahead
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from evaluation import segment, writers
 from model.weights.checkpoint import save_checkpoint
 from scripts.bench import files
 from tests.helpers.weight_files import checkpoint_of, small_network
-from util import read_ahead
 from util.errors import InputError
 from util.progress import Progress
 
@@ -84,11 +83,11 @@ def test_plain_compression_takes_fewer_bytes_and_decodes_to_the_same_ids(tmp_pat
 
 
 def test_what_was_replaced_comes_back():
-    save = mask_files._save_png
+    save, read_ahead = mask_files._save_png, annotated_video.read_ahead
     with files.without(files.REPLACED):
         assert mask_files._save_png is files.save_png
         assert segment.PngWriter is files.blocking_writer
         assert annotated_video.read_ahead is files.read_when_asked
     assert mask_files._save_png is save
     assert segment.PngWriter is writers.PngWriter
-    assert annotated_video.read_ahead is read_ahead.read_ahead
+    assert annotated_video.read_ahead is read_ahead
