@@ -5,6 +5,7 @@ from pathlib import Path
 
 from evaluation.run import RunOptions
 from evaluation.video_writer import FORMATS
+from model.memory.bank import POLICIES
 from util.device import AUTOCAST
 from util.errors import InputError
 from util.files import content_hash
@@ -58,7 +59,7 @@ def _add_memory_arguments(parser: argparse.ArgumentParser) -> None:
     memory.add_argument("--top_k", type=positive, help="memory positions read (by network: 50, STCN 20)")
     memory.add_argument(
         "--memory",
-        choices=("auto", "quality", "latest", "every", "annotated"),
+        choices=("auto", *POLICIES),
         default="auto",
         help="what is kept; auto: by quality, or the latest frames where a network has no scorer; DropSeg: annotated",
     )

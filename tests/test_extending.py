@@ -1,9 +1,12 @@
 """A network of one's own, as docs/extending.md has it: registered, trained, streamed, saved."""
 
+import re
 import statistics
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,9 +16,11 @@ from inference.chunks import plan_chunks
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import NETWORKS, build_network, fitting_options
+from model.memory import bank
 from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
 from model.memory.read import MemoryReader, stack_entries
 from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
+from predictor import VideoPredictor
 from tests.helpers.streams import HEIGHT, WIDTH, assert_distributions, assert_same, clip
 from tests.helpers.training_runs import SMALL, losses_of, only, write_training_data
 from training.stage_defaults import STAGES
@@ -136,3 +141,28 @@ def test_train_trains_it(tmp_path, monkeypatch, capsys, options):
     assert sorted(losses_of(capsys.readouterr().out)) == [1, 2]
     network = load_network(only(tmp_path, "saves/*_tiny/*_2.pth"), CPU)
     assert (network.quality_scorer is not None) == ("--quality_head" in options)
+
+
+def test_a_policy_of_ones_own_decides_what_is_kept(monkeypatch):
+    """The policy that docs/extending.md shows."""
+    page = (Path(__file__).parents[1] / "docs/extending.md").read_text()
+    names = dict(vars(bank))
+    exec(re.search(r"class Best\(Policy\):.*?(?=\n\n\n)", page, re.DOTALL).group(), names)
+    monkeypatch.setitem(bank.POLICIES, "best", names["Best"]())
+    torch.manual_seed(0)
+    predictor = VideoPredictor(TinyNetwork(quality_head=True).eval(), policy="best", capacity=2, mem_every=1)
+    frames = np.random.default_rng(0).integers(0, 256, (8, 48, 64, 3), np.uint8)
+    predictor.start(frames[0], np.arange(48 * 64).reshape(48, 64) % 2)
+    quality, kept = {}, []
+    for position, frame in enumerate(frames[1:], start=1):
+        predictor.step(frame)
+        (report,) = predictor._core.report.banks
+        if len(kept) == 2:
+            worst = min(kept, key=quality.get)
+            assert report.evicted == worst
+            kept.remove(worst)
+        quality[position] = report.relative_quality
+        kept.append(position)
+        assert report.memory_frames == (0, *kept)
+    with pytest.raises(ValueError, match="scorer"):
+        VideoPredictor(TinyNetwork().eval(), policy="best").start(frames[0], np.ones((48, 64), np.uint8))
