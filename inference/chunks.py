@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers.window import CELL, Window
+from model.layers.decoder import CELL, Window
 from model.memory.objects import concatenate
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, QueryFeatures, sum_of_others

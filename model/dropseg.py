@@ -6,10 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.layers.decoder import MaskDecoder
+from model.layers.decoder import MaskDecoder, Window
 from model.layers.quality import QualityScorer
 from model.layers.vit import NORM_EPS, PATCH, PRETRAINED_GRID, ViTEncoder, grid_tokens, resize_grid, sincos_grid
-from model.layers.window import Window
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork
 

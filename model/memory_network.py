@@ -6,9 +6,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from model.layers.decoder import CELL, Window
 from model.layers.quality import QualityScorer
 from model.layers.resnet import ImageEncoder, ResNetEncoder
-from model.layers.window import CELL, Window
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 
 Query = TypeVar("Query")

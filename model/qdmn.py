@@ -5,9 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.layers.convolution import object_conv
-from model.layers.decoder import MaskDecoder
+from model.layers.decoder import MaskDecoder, Window
 from model.layers.quality import QualityScorer
-from model.layers.window import Window
 from model.memory_network import QueryFeatures, TwoEncoderNetwork
 
 

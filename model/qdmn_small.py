@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers.decoder import MaskDecoder, ResidualBlock
+from model.layers.decoder import MaskDecoder, ResidualBlock, Window
 from model.layers.quality import QualityScorer
 from model.layers.resnet import ResNetEncoder
-from model.layers.window import Window
 from model.memory.read import MemoryEntry
 from model.memory_network import AffinityNetwork, QueryFeatures, object_positions, with_others
 from model.qdmn import ASPP, PriorGate

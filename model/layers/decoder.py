@@ -1,12 +1,14 @@
 """From object features at stride 16 to mask logits, and from masks to a distribution over objects (STM, ICCV 2019)."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.layers.convolution import object_conv
-from model.layers.window import CELL, Window
 
+CELL = 16  # pixels in a row of a cell
 OUTSIDE = -16.0  # the logit outside a window: a probability of about EPSILON
 EPSILON = 1e-7  # as published: probabilities are kept this far from 0 and 1
 
@@ -51,6 +53,26 @@ class Refine(nn.Module):
         x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
         x = x.unflatten(0, (skip.shape[0], -1)) + skip.unsqueeze(1)
         return self.out_block(x.flatten(0, 1))
+
+
+class Window(NamedTuple):
+    """A part of a frame, in cells of 16x16 pixels; the last row and column are outside."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def crop(self, maps: Tensor, scale: int = 1) -> Tensor:
+        """The part of maps (...,h*scale,w*scale)."""
+        rows = slice(self.top * scale, self.bottom * scale)
+        return maps[..., rows, self.left * scale : self.right * scale]
+
+    def paste(self, part: Tensor, size: tuple[int, int], scale: int, outside: float) -> Tensor:
+        """Maps of h x w cells that hold a part made for the window, and a constant outside."""
+        whole = part.new_full((*part.shape[:-2], size[0] * scale, size[1] * scale), outside)
+        self.crop(whole, scale).copy_(part)
+        return whole
 
 
 class MaskDecoder(nn.Module):

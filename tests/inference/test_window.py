@@ -6,7 +6,7 @@ import torch
 from inference.chunks import cell_coverage, choose_window
 from inference_core import InferenceCore
 from model import build_network
-from model.layers.window import Window
+from model.layers.decoder import Window
 from model.memory.bank import MemoryOptions
 from tests.helpers.weight_files import small_network
 

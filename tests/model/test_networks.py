@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model import NETWORKS, build_network
-from model.layers.window import Window
+from model.layers.decoder import Window
 from model.memory.read import MemoryReader, stack_entries
 from tests.helpers.weight_files import smallest_network
 
