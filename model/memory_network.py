@@ -6,7 +6,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from model.layers.decoder import CELL, Window
+from model.layers.decoder import Window
 from model.layers.quality import QualityScorer
 from model.layers.resnet import ImageEncoder, ResNetEncoder
 from model.memory.read import Memory, MemoryEntry, MemoryReader
@@ -28,6 +28,7 @@ class MemoryNetwork(nn.Module, Generic[Query]):
         keeps_previous: whether the previous frame is in memory by default at inference.
         policy: of the memory bank by default at inference; None: `quality` with a scorer, else `latest`.
         reads_by_affinity: whether the memory is read by keys, so that top-k and the kernel have a meaning.
+        decodes_windows: whether a part of a frame, a `Window`, can be decoded alone.
         query_encoder: encodes images.
         decoder: makes logits of object features.
         quality_scorer: predicts the quality of masks; None for a network without.
@@ -41,14 +42,10 @@ class MemoryNetwork(nn.Module, Generic[Query]):
     keeps_previous = True
     policy: str | None = None
     reads_by_affinity = False
+    decodes_windows = False
     query_encoder: nn.Module
     decoder: nn.Module
     quality_scorer: QualityScorer | None
-
-    @property
-    def decodes_windows(self) -> bool:
-        """Whether a part of a frame, a `Window`, can be decoded alone."""
-        return self.reads_by_affinity and self.size_multiple == CELL
 
     @property
     def memory_channels(self) -> int:
@@ -162,6 +159,7 @@ class AffinityNetwork(MemoryNetwork[QueryFeatures]):
 
     top_k: int | None = 50
     reads_by_affinity = True
+    decodes_windows = True
     query_encoder: ImageEncoder
 
     @property

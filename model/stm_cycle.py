@@ -25,6 +25,7 @@ class STMCycle(TwoEncoderNetwork):
     arch = "stm_cycle"
     top_k = None
     size_multiple = 1
+    decodes_windows = False
 
     def __init__(
         self,

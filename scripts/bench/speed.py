@@ -36,7 +36,6 @@ from util.tensors import normalise, one_hot
 STREAMED = 8  # frames that a CUDA device is given before it is waited for
 CLIP_SIZE, CLIP_FRAMES = (240, 432), 16
 ALL_ON = "all on"
-WHOLE_FRAMES = ("dropseg", "stm_cycle")
 ON_TOP = {
     "four frames at once": "--frame_batch 4",
     "bf16": "--amp bf16, the first layers of the encoders in float32",
@@ -66,7 +65,7 @@ def settings(arch: str, device: torch.device) -> list[Setting]:
         on_top.insert(0, Setting("four frames at once", frames=4))
     else:
         on_top.append(Setting("bf16 throughout", (ENTRY,), amp="bf16"))
-    if arch not in WHOLE_FRAMES:
+    if NETWORKS[arch].decodes_windows:
         on_top += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
     left_out = [Setting(f"without {name}", (name,)) for name in exact]
     return [Setting(ALL_ON), Setting("plain", tuple(exact)), *left_out, *on_top, Setting("compiled", compile=True)]
