@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parent
-_PACKAGES = ("datasets", "inference", "model", "training", "util")
+_PACKAGES = ("datasets", "inference", "model", "util")
 
 
 def _refuse_namesakes() -> None:
