@@ -74,7 +74,7 @@ class MaskReader:
     without black, the one colour that covers the border and most of the frame.
 
     Args:
-        rules: see `MaskRules`.
+        rules: what values mean where the masks do not say.
     """
 
     def __init__(self, rules: MaskRules | None = None) -> None:

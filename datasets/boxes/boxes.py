@@ -71,7 +71,8 @@ def read_boxes(path: Path) -> np.ndarray:
     """The boxes of a text file, (T, 4) float64, one row x, y, width, height for each frame; all NaN for no box.
 
     Raises:
-        InputError: see `read_numbers`; or rows have not four numbers, or one holds an infinite number or some NaN.
+        InputError: the file is missing or no table of numbers, rows have not four numbers, or one holds an infinite
+            number or some NaN.
     """
     boxes = read_numbers(path)
     if boxes.shape[1] != 4:
@@ -107,7 +108,17 @@ def fill_box(path: Path, box: Box, size: Size, working: Size) -> np.ndarray:
 
 
 def cut_out(path: Path, box: Box, size: Size, working: Size, source: FrameSource) -> np.ndarray:
-    """What `grabcut` finds in the box in the first frame of the source: ids (H, W), uint8; see `fill_box`."""
+    """What `grabcut` finds in the box in the first frame of the source: ids (H, W), uint8.
+
+    Args:
+        path: where the box is from, for the message.
+        box: in pixels of the frame.
+        size, working: height and width of the frame, and of what the network sees of it.
+        source: its first frame is read.
+
+    Raises:
+        InputError: the box lies outside of the frame, or this cannot be read.
+    """
     rectangle = fill_box(path, box, size, working) > 0
     return grabcut(source.load(next(source.items(0, 1))), rectangle).astype(np.uint8)
 

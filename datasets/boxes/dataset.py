@@ -30,7 +30,7 @@ class BoxDataset(VideoSet):
         sizing: in which size the network sees the frames.
 
     Attributes:
-        tree: see above.
+        tree: the dataset on disk.
         boxes: the given box of each video, by its name.
 
     Raises:

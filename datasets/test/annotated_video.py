@@ -53,7 +53,8 @@ class Pass:
     """One way through a video: frames start..stop-1, in order or the last one first.
 
     Attributes:
-        start, stop, reverse: see above.
+        start, stop: the first position, and the one behind the last.
+        reverse: whether it begins with the last frame.
         merge_from: from this position on, results of an earlier pass exist; only objects that it did not know are
             added to them, where it saw background. None where this pass has its frames to itself.
     """

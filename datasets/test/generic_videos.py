@@ -34,7 +34,8 @@ class GenericOptions:
 
     Attributes:
         start: position or name of the frame that a mask belongs to whose own name does not say so.
-        direction, sizing: see `AnnotatedVideo`.
+        direction: one of `DIRECTIONS`.
+        sizing: in which size the network sees the frames.
         rate: frames per second of folders of pictures when they are shown.
         max_frames: after which live video ends; None for no limit.
         truth: folder with true masks of all frames, one folder for each video; None where there are none.
@@ -59,7 +60,7 @@ class GenericDataset(VideoSet):
         masks: files or a folder. One file is the mask of one frame; several are masks of one object each. A folder
             holds <frame>.png, or <frame>/<object>.png, for each annotated frame. Where there are several videos it
             holds <video>/ with such files, or <video>.png.
-        options: see `GenericOptions`.
+        options: how they are to be segmented.
 
     Raises:
         InputError: something is missing or does not fit.
@@ -107,7 +108,7 @@ class GenericDataset(VideoSet):
         Args:
             name: of the video.
             source: its frames.
-            masks: see `assign_masks`.
+            masks: a folder or a file, or one file for each object.
             named: a mask of this name is the video's and tells no frame.
         """
         options = self._options

@@ -1,8 +1,8 @@
 """The size in which a network sees the frames of a video, and the way back to the size of the results."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,29 +15,32 @@ from util.tensors import Padding, normalise, normalise_images, unpad
 Size = tuple[int, int]
 
 
-class Sizing(Protocol):
-    """Sizes are (height, width) in pixels."""
+class Sizing(ABC):
+    """Frames and masks to the size that a network sees, and results back. Sizes are (height, width) in pixels."""
 
+    @abstractmethod
     def working(self, size: Size) -> Size:
         """The size that the network sees of frames of this size."""
-        ...
 
+    @abstractmethod
     def image(self, pixels: np.ndarray) -> Tensor:
         """RGB (H,W,3) uint8 -> (3,h,w) float32, normalised."""
-        ...
 
+    @abstractmethod
     def mask(self, mask: Tensor, size: Size) -> Tensor:
         """Masks (K,H,W) in {0, 1} of frames of this size -> (K,h,w)."""
-        ...
 
+    @abstractmethod
     def restore(self, probabilities: Tensor, size: Size, output: Size) -> Tensor:
         """Probabilities (K+1,h,w) of frames of this size -> (K+1,*output)."""
-        ...
 
 
 @dataclass(frozen=True)
-class Limit:
+class Limit(Sizing):
     """Frames that are too large are reduced in proportion; smaller ones stay as they are.
+
+    Frames are resized bicubically, as published without antialiasing, which those more than twice as large have;
+    masks to the nearest pixel, and results bilinearly.
 
     Attributes:
         limit: () for none; (short,): most pixels of the shorter side; (height, width): most pixels of both.
@@ -46,7 +49,7 @@ class Limit:
     limit: tuple[int, ...] = ()
 
     def working(self, size: Size) -> Size:
-        """See `Sizing`; the longer side is rounded down, as published for YouTube-VOS and STM-Cycle."""
+        """The size that the network sees; the longer side is rounded down, as published (YouTube-VOS, STM-Cycle)."""
         height, width = size
         limits = self.limit if len(self.limit) == 2 else self.limit * 2
         if len(self.limit) == 1:
@@ -58,7 +61,6 @@ class Limit:
         return max(1, height * limits[1] // width), limits[1]
 
     def image(self, pixels: np.ndarray) -> Tensor:
-        """See `Sizing`. Bicubic, as published without antialiasing; frames more than twice as large have it."""
         image = normalise(pixels)
         height, width = pixels.shape[:2]
         size = self.working((height, width))
@@ -68,12 +70,10 @@ class Limit:
         return F.interpolate(image[None], size, mode="bicubic", align_corners=False, antialias=coarse)[0]
 
     def mask(self, mask: Tensor, size: Size) -> Tensor:
-        """See `Sizing`; nearest."""
         working = self.working(size)
         return mask if mask.shape[-2:] == working else F.interpolate(mask[None], working, mode="nearest")[0]
 
     def restore(self, probabilities: Tensor, size: Size, output: Size) -> Tensor:
-        """See `Sizing`; bilinear."""
         if probabilities.shape[-2:] == output:
             return probabilities
         return F.interpolate(probabilities[None], output, mode="bilinear", align_corners=False)[0]
@@ -83,8 +83,8 @@ FULL_SIZE = Limit()
 
 
 @dataclass(frozen=True)
-class Letterbox:
-    """The published STM-Cycle's way: frames are scaled to fit a canvas and centred on black.
+class Letterbox(Sizing):
+    """The published STM-Cycle's way: frames are scaled to fit a canvas, without antialiasing, and centred on black.
 
     Masks are resized bilinearly and cut off to whole numbers, so that objects lose every pixel that they share with
     others; results are resized by the nearest pixel. `Limit` of the same two numbers does it without these.
@@ -96,21 +96,17 @@ class Letterbox:
     canvas: Size
 
     def working(self, size: Size) -> Size:
-        """See `Sizing`; always the canvas."""
         return self.canvas
 
     def image(self, pixels: np.ndarray) -> Tensor:
-        """See `Sizing`; bilinear without antialiasing."""
         height, width = pixels.shape[:2]
         frame = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float()
         return normalise_images(self._place(frame, (height, width)))
 
     def mask(self, mask: Tensor, size: Size) -> Tensor:
-        """See `Sizing`."""
         return self._place(mask, size).floor()
 
     def restore(self, probabilities: Tensor, size: Size, output: Size) -> Tensor:
-        """See `Sizing`."""
         inner = unpad(probabilities, self._border(self._inner(size)))
         return inner if inner.shape[-2:] == output else F.interpolate(inner[None], output, mode="nearest")[0]
 

@@ -139,7 +139,7 @@ class YouTubeTestDataset(VideoSet):
         )
 
     def lines_on_masks(self, videos: Sequence[AnnotatedVideo]) -> list[str]:
-        """See `VideoSet`; before them what is odd about the frames that are to be scored."""
+        """What is odd about the frames that are to be scored, and then a line for each mask of these of the videos."""
         odd = [
             f"{what}: {cases[0]}{f' (and {len(cases) - 1} more)' * (len(cases) > 1)}"
             for what, cases in self._remarks.items()
