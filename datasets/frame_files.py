@@ -5,7 +5,7 @@ import io
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, overload
@@ -20,6 +20,7 @@ from util.files import content_hash
 from util.images import MAX_PIXELS, ORIENTATION, absurd_size, list_images, open_picture
 
 JPEG_SUFFIXES = frozenset({".jpeg", ".jpg"})
+JPEG_START = b"\xff\xd8"
 RANGES = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
 BLOCK_READS = 1 << 16
 JUDGED_FRAMES = 64  # of a video of 16 bits, by which its range is known
@@ -109,7 +110,7 @@ class FrameFolder(FrameSource):
         if len(set(self.names)) < len(self.names):
             raise InputError(f"folder {folder} holds two frames with one name; remove the duplicates")
         step = max(1, len(self.paths) // JUDGED_FRAMES)
-        self.white = (white_level(self.paths[::step]) or 0) if is_deep(self.paths[0]) else 0
+        self.white = white_level(self.paths[::step])
         self.size = read_frame(self.paths[0], self.white).shape[:2]
         if self.white:
             logger.warning("%s: frames of 16 bits, of which 0..%d become 0..255", folder, self.white)
@@ -148,7 +149,7 @@ def read_frame(path: Path, white: int | None = None) -> np.ndarray:
     path = Path(path)
     if path.suffix.lower() in JPEG_SUFFIXES and path.is_file():
         content = path.read_bytes()
-        if content.startswith(b"\xff\xd8"):
+        if content.startswith(JPEG_START):
             return _read_jpeg(path, content)
     picture = open_picture(path)
     values = _deep_values(picture, path)
@@ -209,19 +210,8 @@ def _deep_values(picture: Image.Image, path: Path) -> np.ndarray | None:
     return None
 
 
-def is_deep(path: Path) -> bool:
-    """Whether a picture has more than 8 bits a channel.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    with Path(path).open("rb") as file:
-        is_jpeg = file.read(2) == b"\xff\xd8"
-    return not is_jpeg and _deep_values(open_picture(path), path) is not None
-
-
-def white_level(paths: Iterable[Path]) -> int | None:
-    """What counts as white in these frames of one video; None where they have 8 bits.
+def white_level(paths: Sequence[Path]) -> int:
+    """What counts as white in these frames of one video; 0 where the first of them has 8 bits.
 
     The values of 10-, 12- and 14-bit cameras come in files of 16 bits: white is the smallest of these ranges that
     holds all values.
@@ -229,9 +219,17 @@ def white_level(paths: Iterable[Path]) -> int | None:
     Raises:
         InputError: a frame cannot be read.
     """
-    deep = (_deep_values(open_picture(path), path) for path in paths)
-    largest = max((int(values.max()) for values in deep if values is not None), default=None)
-    return None if largest is None else _range_of(largest)
+    with paths[0].open("rb") as file:
+        if file.read(len(JPEG_START)) == JPEG_START:
+            return 0
+    largest = 0
+    for path in paths:
+        values = _deep_values(open_picture(path), path)
+        if values is not None:
+            largest = max(largest, int(values.max()))
+        elif path == paths[0]:
+            return 0
+    return _range_of(largest)
 
 
 def read_frames(paths: Sequence[Path]) -> list[np.ndarray]:
@@ -240,7 +238,7 @@ def read_frames(paths: Sequence[Path]) -> list[np.ndarray]:
     Raises:
         InputError: a frame cannot be read.
     """
-    white = white_level(paths) if is_deep(paths[0]) else None
+    white = white_level(paths) or None
     return [read_frame(path, white) for path in paths]
 
 
