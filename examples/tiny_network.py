@@ -54,7 +54,7 @@ class TinyNetwork(AffinityNetwork):
         self.quality_scorer = QualityScorer(value_dim, activation=score_activation) if quality_head else None
 
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
-        """See `MemoryNetwork`."""
+        """Keys (B,key_dim,h,w) and values (B,value_dim,h,w) of frames, from f4, f8 and f16; the prior is not used."""
         f4, f8, f16 = features
         key, value = self.projection(f16)
         return QueryFeatures(key, value, f16, f8, f4)
@@ -68,7 +68,7 @@ class TinyNetwork(AffinityNetwork):
         *,
         scored: bool = True,
     ) -> MemoryEntry:
-        """See `MemoryNetwork`."""
+        """Keys and values (B,K,h*w,C) of frames (B,3,H,W) with their masks (B,K,H,W), and quality (B,K)."""
         query = query or self.encode_query(image, masks[:, :1])
         batch, objects = masks.shape[:2]
         patches = self.patches(with_others(masks, others).flatten(0, 1))
