@@ -12,8 +12,8 @@ from inference.chunks import ObjectSteps
 from inference.correction import MaskCorrection
 from inference.prefetch import FeaturePrefetch
 from model.layers.decoder import soft_aggregate
-from model.memory.bank import DAVIS_MEMORY, POLICIES, MemoryOptions
-from model.memory.objects import BankReport, ObjectMemory
+from model.memory.bank import BankReport, ObjectMemory
+from model.memory.options import DAVIS_MEMORY, POLICIES, MemoryOptions
 from model.memory.read import MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, QueryFeatures
 from util.tensors import Padding, pad_to_multiple, unpad
@@ -130,7 +130,7 @@ class InferenceCore(Stream):
         self._correct = None
         if correct_rate is not None:
             self._correct = MaskCorrection(network, self.reader, rate=correct_rate, steps=correct_steps)
-        self._prefetched = FeaturePrefetch(network)
+        self._prefetched: FeaturePrefetch | None = None
         self._steps = ObjectSteps(network, self.reader, object_chunk=object_chunk, decode_roi=decode_roi)
         self._score_all = score_all and has_scorer
         self._frame = -1
@@ -168,6 +168,7 @@ class InferenceCore(Stream):
 
     def prefetch(self, image: Tensor) -> None:
         """See `Stream`."""
+        self._prefetched = self._prefetched or FeaturePrefetch(self.network)
         self._prefetched.prefetch(image)
 
     def stream(self, images: Iterable[Tensor], masks: Mapping[int, Tensor]) -> Iterator[Tensor]:
@@ -228,7 +229,8 @@ class InferenceCore(Stream):
         if set(self.objects) <= set(given):
             masks = padded.new_zeros(1, len(self.objects), *padded.shape[-2:])
         else:
-            query = self.network.encode_query(padded, self._prior(), self._prefetched.take(image))
+            features = None if self._prefetched is None else self._prefetched.take(image)
+            query = self.network.encode_query(padded, self._prior(), features)
             masks = self._steps.segment(query, self.memory.memories, self._last()).float().sigmoid()
         self._pending = Pending(padded, query, padding)
         return masks

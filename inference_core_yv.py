@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from inference_core import InferenceCore
-from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
+from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from model.memory_network import MemoryNetwork
 
 PRIORS = ("softmax", "max")

@@ -21,7 +21,7 @@ from datasets.test.sizing import Size, choose_sizing
 from datasets.test.video_file import VideoFile
 from inference.fast_form import for_inference
 from inference_core_yv import InferenceCoreYV
-from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
+from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from util.device import AUTOCAST, autocast, choose_device

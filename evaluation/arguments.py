@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evaluation.run import RunOptions
 from evaluation.video_writer import FORMATS
-from model.memory.bank import POLICIES
+from model.memory.options import POLICIES
 from util.device import AUTOCAST
 from util.errors import InputError
 from util.files import content_hash

@@ -19,7 +19,7 @@ from inference.chunks import needed_bytes, plan_chunks
 from inference.fast_form import for_inference
 from inference_core import InferenceCore, Stream
 from inference_core_yv import InferenceCoreYV
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from published.qdmn import PublishedCore, PublishedCoreYV

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.layers.decoder import CELL, Window
-from model.memory.objects import concatenate
+from model.memory.bank import concatenate
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, QueryFeatures, sum_of_others
 

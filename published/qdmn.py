@@ -10,8 +10,8 @@ from torch import Tensor
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model.layers.decoder import soft_aggregate
-from model.memory.bank import YOUTUBE_MEMORY, MemoryBank, MemoryOptions, Slot
-from model.memory.objects import BankReport, ObjectMemory, report_of
+from model.memory.bank import BankReport, MemoryBank, ObjectMemory, Slot, report_of
+from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from model.layers.decoder import soft_aggregate
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork
 from published.qdmn import PublishedCore

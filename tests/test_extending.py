@@ -17,7 +17,7 @@ from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import NETWORKS, build_network, fitting_options
 from model.memory import bank
-from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
+from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from model.memory.read import MemoryReader, stack_entries
 from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 from predictor import VideoPredictor

@@ -3,11 +3,9 @@
 import ctypes
 import resource
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from util.errors import InputError
 
@@ -65,27 +63,6 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-
-
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Send a tensor; nobody waits for a CUDA device to take it."""
-    if device.type == "cuda" and tensor.device.type == "cpu":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
-
-
-def from_device(tensor: Tensor) -> Callable[[], Tensor]:
-    """Fetch a tensor; what is returned waits for it. A CUDA device may be asked for more in the meantime."""
-    if tensor.device.type != "cuda":
-        return tensor.cpu
-    landed = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
-    arrival = torch.cuda.current_stream(tensor.device).record_event()
-
-    def wait() -> Tensor:
-        arrival.synchronize()
-        return landed
-
-    return wait
 
 
 def peak_memory_mb(device: torch.device) -> float:

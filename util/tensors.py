@@ -1,5 +1,7 @@
 """Tensor helpers that know no network and no dataset."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -55,3 +57,24 @@ def unpad(x: Tensor, padding: Padding) -> Tensor:
     """Undo `pad_to_multiple`; a view."""
     left, right, top, bottom = padding
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Send a tensor; nobody waits for a CUDA device to take it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def from_device(tensor: Tensor) -> Callable[[], Tensor]:
+    """Fetch a tensor; what is returned waits for it. A CUDA device may be asked for more in the meantime."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu
+    landed = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+    arrival = torch.cuda.current_stream(tensor.device).record_event()
+
+    def wait() -> Tensor:
+        arrival.synchronize()
+        return landed
+
+    return wait

@@ -14,7 +14,8 @@ import numpy as np
 
 from datasets.boxes.boxes import Box, box_of_mask, format_rows, read_boxes
 from datasets.mask_files import write_binary
-from evaluation.writers import PngWriter, Result, Writer
+from evaluation.segment import PngWriter
+from evaluation.writers import Result, Writer
 from util.errors import InputError
 from util.files import atomic_folder, atomic_path, make_output_folder, write_text
 from util.text_files import read_numbers

@@ -1,149 +1,18 @@
-"""The memory bank: slots, admission and eviction of memory frames (QDMN, ECCV 2022, section 3.3)."""
+"""The memory of a stream: banks of slots, filled and emptied by policy, one for each group of objects (QDMN)."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
+from model.memory.options import POLICIES, MemoryOptions, Rank
 from model.memory.read import Memory, MemoryEntry, has_shared_keys
 
 FIRST_SLOTS = 64
-GATES = ("mean", "object")
-
-
-class Rank(NamedTuple):
-    """What eviction knows of a dynamic slot: its number in the order of storing, and its quality."""
-
-    number: int
-    quality: float
-
-
-class Policy:
-    """Which predicted frames the memory keeps; by default every candidate, and all of them.
-
-    Attributes:
-        stores: whether frames without a mask are ever candidates for a dynamic slot.
-        needs_quality: whether it judges by quality, so that the network must have a scorer.
-    """
-
-    stores = True
-    needs_quality = False
-
-    def admits(self, quality: float | None, threshold: float) -> bool:
-        """Whether a candidate is stored.
-
-        Args:
-            quality: relative to the annotated frame's; None without a scorer.
-            threshold: see `MemoryOptions`.
-        """
-        return True
-
-    def victim(self, ranks: Sequence[Rank], stored: int) -> int | None:
-        """Which of the full dynamic slots, in the order of storing, is given up; None to make room for one more.
-
-        Args:
-            ranks: of the dynamic slots.
-            stored: how many frames have been stored so far, the new one among them.
-        """
-        return None
-
-
-class ByQuality(Policy):
-    """Admits by relative quality; gives up the lowest quality + temporal consistency exp(-distance) (QDMN).
-
-    The distance is counted in stored frames.
-    """
-
-    needs_quality = True
-
-    def admits(self, quality: float | None, threshold: float) -> bool:
-        """See `Policy`; what is not a number is not admitted."""
-        return quality is not None and quality > threshold
-
-    def victim(self, ranks: Sequence[Rank], stored: int) -> int:
-        """See `Policy`."""
-        return min(range(len(ranks)), key=lambda i: ranks[i].quality + math.exp(ranks[i].number - stored))
-
-
-class Latest(Policy):
-    """Gives up the oldest."""
-
-    def victim(self, ranks: Sequence[Rank], stored: int) -> int:
-        """See `Policy`."""
-        return 0
-
-
-class Annotated(Policy):
-    """Keeps nothing but annotated frames (DropSeg)."""
-
-    stores = False
-
-
-POLICIES: dict[str, Policy] = {
-    "quality": ByQuality(),
-    "latest": Latest(),
-    "every": Policy(),  # memory grows with the video (STM, ICCV 2019)
-    "annotated": Annotated(),
-}
-
-
-@dataclass(frozen=True)
-class MemoryOptions:
-    """What a memory keeps; the defaults are QDMN's for DAVIS.
-
-    Attributes:
-        policy: a name of `POLICIES`; `auto` takes what the network was published with, for most `quality` where they
-            have a scorer and else `latest`.
-        capacity: number of dynamic slots, of predicted frames.
-        annotations: number of permanent slots, of annotated frames.
-        mem_every: interval of admission, in frames.
-        quality_threshold: least quality relative to the annotated frame's.
-        keep_previous: whether the latest frame is kept until the next one where it is not admitted; None takes what
-            the network was published with.
-        gate: whose quality decides on admission and eviction: `mean`, that of all objects (QDMN), or `object`, each
-            object's own for its own memory.
-
-    Raises:
-        ValueError: a value is out of range.
-    """
-
-    policy: str = "auto"
-    capacity: int = 20
-    annotations: int = 10
-    mem_every: int = 5
-    quality_threshold: float = 0.8
-    keep_previous: bool | None = None
-    gate: str = "mean"
-
-    def __post_init__(self) -> None:
-        if self.policy not in ("auto", *POLICIES):
-            raise ValueError(f"memory policy is {self.policy!r}; choose one of {', '.join(POLICIES)}")
-        if self.gate not in GATES:
-            raise ValueError(f"gate is {self.gate!r}; choose one of {', '.join(GATES)}")
-        if min(self.capacity, self.annotations, self.mem_every) < 1:
-            sizes = f"capacity ({self.capacity}), annotations ({self.annotations}) and interval ({self.mem_every})"
-            raise ValueError(f"memory {sizes} must be at least 1")
-
-    def settled(self, *, policy: str | None, keeps_previous: bool, has_scorer: bool) -> "MemoryOptions":
-        """The same with what is left to the network put in.
-
-        Args:
-            policy, keeps_previous: what the network was published with, see `MemoryNetwork`.
-            has_scorer: whether it predicts the quality of masks.
-        """
-        usual = policy or ("quality" if has_scorer else "latest")
-        return replace(
-            self,
-            policy=usual if self.policy == "auto" else self.policy,
-            keep_previous=keeps_previous if self.keep_previous is None else self.keep_previous,
-        )
-
-
-DAVIS_MEMORY = MemoryOptions()
-YOUTUBE_MEMORY = MemoryOptions(capacity=10, quality_threshold=0.75)  # QDMN's for YouTube-VOS
 
 
 class BankEvent(NamedTuple):
@@ -379,3 +248,176 @@ class SlotBuffers:
             chosen._coverage = None if self._coverage is None else self._coverage[:, rows]
             chosen._key_rows = chosen._key.shape[1]
         return chosen
+
+
+@dataclass(frozen=True)
+class BankReport:
+    """What happened to the memory of some objects on a frame.
+
+    Attributes:
+        objects: their ids.
+        relative_quality: the quality, relative to the annotated frame's, by which the frame was judged, or None.
+        stored: `permanent`, `dynamic`, `temporary`, or "" where the frame is not kept.
+        rejected: whether it was due for admission, but of too low a quality.
+        evicted: index of the frame that left the memory for this one, or None.
+        memory_frames: indices of the frames in memory afterwards, in the order of storing.
+    """
+
+    objects: tuple[int, ...]
+    relative_quality: float | None
+    stored: str
+    rejected: bool
+    evicted: int | None
+    memory_frames: tuple[int, ...]
+
+
+@dataclass
+class Group:
+    """Objects whose rows follow each other and who share a memory bank."""
+
+    objects: tuple[int, ...]
+    bank: MemoryBank
+
+
+class ObjectMemory:
+    """One memory bank for each group of objects with one history: annotated, corrected and judged together.
+
+    Args:
+        options: settled, see `MemoryOptions`.
+    """
+
+    bank_kind: type[MemoryBank] = MemoryBank
+
+    def __init__(self, options: MemoryOptions) -> None:
+        self.options = options
+        self.groups: list[Group] = []
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Ids of the objects in the order of their rows."""
+        return tuple(k for group in self.groups for k in group.objects)
+
+    def add(self, objects: Sequence[int]) -> None:
+        """Take in objects that are not known yet; their rows come last."""
+        cohorts = [(k,) for k in objects] if self.options.gate == "object" else [tuple(objects)] * bool(objects)
+        self.groups += [Group(cohort, self.bank_kind(self.options)) for cohort in cohorts]
+
+    def remove(self, objects: Sequence[int]) -> None:
+        """Forget objects."""
+        kept = []
+        for group in self.groups:
+            rows = [row for row, k in enumerate(group.objects) if k not in objects]
+            if len(rows) == len(group.objects):
+                kept.append(group)
+            elif rows:
+                kept.append(_select(group, rows))
+        self.groups = kept
+
+    def memories(self, start: int, stop: int) -> list[Memory]:
+        """The memories of the objects in these rows; views."""
+        found, first = [], 0
+        for group in self.groups:
+            last = first + len(group.objects)
+            if first < stop and start < last:
+                rows = slice(max(start - first, 0), min(stop, last) - first)
+                key, value, coverage = group.bank.memory
+                covered = None if coverage is None else coverage[:, rows]
+                found.append(Memory(key[:, rows], value[:, rows], covered))
+            first = last
+        return found
+
+    def uses(self, frame: int) -> tuple[bool, bool]:
+        """Whether a frame without a mask will be looked at, and whether its quality will."""
+        due = any(group.bank.is_due(frame) for group in self.groups)
+        scored = due and POLICIES[self.options.policy].needs_quality
+        return due or bool(self.groups and self.options.keep_previous), scored
+
+    def pass_over(self) -> tuple[BankReport, ...]:
+        """What is to be told of a frame that leaves the memory as it is."""
+        unchanged = BankEvent("", None, None)
+        return tuple(report_of(group, unchanged) for group in self.groups)
+
+    def update(self, frame: int, entry: MemoryEntry, annotated: Sequence[int]) -> tuple[BankReport, ...]:
+        """Remember a frame.
+
+        Args:
+            frame: its index.
+            entry: all objects in the order of their rows.
+            annotated: objects whose masks were given; they get a permanent slot.
+
+        Raises:
+            ValueError: the policy is `quality` and the network has no scorer.
+        """
+        self.groups = [part for group in self.groups for part in _split(group, annotated)]
+        pairs = list(self._parts(entry))
+        quality = self._joint_quality([p for p in pairs if p[0].objects[0] not in annotated])
+        return tuple(
+            report_of(
+                group,
+                group.bank.annotate(frame, part)
+                if group.objects[0] in annotated
+                else group.bank.remember(frame, part, quality=quality),
+            )
+            for group, part in pairs
+        )
+
+    def _joint_quality(self, pairs: Sequence[tuple[Group, MemoryEntry]]) -> float | None:
+        """Relative quality over the objects of several groups; None where each group is to use its own."""
+        if self.options.gate == "object":
+            return None
+        scores: list[float] = []
+        references: list[float] = []
+        for group, part in pairs:
+            if part.quality is None or group.bank.reference is None:
+                return None
+            scores += part.quality[0].tolist()
+            references += group.bank.reference
+        return self.bank_kind.relative_quality(scores, references) if scores else None
+
+    def _parts(self, entry: MemoryEntry) -> Iterator[tuple[Group, MemoryEntry]]:
+        """Each group with its rows of the entry."""
+        start = 0
+        for group in self.groups:
+            rows = slice(start, start + len(group.objects))
+            quality = None if entry.quality is None else entry.quality[:, rows]
+            coverage = None if entry.coverage is None else entry.coverage[:, rows]
+            yield group, MemoryEntry(entry.key[:, rows], entry.value[:, rows], quality, coverage)
+            start = rows.stop
+
+
+def concatenate(entries: Sequence[MemoryEntry]) -> MemoryEntry:
+    """Entries of objects that follow each other as one."""
+    if len(entries) == 1:
+        return entries[0]
+    return MemoryEntry(
+        torch.cat([entry.key for entry in entries], 1),
+        torch.cat([entry.value for entry in entries], 1),
+        _joined([entry.quality for entry in entries]),
+        _joined([entry.coverage for entry in entries]),
+    )
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return torch.cat(known, 1) if len(known) == len(parts) else None
+
+
+def report_of(group: Group, event: BankEvent) -> BankReport:
+    """What a bank did with a frame, and what it holds now."""
+    return BankReport(
+        group.objects, event.relative_quality, event.stored, event.rejected, event.evicted, group.bank.frames
+    )
+
+
+def _split(group: Group, annotated: Sequence[int]) -> list[Group]:
+    """Parts of a group whose objects are either all annotated or none; rows keep their order."""
+    flags = [k in annotated for k in group.objects]
+    bounds = [row for row in range(1, len(flags)) if flags[row] != flags[row - 1]]
+    if not bounds:
+        return [group]
+    edges = [0, *bounds, len(flags)]
+    return [_select(group, range(a, b)) for a, b in pairwise(edges)]
+
+
+def _select(group: Group, rows: Sequence[int]) -> Group:
+    return Group(tuple(group.objects[row] for row in rows), group.bank.select(rows))

@@ -62,7 +62,7 @@ class StandInCore(Stream):
 
 
 def blocking_writer(save: Callable[[Path, np.ndarray], None]) -> AbstractContextManager[SimpleNamespace]:
-    """See `evaluation.writers.PngWriter`; a mask is on disk when `write` returns."""
+    """See `evaluation.segment.PngWriter`; a mask is on disk when `write` returns."""
     return nullcontext(SimpleNamespace(write=save))
 
 

@@ -16,7 +16,7 @@ from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.layers.resnet import BACKBONES
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, sum_of_others
 from scripts.bench.measuring import PartClock, measure

@@ -22,7 +22,7 @@ from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.layers.resnet import BACKBONES
-from model.memory.bank import DAVIS_MEMORY, MemoryOptions
+from model.memory.options import DAVIS_MEMORY, MemoryOptions
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from scripts.bench.inference import fill_memory, unit_work

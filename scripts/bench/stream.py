@@ -18,7 +18,7 @@ from evaluation.arguments import SHIPPED
 from evaluation.report.plots import figure, object_colour
 from inference.fast_form import for_inference
 from inference_core_yv import InferenceCoreYV
-from model.memory.bank import GATES, YOUTUBE_MEMORY
+from model.memory.options import GATES, YOUTUBE_MEMORY
 from model.weights.checkpoint import load_network
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb, synchronise
 from util.numbers import pixels, positive, whole

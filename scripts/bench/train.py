@@ -15,7 +15,7 @@ from torch import Tensor
 from datasets.train.clips import to_device
 from model import NETWORKS, build_network, fitting_options
 from model.layers.resnet import BACKBONES
-from model.memory.objects import concatenate
+from model.memory.bank import concatenate
 from model.memory.read import MemoryEntry
 from model.memory_network import AffinityNetwork, MemoryNetwork, QueryFeatures, sum_of_others
 from scripts.bench.measuring import PartClock, measure

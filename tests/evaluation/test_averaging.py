@@ -9,7 +9,7 @@ from evaluation.averaging import AveragingCore, View
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model.layers.decoder import soft_aggregate
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from tests.helpers.streams import assert_distributions, assert_same, banks, clip, run, small_network
 
 EAGER = MemoryOptions(mem_every=1, capacity=2, quality_threshold=0.0)

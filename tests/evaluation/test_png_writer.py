@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from datasets.mask_files import read_ids, write_ids
-from evaluation.writers import PngWriter
+from evaluation.segment import PngWriter
 
 MASK = np.arange(6, dtype=np.uint8).reshape(2, 3)
 

@@ -4,7 +4,8 @@ import random
 
 import torch
 
-from model.memory.bank import MemoryBank, MemoryOptions
+from model.memory.bank import MemoryBank
+from model.memory.options import MemoryOptions
 from model.memory.read import MemoryEntry
 
 POSITIONS = 3

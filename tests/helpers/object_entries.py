@@ -2,7 +2,7 @@
 
 import torch
 
-from model.memory.objects import ObjectMemory
+from model.memory.bank import ObjectMemory
 from model.memory.read import MemoryEntry
 from tests.helpers.bank_entries import settled
 

@@ -9,7 +9,7 @@ import torch
 from inference.chunks import LEAST_ELEMENTS, ObjectSteps
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from model.memory.read import MemoryReader
 from model.qdmn import QDMN
 from model.qdmn_small import SmallQDMN

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from inference_core import InferenceCore
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from model.qdmn import QDMN
 from published.qdmn import PublishedCore
 from tests.helpers.deterministic import clip_tensors, fill, fixture

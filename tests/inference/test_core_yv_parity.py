@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.memory.bank import YOUTUBE_MEMORY
+from model.memory.options import YOUTUBE_MEMORY
 from model.qdmn import QDMN
 from published.qdmn import PublishedCoreYV
 from tests.helpers.deterministic import clip_tensors, fill, fixture

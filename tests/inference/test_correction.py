@@ -9,7 +9,7 @@ from inference.correction import MaskCorrection
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import build_network
-from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
+from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from model.memory.read import MemoryReader
 from tests.helpers.streams import clip
 

@@ -9,7 +9,7 @@ from inference_core import InferenceCore
 from model import NETWORKS
 from model.layers.convolution import WinogradConv2d
 from model.layers.resnet import ResNetEncoder
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from tests.helpers.weight_files import smallest_network
 
 

@@ -8,7 +8,7 @@ from datasets.mask_files import read_ids
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model.dropseg import DropSeg
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from model.weights.checkpoint import save_checkpoint
 from tests.helpers.davis_trees import make_davis_2017
 from tests.helpers.weight_files import checkpoint_of, small_network

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from inference_core import InferenceCore
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from tests.helpers.one_mask_streams import clip, stream
 from tests.helpers.streams import HEIGHT, WIDTH, small_network
 

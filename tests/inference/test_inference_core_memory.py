@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from inference_core import InferenceCore
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from model.qdmn import QDMN
 from tests.helpers.one_mask_streams import clip, stream
 from tests.helpers.streams import small_network

@@ -7,7 +7,7 @@ import torch
 
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
-from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
+from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from published.qdmn import PublishedCoreYV
 from tests.helpers.streams import Scripted, assert_distributions, assert_same, banks, clip, run, small_network
 

@@ -7,7 +7,7 @@ import torch
 
 from inference_core_yv import InferenceCoreYV
 from model.layers.decoder import soft_aggregate
-from model.memory.bank import YOUTUBE_MEMORY
+from model.memory.options import YOUTUBE_MEMORY
 from tests.helpers.streams import WIDTH, assert_distributions, assert_same, banks, clip, run, small_network
 
 EAGER = replace(YOUTUBE_MEMORY, mem_every=1, quality_threshold=0.0)

@@ -6,7 +6,7 @@ import pytest
 
 from inference.chunks import FLOAT_BYTES, LEAST_PLANNED, MOST_PLANNED, READ_COPIES, needed_bytes, plan_chunks
 from inference_core_yv import InferenceCoreYV
-from model.memory.bank import YOUTUBE_MEMORY
+from model.memory.options import YOUTUBE_MEMORY
 from model.qdmn import QDMN
 from model.qdmn_small import SmallQDMN
 from tests.helpers.streams import clip, run, small_network

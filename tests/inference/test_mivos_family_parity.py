@@ -9,7 +9,7 @@ from inference.correspondence import Correspondence
 from inference_core import InferenceCore
 from model.layers.decoder import soft_aggregate
 from model.mask_propagation import MaskPropagation
-from model.memory.bank import YOUTUBE_MEMORY, MemoryOptions
+from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from model.memory.read import MemoryReader, stack_entries
 from model.stcn import STCN
 from published.qdmn import PublishedCoreYV

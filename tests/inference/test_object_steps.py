@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from inference_core import InferenceCore
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from model.stcn import STCN
 from tests.helpers.weight_files import small_network
 

@@ -13,7 +13,7 @@ from inference.fast_form import fold_batch_norm
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import NETWORKS
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from tests.helpers.weight_files import smallest_network
 from training.clip_forward import ClipForward
 from training.objective import LOSSES, Objective

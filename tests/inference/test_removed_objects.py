@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from inference_core_yv import InferenceCoreYV
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from tests.helpers.streams import assert_distributions, assert_same, banks, clip, run, small_network
 from tests.helpers.tensors_held import bytes_within
 

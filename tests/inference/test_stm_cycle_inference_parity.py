@@ -8,7 +8,7 @@ from inference.correction import MaskCorrection
 from inference_core import InferenceCore
 from model.layers.decoder import soft_aggregate
 from model.losses import bootstrapped_cross_entropy, soft_iou_loss
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from model.memory.read import MemoryReader, stack_entries
 from published.stm_cycle import PublishedSTMCycleCore
 from tests.helpers.deterministic import fixture

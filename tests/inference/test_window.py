@@ -7,7 +7,7 @@ from inference.chunks import cell_coverage, choose_window
 from inference_core import InferenceCore
 from model import build_network
 from model.layers.decoder import Window
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from tests.helpers.weight_files import small_network
 
 

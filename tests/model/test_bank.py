@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from model.memory.bank import MemoryBank, MemoryOptions
+from model.memory.bank import MemoryBank
+from model.memory.options import MemoryOptions
 from model.memory.read import MemoryEntry
 from published.qdmn import PublishedBank
 from tests.helpers.bank_entries import POSITIONS, REFERENCE, annotated_bank, entry, feed, settled, tags

@@ -7,7 +7,7 @@ import pytest
 
 from datasets import mask_files
 from datasets.test import annotated_video
-from evaluation import segment, writers
+from evaluation import segment
 from model.weights.checkpoint import save_checkpoint
 from scripts.bench import files
 from tests.helpers.weight_files import checkpoint_of, small_network
@@ -83,11 +83,11 @@ def test_plain_compression_takes_fewer_bytes_and_decodes_to_the_same_ids(tmp_pat
 
 
 def test_what_was_replaced_comes_back():
-    save, read_ahead = mask_files._save_png, annotated_video.read_ahead
+    save, read_ahead, writer = mask_files._save_png, annotated_video.read_ahead, segment.PngWriter
     with files.without(files.REPLACED):
         assert mask_files._save_png is files.save_png
         assert segment.PngWriter is files.blocking_writer
         assert annotated_video.read_ahead is files.read_when_asked
     assert mask_files._save_png is save
-    assert segment.PngWriter is writers.PngWriter
+    assert segment.PngWriter is writer
     assert annotated_video.read_ahead is read_ahead

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from util.device import from_device, to_device
+from util.tensors import from_device, to_device
 
 PAGES = """
 import resource, sys, torch

@@ -7,7 +7,7 @@ from PIL import Image
 import eval_davis
 import eval_davis_2016
 from datasets.mask_files import read_ids, voc_palette, write_ids
-from model.memory.bank import MemoryOptions
+from model.memory.options import MemoryOptions
 from tests.helpers.davis_runs import evaluate, masks_of
 from tests.helpers.davis_trees import (
     FakeCore,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from model.memory.objects import ObjectMemory
+from model.memory.bank import ObjectMemory
 from published.qdmn import PublishedYouTubeMemory, mean_above_zero
 from tests.helpers.bank_entries import settled
 from tests.helpers.object_entries import eager, entry, remember, remembered

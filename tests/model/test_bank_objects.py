@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from model.memory.bank import MemoryBank
-from model.memory.objects import ObjectMemory, concatenate
+from model.memory.bank import MemoryBank, ObjectMemory, concatenate
 from tests.helpers.bank_entries import settled
 from tests.helpers.object_entries import eager, entry, remember, remembered
 
