@@ -47,13 +47,13 @@ class TrackWriter(Writer):
         self._seconds: list[float] = []
 
     def add(self, result: Result) -> None:
-        """See `Writer`."""
+        """Take the box around the object in a frame, and the seconds that it took."""
         found = box_of_mask(result.ids > 0) if self._boxes else self._given
         self._boxes.append(found or self._boxes[-1])
         self._seconds.append(result.seconds)
 
     def save(self) -> None:
-        """See `Writer`."""
+        """Write both files."""
         boxes, times = self._paths
         write_text(boxes, format_rows(np.array(self._boxes), BOX_FORM))
         write_text(times, format_rows(np.array(self._seconds)[:, None], TIME_FORM))
@@ -66,13 +66,13 @@ class MaskWriter(Writer):
         self._folder = folder
 
     def open(self, stack: ExitStack) -> None:
-        """See `Writer`."""
+        """Begin the folder, which appears when all masks are in it."""
         make_output_folder(self._folder.parent)
         self._partial = stack.enter_context(atomic_folder(self._folder))
         self._writer = stack.enter_context(PngWriter(write_binary))
 
     def add(self, result: Result) -> None:
-        """See `Writer`."""
+        """Write the mask of a frame, on a thread of its own."""
         self._writer.write(self._partial / f"{result.name}.png", result.ids > 0)
 
 
