@@ -14,19 +14,19 @@ import argparse
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from datasets.test.davis_test_dataset import DavisTestDataset
+from datasets.train.sets import TRAINING_SETS
 from datasets.train.stages import StageData, stage_data
 from evaluation.run import MaskResults, RunOptions, evaluate
 from evaluation.segment import Segmenter
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
 from model.dropseg import DropSeg
-from model.memory_network import AffinityNetwork
+from model.memory_network import AffinityNetwork, MemoryNetwork
 from model.weights.checkpoint import Checkpoint, load_weights, restore_memory_network
 from model.weights.pretrained import load_imagenet_encoders, load_mae_encoder
-from training.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
+from training.arguments import check_resumable, describe_run, fill_batch, parse_arguments
 from training.loop import TrainingLoop, Validate
 from training.run import announce, build_folder, build_loader, build_reports, find_checkpoint
 from training.run_folder import RunFolder
@@ -52,14 +52,27 @@ def check_image_size(args: argparse.Namespace) -> None:
 
 def build_data(args: argparse.Namespace) -> StageData:
     """The samples of the stage."""
-    names = ("static_root", "bl_root", "davis_root", "yv_root", "yv_list", "image_size", "clip_length")
-    names += ("num_objects", "samples_per_video", "max_skip", "skip_growth", "skip_start")
-    names += ("soft_masks", "clip_draw", "repeat_frames", "augmentation", "arch")
-    options = {name: getattr(args, name) for name in names}
-    return stage_data(args.stage, **options, render=args.data_backend == "cpu")
+    return stage_data(
+        args.stage,
+        lists={entry.list_option: getattr(args, entry.list_option) for entry in TRAINING_SETS if entry.list_option},
+        image_size=args.image_size,
+        clip_length=args.clip_length,
+        num_objects=args.num_objects,
+        max_skip=args.max_skip,
+        skip_growth=args.skip_growth,
+        skip_start=args.skip_start,
+        samples_per_video=args.samples_per_video,
+        soft_masks=args.soft_masks,
+        clip_draw=args.clip_draw,
+        repeat_frames=args.repeat_frames,
+        augmentation=args.augmentation,
+        render=args.data_backend == "cpu",
+        arch=args.arch,
+        **{entry.option: getattr(args, entry.option) for entry in TRAINING_SETS},
+    )
 
 
-def new_network(args: argparse.Namespace) -> nn.Module:
+def new_network(args: argparse.Namespace) -> MemoryNetwork:
     """A new network with its first weights."""
     options = {
         "backbone": args.backbone,
@@ -83,7 +96,7 @@ def new_network(args: argparse.Namespace) -> nn.Module:
     return network
 
 
-def load_encoders(network: nn.Module, paths: list[Path]) -> None:
+def load_encoders(network: MemoryNetwork, paths: list[Path]) -> None:
     """Begin with encoders that have learned from pictures before.
 
     Raises:
@@ -114,7 +127,7 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
     if args.train_only:
         network.train_quality_head_only()
     trainer = Trainer(
-        network.to(process.device, memory_format=torch.channels_last),
+        network.to(process.device).to(memory_format=torch.channels_last),
         process.device,
         lr=args.lr,
         steps=tuple(args.steps),
@@ -136,7 +149,7 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
     return trainer
 
 
-def freeze_encoder(network: nn.Module, last: str) -> None:
+def freeze_encoder(network: MemoryNetwork, last: str) -> None:
     """Let the first stages of the image encoder keep their weights.
 
     Raises:
@@ -155,9 +168,11 @@ def build_validation(args: argparse.Namespace, process: Process, folder: RunFold
     options = RunOptions(folder.path / "validation", overwrite=True, score=True)
     alone = Process(rank=0, world=1, device=process.device)
 
-    def validate(network: nn.Module) -> float:
+    def validate(network: MemoryNetwork) -> float:
         segmenter = Segmenter(lambda video: InferenceCore(network), process.device, args.amp)
-        return evaluate(MaskResults(dataset), options, alone, lambda: segmenter, {}).jf_mean
+        scores = evaluate(MaskResults(dataset), options, alone, lambda: segmenter, {})
+        assert scores is not None, "the leading process scores"
+        return scores.jf_mean
 
     return validate
 
@@ -166,9 +181,9 @@ def build_loop(
     args: argparse.Namespace, process: Process, trainer: Trainer, folder: RunFolder | None, best_score: float
 ) -> TrainingLoop:
     """The loop with its reports."""
-    logger, incidents = build_reports(args, process, folder, trainer.iteration)
+    logger, bad_samples = build_reports(args, process, folder, trainer.iteration)
     validate = build_validation(args, process, folder)
-    return TrainingLoop(trainer, process, folder, logger, incidents, vars(args), validate, best_score)
+    return TrainingLoop(trainer, process, folder, logger, bad_samples, vars(args), validate, best_score)
 
 
 def main() -> None:

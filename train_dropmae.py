@@ -40,9 +40,11 @@ class PretrainingLoop(TrainingLoop):
         return pairs_to_device(part, self.trainer.device)
 
     def _show(self, iteration: int, batch: dict[str, Tensor], output: Completion) -> None:
-        pictures = self.trainer.network.pictures(batch["frames"], output)[:SHOWN_SAMPLES]
+        network = self.trainer.network
+        assert isinstance(network, DropMAE)
+        pictures = network.pictures(batch["frames"], output)[:SHOWN_SAMPLES]
         columns = pictures.shape[1] * pictures.shape[2]
-        self.logger.grid("hidden_completed_true", denormalise(pictures.flatten(0, 2).cpu()), columns, iteration)
+        self.logger.grid("hidden_completed_true", list(denormalise(pictures.flatten(0, 2).cpu())), columns, iteration)
 
 
 def build_data(args: argparse.Namespace) -> StageData:
@@ -59,9 +61,16 @@ def build_data(args: argparse.Namespace) -> StageData:
 
 def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path, Checkpoint] | None) -> Pretrainer:
     """The trainer of a new network, or of one that goes on where its checkpoint ends."""
-    names = ("backbone", "image_size", "mask_ratio", "attention_dropout", "checkpoint_activations")
-    names += ("decoder_width", "decoder_depth", "decoder_heads")
-    network = DropMAE(**{name: getattr(args, name) for name in names})
+    network = DropMAE(
+        backbone=args.backbone,
+        image_size=args.image_size,
+        mask_ratio=args.mask_ratio,
+        attention_dropout=args.attention_dropout,
+        checkpoint_activations=args.checkpoint_activations,
+        decoder_width=args.decoder_width,
+        decoder_depth=args.decoder_depth,
+        decoder_heads=args.decoder_heads,
+    )
     if found is not None:
         fill_network(network, found[1], found[0])
     elif args.load_network:
@@ -85,9 +94,9 @@ def build_loop(
     args: argparse.Namespace, process: Process, trainer: Pretrainer, folder: RunFolder | None
 ) -> PretrainingLoop:
     """The loop with its reports."""
-    logger, incidents = build_reports(args, process, folder, trainer.iteration)
+    logger, bad_samples = build_reports(args, process, folder, trainer.iteration)
     arguments = {**vars(args), "videos": [str(path) for path in args.videos]}
-    return PretrainingLoop(trainer, process, folder, logger, incidents, arguments)
+    return PretrainingLoop(trainer, process, folder, logger, bad_samples, arguments)
 
 
 def main() -> None:

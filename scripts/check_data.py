@@ -25,15 +25,14 @@ import util.startup  # noqa: F401
 
 from datasets.train.findings import Finding, Kind, Tally, show_size
 from datasets.train.inspection import SetPlan, plan_static, plan_videos
-from datasets.train.vos_dataset import bl30k_train, davis_train, youtube_train
+from datasets.train.sets import TRAINING_SETS, TrainingSet
 from datasets.video_list import read_video_list
-from training.hyper_parameters import parse_arguments as training_arguments
+from training.arguments import parse_arguments as training_arguments
 from util.errors import InputError, run
 from util.files import atomic_path, make_output_folder
 from util.numbers import workers
 from util.progress import Progress
 
-ROOTS = {"static_root": "static", "davis_root": "DAVIS", "yv_root": "YouTube", "bl_root": "BL30K"}
 SHOWN_FINDINGS = 20
 COUNTED = {
     "no|mask": (Kind.NO_MASK,),
@@ -56,10 +55,9 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     defaults = training_arguments([])
-    for option, name in ROOTS.items():
-        default = getattr(defaults, option)
-        text = f"of {name}, as for train.py; 'none' leaves it out (default {default})"
-        parser.add_argument(f"--{option}", type=Path, default=default, help=text)
+    for entry in TRAINING_SETS:
+        text = f"of {entry.name}, as for train.py; 'none' leaves it out (default {entry.root})"
+        parser.add_argument(f"--{entry.option}", type=Path, default=entry.root, help=text)
     parser.add_argument("--yv_list", type=Path, help="file with the names of the YouTube videos; all by default")
     parser.add_argument("--workers", type=workers, default=os.cpu_count() or 1, help="threads (default: all cores)")
     parser.add_argument("--fast", action="store_true", help="read only headers: sizes and kinds, no ids")
@@ -77,11 +75,12 @@ def check_arguments(args: argparse.Namespace) -> None:
     """
     if args.yv_list and not args.yv_list.is_file():
         raise InputError(f"list of videos {args.yv_list} does not exist; check --yv_list")
-    roots = [getattr(args, option) for option in ROOTS]
+    roots = [getattr(args, entry.option) for entry in TRAINING_SETS]
+    options = [f"--{entry.option}" for entry in TRAINING_SETS]
     if not any(root.is_dir() for root in roots):
         raise InputError(
-            f"none of the roots {', '.join(map(str, roots))} exists; pass those that you have by --static_root, "
-            "--davis_root, --yv_root or --bl_root"
+            f"none of the roots {', '.join(map(str, roots))} exists; pass those that you have by "
+            f"{', '.join(options[:-1])} or {options[-1]}"
         )
     if args.list:
         make_output_folder(args.list.parent)
@@ -89,22 +88,18 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise InputError(f"--list {args.list} is a folder; name a file in it")
 
 
-def plan_root(option: str, root: Path, args: argparse.Namespace) -> list[SetPlan]:
+def plan_set(entry: TrainingSet, root: Path, args: argparse.Namespace) -> list[SetPlan]:
     """The sets below a root; one without jobs where training would find none."""
-    name = ROOTS[option]
-    videos = partial(plan_videos, name, root=root, clip_length=args.clip_length, fast=args.fast)
     try:
-        if option == "static_root":
+        if entry.clips is None:
             return plan_static(root, fast=args.fast)
-        if option == "davis_root":
-            return [videos(davis_train, all_videos=False)]
-        if option == "bl_root":
-            return [videos(bl30k_train, all_videos=True)]
-        subset = set(read_video_list(args.yv_list)) if args.yv_list else None
-        return [videos(partial(youtube_train, subset=subset), all_videos=subset is None)]
+        path = getattr(args, entry.list_option) if entry.list_option else None
+        find = entry.clips.open if path is None else partial(entry.clips.open, subset=set(read_video_list(path)))
+        all_videos = path is None and not entry.clips.lists_videos
+        return [plan_videos(entry.name, find, root, args.clip_length, all_videos=all_videos, fast=args.fast)]
     except InputError as error:
-        unit = "pictures" if option == "static_root" else "videos"
-        return [SetPlan(name, unit, (), Finding(Kind.NO_SAMPLES, root, f"gives no sample: {error}"))]
+        unit = "pictures" if entry.clips is None else "videos"
+        return [SetPlan(entry.name, unit, (), Finding(Kind.NO_SAMPLES, root, f"gives no sample: {error}"))]
 
 
 def inspect(plans: Sequence[SetPlan], workers: int) -> list[SetResult]:
@@ -197,9 +192,9 @@ def main() -> None:
     """Find, read, report."""
     args = parse_arguments()
     check_arguments(args)
-    roots = {option: getattr(args, option) for option in ROOTS if str(getattr(args, option)) != "none"}
-    missing = [(ROOTS[option], root) for option, root in roots.items() if not root.is_dir()]
-    plans = [plan for option, root in roots.items() if root.is_dir() for plan in plan_root(option, root, args)]
+    roots = [(entry, root) for entry in TRAINING_SETS if str(root := getattr(args, entry.option)) != "none"]
+    missing = [(entry.name, root) for entry, root in roots if not root.is_dir()]
+    plans = [plan for entry, root in roots if root.is_dir() for plan in plan_set(entry, root, args)]
     results = inspect(plans, args.workers)
     findings = [finding for _, tally in results for finding in tally.findings]
     print(format_table(results, missing, args.fast))

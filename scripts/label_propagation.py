@@ -72,8 +72,9 @@ class LabelPropagation(Stream):
             labels = torch.cat([1 - mask.amax(0, keepdim=True), mask])
             self._first = (feature, F.avg_pool2d(pad_to_multiple(labels)[0], STRIDE))
             return labels
-        memory = [self._first, *self._last]
-        labels = self._read(feature, memory)
+        if self._first is None:
+            raise ValueError("the first frame needs a mask")
+        labels = self._read(feature, [self._first, *self._last])
         self._last.append((feature, labels))
         return unpad(F.interpolate(labels[None], scale_factor=STRIDE, mode="bilinear")[0], padding)
 

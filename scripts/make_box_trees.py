@@ -40,7 +40,8 @@ def make_videos(args: argparse.Namespace, progress: Progress) -> Iterator[BoxVid
     """The videos that a command line asks for."""
     for number in range(args.videos):
         leaving = float(number % 2)
-        rgb, ids = make_clip(args.seed + number, args.frames, *args.size, args.objects, leaving=leaving)
+        height, width = args.size
+        rgb, ids = make_clip(args.seed + number, args.frames, height, width, args.objects, leaving=leaving)
         progress.advance(f"video {number + 1}")
         yield BoxVideo(rgb, ids == 1)
 

@@ -23,7 +23,7 @@ from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 from predictor import VideoPredictor
 from tests.helpers.streams import HEIGHT, WIDTH, assert_distributions, assert_same, clip
 from tests.helpers.training_runs import SMALL, losses_of, only, write_training_data
-from training.stage_defaults import STAGES
+from training.arguments import STAGES
 from training.trainer import Trainer
 
 CPU = torch.device("cpu")

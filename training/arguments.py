@@ -1,15 +1,115 @@
-"""What can be said on the command line of train.py."""
+"""The command line of train.py: what can be said, the published values of each stage, what must stay on resuming."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from training.run_arguments import add_batch, add_reports, add_run
-from training.stage_defaults import STAGES
+from datasets.train.sets import TRAINING_SETS
+from model import NETWORKS
+from training.run_arguments import add_batch, add_reports, add_run, check_same, fault, share_batch
+from util.errors import InputError
 from util.numbers import above_zero, number, positive, share, whole
 
 FAMILIES = ("mivos", "stm_cycle")
 MIN_SIDE, MOST_SIDE = 32, 8192
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet50_v1", "resnet101", "vit_b16", "vit_s16", "vit_ti16")
+SAME_ON_RESUME = (
+    *("stage", "arch", "quality_head", "train_only", "backbone", "freeze", "no_pretrained_backbone"),
+    *("drop_path", "score_activation", "image_size", "clip_length", "num_objects", "max_skip"),
+    *("soft_masks", "repeat_frames", "samples", "total_batch", "samples_per_video", "skip_growth"),
+    *("skip_start", "clip_draw", "augmentation", "iterations", "steps", "lr", "gamma", "amp"),
+    *("quality_target", "seed", "objective", "loss", "weight_decay", "optimizer", "momentum"),
+)
+# What runs did before they recorded it.
+UNRECORDED = {
+    "optimizer": "adam",
+    "clip_draw": "mivos",
+    "augmentation": "mivos",
+    "skip_growth": 0,
+    "samples_per_video": 1,
+}
+
+
+class StageDefaults(NamedTuple):
+    """Published values of one stage of one network.
+
+    Attributes:
+        batch_size: of a process.
+        iterations: of the stage.
+        steps: iterations at which the rate falls.
+        lr, weight_decay: of the optimiser.
+        objective, loss: what is learned.
+        image_size: height and width of training frames, in pixels.
+        num_objects: most objects of a clip of a video.
+        skip_growth: epochs after which the frame skips grow, 0 where they follow a list.
+        clip_draw, augmentation: those of MiVOS, of STM-Cycle or, the first alone, of DropSeg.
+        clip_length: frames of a clip.
+        backbone: of the network.
+    """
+
+    batch_size: int
+    iterations: int
+    steps: tuple[int, ...]
+    lr: float
+    weight_decay: float = 1e-7
+    objective: str = "forward"
+    loss: str = "bootstrapped"
+    image_size: tuple[int, int] = (384, 384)
+    num_objects: int = 2
+    skip_growth: int = 0
+    clip_draw: str = "mivos"
+    augmentation: str = "mivos"
+    clip_length: int = 3
+    backbone: str = "resnet50"
+
+
+QDMN = {
+    0: StageDefaults(14, 160_000, (250_000,), 2e-5),
+    1: StageDefaults(8, 250_000, (450_000,), 2e-5),
+    2: StageDefaults(8, 150_000, (70_000,), 2e-5),
+}
+MASK_PROPAGATION = {
+    0: StageDefaults(7, 300_000, (250_000,), 1e-5),
+    1: StageDefaults(4, 500_000, (450_000,), 1e-5),
+    2: StageDefaults(4, 150_000, (125_000,), 1e-5),
+}
+STCN = {
+    0: StageDefaults(8, 300_000, (150_000,), 1e-5),
+    1: StageDefaults(4, 500_000, (400_000,), 1e-5),
+    2: StageDefaults(4, 300_000, (250_000,), 1e-5),
+    3: StageDefaults(4, 150_000, (125_000,), 1e-5),
+}
+STM_CYCLE = {
+    stage: StageDefaults(
+        *(4, iterations, (), 1e-5, 5e-4, "cycle", "both"),
+        image_size=(240, 427),
+        num_objects=5,
+        skip_growth=5,
+        clip_draw="stm_cycle",
+        augmentation="stm_cycle",
+    )
+    for stage, iterations in ((0, 100_000), (2, 226_000))
+}
+DROPSEG_STAGES = {
+    0: StageDefaults(4, 300_000, (150_000,), 1e-5),
+    1: StageDefaults(4, 500_000, (400_000,), 1e-5),
+    2: StageDefaults(4, 300_000, (250_000,), 1e-5),
+    3: StageDefaults(4, 210_000, (125_000,), 2e-5),
+}
+DROPSEG = {
+    stage: values._replace(clip_draw="dropseg", clip_length=2, backbone="vit_b16")
+    for stage, values in DROPSEG_STAGES.items()
+}
+# QDMN (ECCV 2022), Mask-Propagation (CVPR 2021), STCN (NeurIPS 2021), STM-Cycle (NeurIPS 2020: 240 epochs),
+# DropSeg (with DropMAE, CVPR 2023); other networks as QDMN
+STAGES = {
+    **dict.fromkeys(NETWORKS, QDMN),
+    "mask_propagation": MASK_PROPAGATION,
+    "stcn": STCN,
+    "stm_cycle": STM_CYCLE,
+    "dropseg": DROPSEG,
+}
 
 
 def training_parser() -> argparse.ArgumentParser:
@@ -47,14 +147,10 @@ def _add_reports(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_data(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--static_root", type=Path, default=Path("data/static"))
-    group.add_argument("--bl_root", type=Path, default=Path("data/BL30K"))
-    group.add_argument(
-        "--yv_root", type=Path, default=Path("data/YouTube"), help="'none' trains stage 2 without YouTube"
-    )
-    group.add_argument(
-        "--davis_root", type=Path, default=Path("data/DAVIS"), help="'none' trains stage 2 without DAVIS"
-    )
+    for training_set in TRAINING_SETS:
+        group.add_argument(
+            f"--{training_set.option}", type=Path, default=training_set.root, help=training_set.help or None
+        )
     group.add_argument(
         "--yv_list", type=Path, help="file with the names of the YouTube videos to train on; all by default"
     )
@@ -172,4 +268,73 @@ def _add_optimisation(group: argparse._ArgumentGroup) -> None:
         choices=("object", "both"),
         default="object",
         help="both: means over two objects, as published",
+    )
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Arguments of a run, with the defaults of its stage filled in."""
+    parser = training_parser()
+    args = parser.parse_args(arguments)
+    if args.stage not in STAGES[args.arch]:
+        parser.error(f"--stage {args.stage} is none of {args.arch}; it has {', '.join(map(str, STAGES[args.arch]))}")
+    for name, value in STAGES[args.arch][args.stage]._asdict().items():
+        if getattr(args, name) is None:
+            setattr(args, name, list(value) if name == "steps" else value)
+    if message := _fault(args):
+        parser.error(message)
+    args.image_size = (args.image_size[0], args.image_size[-1])
+    args.skip_start = tuple(args.skip_start)
+    if args.debug:
+        args.log_interval = args.picture_interval = 1
+    return args
+
+
+def _fault(args: argparse.Namespace) -> str:
+    """What is wrong with the arguments; empty if nothing is."""
+    faults = {
+        "--val_root needs an --id, under which the results are saved": args.val_root is not None and args.id == "NULL",
+        "--image_size is one number, or height and width": len(args.image_size) > 2,
+        "--skip_growth is for stage 2; stage 1 has a list of skips": args.skip_growth > 0 and args.stage == 1,
+        "--repeat_frames belongs to --clip_draw mivos": args.repeat_frames and args.clip_draw != "mivos",
+        "--drop_path must be less than 1": args.drop_path == 1,
+        "--momentum must be less than 1": args.momentum == 1,
+        "--train_only quality_head needs a trained network; give it by --load_network": bool(
+            args.train_only and not (args.load_network or args.load_model or args.resume)
+        ),
+    }
+    return fault(args, faults)
+
+
+def fill_batch(args: argparse.Namespace, world: int) -> None:
+    """Set `total_batch` from `batch_size`, which is that of one process and part, or the other way round.
+
+    Raises:
+        InputError: the total cannot be shared evenly, or batch-norm would learn from single objects.
+    """
+    share_batch(args, world)
+    if args.no_pretrained_backbone and args.stage == 0 and args.batch_size == 1:
+        raise InputError("--no_pretrained_backbone learns batch-norm statistics, which needs -b of at least 2")
+
+
+def check_resumable(args: argparse.Namespace, recorded: Mapping[str, Any], path: Path) -> None:
+    """Refuse to go on with a run under arguments that would make it another one.
+
+    Raises:
+        InputError: an argument differs from the checkpoint's.
+    """
+    recorded = {**UNRECORDED, **recorded}
+    if isinstance(side := recorded.get("image_size"), int):
+        recorded["image_size"] = (side, side)
+    check_same(args, recorded, SAME_ON_RESUME, path)
+
+
+def describe_run(args: argparse.Namespace, world: int, start: int) -> str:
+    """What is about to be trained, in two lines."""
+    steps = args.samples // args.total_batch
+    falls = [step for step in args.steps if step < args.iterations]
+    return (
+        f"stage {args.stage}: {args.samples} samples, batch {args.total_batch} ({world} processes x {args.grad_accum} "
+        f"parts x {args.batch_size}), {steps} iterations per epoch, {-(-args.iterations // steps)} epochs\n"
+        f"iterations {start} to {args.iterations}, rate {args.lr:g}"
+        + (f", times {args.gamma:g} at {', '.join(map(str, falls))}" if falls else ", constant")
     )

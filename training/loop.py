@@ -11,16 +11,16 @@ from torch.utils.data import DataLoader
 
 from datasets.train.clip_sampler import derive_seed
 from datasets.train.clips import Sample, to_device
+from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import Checkpoint, save_checkpoint
-from training.bad_samples import Incidents
-from training.clip_forward import ClipOutput
 from training.log import TrainingLogger
-from training.run_folder import RunFolder
+from training.pretrainer import Pretrainer
+from training.run_folder import BadSamples, RunFolder
 from training.trainer import Trainer
 from util.distributed import Process, in_any
 from util.errors import Stopped, StopSignal
 
-Validate = Callable[[torch.nn.Module], float]
+Validate = Callable[[MemoryNetwork], float]
 
 
 class TrainingLoop:
@@ -30,7 +30,7 @@ class TrainingLoop:
         trainer: what learns; its iteration says where the run stands.
         process: this process.
         folder: of the run, None to save nothing.
-        logger, incidents: where losses and bad samples are reported.
+        logger, bad_samples: where losses and bad samples are reported.
         arguments: the command line, kept in checkpoints.
         validate: scores a network; called in the leading process only.
         best_score: of the validations before; only a better one replaces the best weights.
@@ -38,11 +38,11 @@ class TrainingLoop:
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: Trainer | Pretrainer,
         process: Process,
         folder: RunFolder | None,
         logger: TrainingLogger,
-        incidents: Incidents,
+        bad_samples: BadSamples,
         arguments: Mapping[str, Any],
         validate: Validate | None = None,
         best_score: float = -1.0,
@@ -51,8 +51,8 @@ class TrainingLoop:
         self.process = process
         self.folder = folder if process.leads else None
         self.logger = logger
-        self.incidents = incidents
-        self.arguments = {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()}
+        self.bad_samples = bad_samples
+        self.arguments: dict[str, Any] = {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()}
         self.validate = validate
         self.best_score = best_score
 
@@ -88,13 +88,13 @@ class TrainingLoop:
 
     def _step(self, parts: list[Sample], waited: float) -> None:
         iteration = self.trainer.iteration + 1
-        self.incidents.unreadable(iteration, [message for part in parts for message in part["rejected"]])
+        self.bad_samples.unreadable(iteration, [message for part in parts for message in part["rejected"]])
         batches = [self._batch(part) for part in parts]
         losses, output, updated = self.trainer.step(batches)
         if not updated:
-            self.incidents.not_finite(iteration, [name for part in parts for name in part["name"]])
+            self.bad_samples.not_finite(iteration, [name for part in parts for name in part["name"]])
             return
-        self.incidents.updated()
+        self.bad_samples.updated()
         self.logger.step(iteration, losses, self.trainer.rate, waited)
         if iteration % self.arguments["picture_interval"] == 0:
             self._show(iteration, batches[-1], output)
@@ -103,15 +103,16 @@ class TrainingLoop:
         """What the trainer takes."""
         return to_device(part, self.trainer.device)
 
-    def _show(self, iteration: int, batch: dict[str, Tensor], output: ClipOutput) -> None:
+    def _show(self, iteration: int, batch: dict[str, Tensor], output: Any) -> None:
         """Log what the trainer made of a batch."""
         self.logger.pictures(iteration, batch["frames"], batch["masks"], output.masks, output.quality)
 
     def _validate(self, validate: Validate) -> None:
         if self.folder is None:
             return
-        network = self.trainer.network
-        score = validate(network.eval())
+        if not isinstance(self.trainer, Trainer):
+            raise TypeError("only networks that segment are validated")
+        score = validate(self.trainer.network.eval())
         self.trainer.learn()
         self.logger.scalar("validation_j_and_f", score, self.trainer.iteration)
         if score > self.best_score:

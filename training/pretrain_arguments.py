@@ -13,9 +13,11 @@ from util.numbers import above_zero, number, positive, share, whole
 # As published (DropMAE, CVPR 2023): 64 samples on each of 64 GPUs, 1600 epochs of Kinetics-400
 EPOCHS, WARMUP_EPOCHS, BATCH = 1600, 40.0, 64
 RATE, RATE_BATCH = 1.5e-4, 256
-SAME_ON_RESUME = ("backbone", "image_size", "decoder_width", "decoder_depth", "decoder_heads", "mask_ratio")
-SAME_ON_RESUME += ("attention_dropout", "frame_gap", "samples", "total_batch", "iterations", "warmup", "lr")
-SAME_ON_RESUME += ("weight_decay", "amp", "seed")
+SAME_ON_RESUME = (
+    *("backbone", "image_size", "decoder_width", "decoder_depth", "decoder_heads", "mask_ratio"),
+    *("attention_dropout", "frame_gap", "samples", "total_batch", "iterations", "warmup", "lr"),
+    *("weight_decay", "amp", "seed"),
+)
 
 
 def pretraining_parser() -> argparse.ArgumentParser:

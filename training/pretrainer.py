@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from model.dropmae import Completion
-from training.learner import Learner
+from model.dropmae import Completion, DropMAE
+from training.base_trainer import BaseTrainer
 from training.trainer import FUSED_ADAM
 from util.device import autocast
 
 BETAS = (0.9, 0.95)
 
 
-class Pretrainer(Learner):
+class Pretrainer(BaseTrainer):
     """Updates a `DropMAE` iteration by iteration, with AdamW.
 
     The rate rises linearly from 0 and falls to 0 as a half cosine.
@@ -33,7 +33,7 @@ class Pretrainer(Learner):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: DropMAE,
         device: torch.device,
         *,
         lr: float,
@@ -54,7 +54,10 @@ class Pretrainer(Learner):
         )
         super().__init__(network, device, optimizer, scheduler, amp=amp, distributed=distributed)
         devices = [device] if device.type == "cuda" else None
-        self.complete = DistributedDataParallel(network, device_ids=devices) if distributed else network
+        self.complete: nn.Module = network
+        self._synchronised: DistributedDataParallel | None = None
+        if distributed:
+            self.complete = self._synchronised = DistributedDataParallel(network, device_ids=devices)
 
     def step(self, batches: Sequence[Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], Completion, bool]:
         """One iteration on one batch, or on several whose gradients are averaged.
@@ -69,7 +72,7 @@ class Pretrainer(Learner):
         losses = []
         for number, batch in enumerate(batches, 1):
             last = number == len(batches)
-            with nullcontext() if last or not self.distributed else self.complete.no_sync():
+            with nullcontext() if last or self._synchronised is None else self._synchronised.no_sync():
                 with autocast(self.device, self.amp):
                     output = self.complete(batch["frames"])
                 self.scaler.scale(output.loss / len(batches)).backward()

@@ -11,10 +11,9 @@ from datasets.train.clip_sampler import ClipSampler
 from datasets.train.clips import Sample, collate
 from datasets.train.stages import StageData
 from model.weights.checkpoint import Checkpoint, load_checkpoint, load_newest
-from training.bad_samples import Incidents
 from training.log import TrainingLogger
 from training.run_folder import ROOT as SAVES
-from training.run_folder import RunFolder, checkpoints_of, new_run_folder
+from training.run_folder import BadSamples, RunFolder, checkpoints_of, new_run_folder
 from util.distributed import Process, from_leader
 from util.errors import ignore_stop_signals
 
@@ -61,14 +60,16 @@ def build_folder(args: argparse.Namespace, process: Process, found: tuple[Path, 
     """Where the run writes: a new folder, or with --resume auto the one that it goes on in."""
     if args.id == "NULL":
         return None
-    resumed = found is not None and args.resume
-    run_id = found[0].parent.name if resumed else new_run_folder(args.id) if process.leads else ""
+    if found is not None and args.resume:
+        run_id = found[0].parent.name
+    else:
+        run_id = new_run_folder(args.id) if process.leads else ""
     return RunFolder(SAVES / from_leader(process, run_id), leads=process.leads)
 
 
 def build_reports(
     args: argparse.Namespace, process: Process, folder: RunFolder | None, start: int
-) -> tuple[TrainingLogger, Incidents]:
+) -> tuple[TrainingLogger, BadSamples]:
     """Where losses and bad samples are reported from iteration `start` on."""
     logger = TrainingLogger(
         None if folder is None else Path("log") / folder.id,
@@ -79,7 +80,7 @@ def build_reports(
         batch=args.total_batch,
     )
     limits = {"max_unreadable": args.max_unreadable, "max_not_finite": args.max_not_finite}
-    return logger, Incidents(folder, process.rank, **limits)
+    return logger, BadSamples(folder, process.rank, **limits)
 
 
 def announce(args: argparse.Namespace, process: Process, folder: RunFolder | None, description: str) -> None:

@@ -1,8 +1,10 @@
-"""Where a training run writes, and the record of how it was started."""
+"""Where a training run writes: its folder, the record of how it was started, the samples that made trouble."""
 
 import json
+import logging
 import re
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ ROOT = Path("saves")
 STAMPED = re.compile(r"[^\W\d_]+\.?\d\d_\d\d\.\d\d\.\d\d_(.*)", re.DOTALL)  # Jan31_23.59.59_name
 LONGEST_NAME = 100
 ATTEMPTS = 60
+
+logger = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -53,7 +57,7 @@ class RunFolder:
         """The weights after an iteration, for evaluation and --load_network."""
         return self.path / f"{self.id}_{iteration}.pth"
 
-    def note_samples(self, kind: str, rank: int, iteration: int, samples: list[str]) -> Path:
+    def note_samples(self, kind: str, rank: int, iteration: int, samples: Sequence[str]) -> Path:
         """Write down samples that made trouble, in a text file for each process.
 
         Args:
@@ -72,6 +76,64 @@ class RunFolder:
         content = {"command": sys.argv, "arguments": arguments, "code": code_state()}
         with atomic_path(self.path / f"{self.id}_arguments.json", known=True) as temporary:
             temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")
+
+
+class BadSamples:
+    """Samples that could not be read or spoilt an iteration: named, written down, and too many of them end the run.
+
+    Each process counts its own.
+
+    Args:
+        folder: of the run, None to write nothing down.
+        rank: number of this process.
+        max_unreadable: most samples that may be unreadable; a sample counts once.
+        max_not_finite: most iterations in a row with a loss or gradient that is not finite.
+    """
+
+    def __init__(self, folder: RunFolder | None, rank: int, *, max_unreadable: int, max_not_finite: int) -> None:
+        self._folder = folder
+        self._rank = rank
+        self._max_unreadable, self._max_not_finite = max_unreadable, max_not_finite
+        self._unreadable: set[str] = set()
+        self._not_finite = 0
+
+    def unreadable(self, iteration: int, messages: Sequence[str]) -> None:
+        """Take what was wrong with the samples that were replaced in an iteration.
+
+        Raises:
+            InputError: there have been too many.
+        """
+        new = [message for message in dict.fromkeys(messages) if message not in self._unreadable]
+        self._unreadable.update(new)
+        for message in new:
+            logger.warning("%s; another sample takes its place", message)
+        where = self._note("unreadable", iteration, new)
+        if len(self._unreadable) > self._max_unreadable:
+            raise InputError(f"more than {self._max_unreadable} samples cannot be read{where}; mend the data")
+
+    def updated(self) -> None:
+        """An iteration went well."""
+        self._not_finite = 0
+
+    def not_finite(self, iteration: int, names: Sequence[str]) -> None:
+        """Take the samples of an iteration that was skipped, its loss or gradient not being finite.
+
+        Raises:
+            InputError: there have been too many in a row.
+        """
+        self._not_finite += 1
+        logger.warning("iteration %d: loss or gradient not finite, skipped (%s)", iteration, ", ".join(names))
+        where = self._note("not_finite", iteration, names)
+        if self._not_finite >= self._max_not_finite:
+            raise InputError(
+                f"{self._not_finite} iterations in a row had a loss or gradient that is not finite{where}; "
+                "lower --lr, look at the samples, or train without --amp fp16"
+            )
+
+    def _note(self, kind: str, iteration: int, samples: Sequence[str]) -> str:
+        if self._folder is None or not samples:
+            return ""
+        return f", see {self._folder.note_samples(kind, self._rank, iteration, samples)}"
 
 
 def name_fault(name: str) -> str:

@@ -35,7 +35,7 @@ class BoxVideo:
     @property
     def gone(self) -> np.ndarray:
         """Whether nothing of the object shows, (T,) bool."""
-        return ~self.masks.any(axis=(1, 2))
+        return np.logical_not(self.masks.any(axis=(1, 2)))
 
     @property
     def at_border(self) -> np.ndarray:

@@ -32,7 +32,8 @@ class Sensor:
         if self.tone is not None:
             rgb = cv2.LUT(rgb, _tone_table(*(wave(time) for wave in self.tone)))
         if self.blur is not None:
-            kernel = _blur_kernel(*(abs(wave(time)) for wave in self.blur), self.direction)
+            along, across = (abs(wave(time)) for wave in self.blur)
+            kernel = _blur_kernel(along, across, self.direction)
             rgb = cv2.filter2D(rgb, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
         if self.noise is not None:
             top, left = rng.integers(0, NOISE_SLACK + 1, 2)

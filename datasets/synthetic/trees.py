@@ -63,8 +63,9 @@ class VideoPlan:
     def clip(self) -> SyntheticClip:
         """The video's frames."""
         firsts = self.first_frames()
-        options = {"speed": self.speed, "clutter": self.clutter}
-        return SyntheticClip(self.seed, *self.size, len(firsts), first_frames=firsts, **options)
+        return SyntheticClip(
+            self.seed, *self.size, len(firsts), first_frames=firsts, speed=self.speed, clutter=self.clutter
+        )
 
 
 def _write_jpeg(path: Path, rgb: np.ndarray) -> None:

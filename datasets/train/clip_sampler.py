@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 class SampleRequest(NamedTuple):
     """Position in the data, seed of all random draws, and the epoch out of the epochs of the run."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name, which nobody needs here
     seed: int
     epoch: int
     epochs: int

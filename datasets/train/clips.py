@@ -38,6 +38,7 @@ def pack_clip(
     Returns:
         frames (T,3,H',W') uint8, or `Unrendered`; masks, selector and name as given.
     """
+    made: Tensor | Unrendered
     if render:
         sources = frames if len(frames) == len(views) else [frames[0]] * len(views)
         pictures = [render_frame(frame, view) for frame, view in zip(sources, views, strict=True)]

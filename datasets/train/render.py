@@ -47,7 +47,7 @@ def _resample(
         flags = interpolation | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(picture, matrix[:2], view.size[::-1], flags=flags, borderValue=fill)
     pixels = cv2.transform(view.warp, matrix[:2])
-    return cv2.remap(picture, pixels, None, interpolation, borderValue=fill)
+    return cv2.remap(picture, pixels, None, interpolation, borderValue=fill)  # type: ignore[call-overload]
 
 
 def reduction(views: Sequence[View]) -> int:
@@ -73,7 +73,7 @@ def render_clip(frames: Tensor, views: list[View]) -> Tensor:
     factor, pictures = reduction(views), frames.float()
     if factor > 1:
         pictures = F.avg_pool2d(pictures, factor)
-    size = tuple(pictures.shape[-2:])
+    size = pictures.shape[-2], pictures.shape[-1]
     fill = torch.tensor([view.fill for view in views], device=frames.device, dtype=torch.float32).view(-1, 3, 1, 1)
     grid = torch.stack([_grid(view, reduced(factor) @ view.matrix, size) for view in views]).to(frames.device)
     pictures = F.grid_sample(pictures - fill, grid, mode="bicubic", padding_mode="zeros", align_corners=False) + fill

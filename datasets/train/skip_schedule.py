@@ -1,17 +1,6 @@
 """How far apart the frames of a training clip may lie, epoch by epoch (QDMN, ECCV 2022; STM-Cycle, NeurIPS 2020)."""
 
 from dataclasses import dataclass
-from typing import Protocol
-
-
-class Skips(Protocol):
-    """The largest distance of neighbouring frames in a clip, in frames of the video."""
-
-    start: int
-
-    def at(self, epoch: int, epochs: int) -> int:
-        """The skip of an epoch, which counts from 0, of a training of so many epochs."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +19,7 @@ class SkipSchedule:
     fractions: tuple[float, ...]
 
     def at(self, epoch: int, epochs: int) -> int:
-        """See `Skips`."""
+        """The skip of an epoch, which counts from 0, of a training of so many epochs."""
         changes = zip(self.values, self.fractions, strict=True)
         reached = [value for value, fraction in changes if epoch >= round(epochs * fraction)]
         return reached[-1] if reached else self.start
@@ -53,9 +42,11 @@ class SkipGrowth:
     ceiling: int
 
     def at(self, epoch: int, epochs: int) -> int:
-        """See `Skips`."""
+        """The skip of an epoch, which counts from 0, of a training of so many epochs."""
         return min(self.start + epoch // self.every * self.step, self.ceiling)
 
+
+Skips = SkipSchedule | SkipGrowth
 
 # QDMN has one list for each set; Mask-Propagation (MiVOS, CVPR 2021) and STCN (NeurIPS 2021) one for both.
 STAGE1_SKIPS = SkipSchedule(5, (10, 15, 20, 25, 10), (0.1, 0.2, 0.3, 0.4, 0.8))
@@ -86,6 +77,5 @@ def growing_skips(every: int, start: tuple[int, int]) -> tuple[SkipGrowth, SkipG
         every: epochs from one growth to the next.
         start: first skip of each set, in annotated frames.
     """
-    youtube = (YOUTUBE_STEP * count for count in (start[1], YOUTUBE_GROWTH))
     davis = SkipGrowth(start[0], DAVIS_GROWTH, every, CEILING)
-    return davis, SkipGrowth(*youtube, every, YOUTUBE_STEP * CEILING)
+    return davis, SkipGrowth(YOUTUBE_STEP * start[1], YOUTUBE_STEP * YOUTUBE_GROWTH, every, YOUTUBE_STEP * CEILING)

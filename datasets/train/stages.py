@@ -1,8 +1,10 @@
 """The training data of each stage (QDMN, ECCV 2022)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch.utils.data import Dataset
@@ -12,15 +14,22 @@ from datasets.train.clip_sampler import SampleRequest
 from datasets.train.clips import Sample
 from datasets.train.frame_sampling import sample_ascending_positions, sample_positions, sample_positions_either_way
 from datasets.train.geometry import Size
-from datasets.train.skip_schedule import MIVOS_FAMILY, Skips, growing_skips, listed_skips
-from datasets.train.static_dataset import StaticDataset, static_datasets
-from datasets.train.vos_dataset import DrawPositions, DrawViews, VOSDataset, bl30k_train, davis_train, youtube_train
+from datasets.train.sets import TRAINING_SETS
+from datasets.train.skip_schedule import MIVOS_FAMILY, Skips
+from datasets.train.static_dataset import static_datasets
+from datasets.train.vos_dataset import DrawPositions, DrawViews, VOSDataset
 from datasets.video_list import read_video_list
 from util.errors import InputError
 
-DAVIS_REPEATS = 5
 ATTEMPTS = 10
-MIN_SCALE, BL30K_MIN_SCALE = 0.36, 0.25
+
+
+class Samples(Protocol):
+    """Samples by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
 
 
 @dataclass(frozen=True)
@@ -34,14 +43,14 @@ class Part:
         skip_limit: upper limit on the frame skips, in frames of the video.
     """
 
-    dataset: StaticDataset | VOSDataset
+    dataset: Samples
     repeats: int = 1
     skips: Skips | None = None
     skip_limit: int | None = None
 
     def sample(self, index: int, request: SampleRequest) -> Sample:
         """A sample with the frame skips of the request's epoch."""
-        if self.skips is not None:
+        if self.skips is not None and isinstance(self.dataset, VOSDataset):
             skip = self.skips.at(request.epoch, request.epochs)
             self.dataset.max_skip = skip if self.skip_limit is None else min(skip, self.skip_limit)
         return self.dataset[index]
@@ -71,7 +80,7 @@ class StageData(Dataset):
         """
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(request.seed)
-            rejected = []
+            rejected: list[str] = []
             index = request.index
             while True:
                 part, position = self._entries[index]
@@ -87,11 +96,7 @@ class StageData(Dataset):
 def stage_data(
     stage: int,
     *,
-    static_root: Path,
-    bl_root: Path,
-    davis_root: Path,
-    yv_root: Path,
-    yv_list: Path | None = None,
+    lists: Mapping[str, Path | None] | None = None,
     image_size: Size = (384, 384),
     clip_length: int = 3,
     num_objects: int = 2,
@@ -105,16 +110,16 @@ def stage_data(
     augmentation: str = "mivos",
     render: bool = True,
     arch: str = "qdmn",
+    **roots: Path,
 ) -> StageData:
-    """Data of a stage.
+    """Data of a stage: of the sets of `TRAINING_SETS` those that belong to it.
 
     Args:
         stage: 0 static pictures, 1 BL30K, 2 and 3 DAVIS five times + YouTube-VOS.
-        static_root, bl_root, davis_root, yv_root: folders; `none` leaves DAVIS or YouTube-VOS out of stage 2.
-        yv_list: file with the names of the YouTube videos to use.
+        lists: files with the names of the videos to use, by `TrainingSet.list_option`.
         image_size: height and width of the views, in pixels.
         clip_length: frames of a clip.
-        num_objects: most objects of a clip in stages 1 and 2.
+        num_objects: most objects of a clip of a video.
         max_skip: upper limit on the frame skips, in frames of the video.
         skip_growth: epochs after which the frame skips of stage 2 grow, see `SkipGrowth`; 0 for the lists of `arch`.
         skip_start: first skips of DAVIS and YouTube-VOS if they grow, in annotated frames.
@@ -125,35 +130,39 @@ def stage_data(
         augmentation: `mivos` or `stm_cycle`, of the videos.
         render: see `pack_clip`.
         arch: the network that is trained: its paper's frame skips are used.
+        roots: folders by `TrainingSet.option`; `none` leaves a set out of a stage that has several.
 
     Raises:
-        InputError: a folder is missing or holds no data.
+        InputError: a folder is missing or holds no data, or the stage is left without any.
     """
-    if stage == 0:
-        options = {"image_size": image_size, "clip_length": clip_length, "soft_masks": soft_masks, "render": render}
-        return StageData([Part(*found) for found in static_datasets(static_root, **options)])
-    options = {
-        "clip_length": clip_length,
-        "num_objects": num_objects,
-        "draw_positions": _draw_positions(clip_draw, not repeat_frames, arch),
-        "draw_views": _draw_views(augmentation, image_size, BL30K_MIN_SCALE if stage == 1 else MIN_SCALE),
-        "render": render,
-    }
-    bl30k_skips, davis_skips, youtube_skips = listed_skips(arch)
-    if skip_growth:
-        davis_skips, youtube_skips = growing_skips(skip_growth, skip_start)
-    if stage == 1:
-        bl30k = bl30k_train(bl_root, bl30k_skips.start, **options)
-        return StageData([Part(bl30k, samples_per_video, bl30k_skips, max_skip)])
-    parts = []
-    if str(davis_root) != "none":
-        davis = davis_train(davis_root, davis_skips.start, **options)
-        parts.append(Part(davis, DAVIS_REPEATS * samples_per_video, davis_skips, max_skip))
-    if str(yv_root) != "none":
-        youtube = youtube_train(yv_root, youtube_skips.start, yv_list and _read_list(yv_list), **options)
-        parts.append(Part(youtube, samples_per_video, youtube_skips, max_skip))
+    parts: list[Part] = []
+    wanted = [entry for entry in TRAINING_SETS if stage in entry.stages]
+    for entry in wanted:
+        root = roots[entry.option]
+        if len(wanted) > 1 and str(root) == "none":
+            continue
+        if entry.clips is None:
+            found = static_datasets(
+                root, image_size=image_size, clip_length=clip_length, soft_masks=soft_masks, render=render
+            )
+            parts += [Part(dataset, repeats) for dataset, repeats in found]
+            continue
+        path = (lists or {}).get(entry.list_option)
+        skips = entry.clips.skips(arch, skip_growth, skip_start)
+        dataset = entry.clips.open(
+            root,
+            skips.start,
+            **({} if path is None else {"subset": _read_list(path, entry.list_option)}),
+            clip_length=clip_length,
+            num_objects=num_objects,
+            draw_positions=_draw_positions(clip_draw, not repeat_frames, arch),
+            draw_views=_draw_views(augmentation, image_size, entry.clips.min_scale),
+            render=render,
+        )
+        parts.append(Part(dataset, entry.repeats * samples_per_video, skips, max_skip))
     if not parts:
-        raise InputError(f"stage {stage} is left without data; give --davis_root or --yv_root")
+        options = " or ".join(f"--{entry.option}" for entry in wanted)
+        raise InputError(f"stage {stage} is left without data; give {options}")
     return StageData(parts)
 
 
@@ -171,7 +180,7 @@ def _draw_views(augmentation: str, image_size: Size, min_scale: float) -> DrawVi
     return partial(video_views, canvas=image_size, min_scale=min_scale)
 
 
-def _read_list(path: Path) -> set[str]:
+def _read_list(path: Path, option: str) -> set[str]:
     if not path.is_file():
-        raise InputError(f"list of videos {path} does not exist; check --yv_list")
+        raise InputError(f"list of videos {path} does not exist; check --{option}")
     return set(read_video_list(path))

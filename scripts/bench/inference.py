@@ -100,7 +100,7 @@ def convolution_rate(args: argparse.Namespace, device: torch.device) -> float:
 def fill_memory(core: InferenceCore, frames: int) -> None:
     """Bring the bank to `frames` frames without segmenting any: noise is as slow to read as a real memory."""
     bank = core.memory.groups[0].bank
-    key, value = bank.memory
+    key, value, _ = bank.memory
     for frame in range(1, frames):
         bank.remember(frame, MemoryEntry(torch.randn_like(key), torch.randn_like(value), None))
 

@@ -75,9 +75,10 @@ def test_either_set_of_stage_two_can_be_left_out(roots):
 def test_a_list_chooses_the_youtube_videos(roots, tmp_path):
     chosen = tmp_path / "list.txt"
     chosen.write_text("b\n")
-    assert names(stage_data(2, **{**roots, "davis_root": NONE}, yv_list=chosen, image_size=(16, 16))) == ["b"]
+    only = {**roots, "davis_root": NONE}
+    assert names(stage_data(2, **only, lists={"yv_list": chosen}, image_size=(16, 16))) == ["b"]
     with pytest.raises(InputError, match="nowhere"):
-        stage_data(2, **roots, yv_list=tmp_path / "nowhere.txt")
+        stage_data(2, **roots, lists={"yv_list": tmp_path / "nowhere.txt"})
 
 
 @pytest.mark.parametrize(("epoch", "davis", "youtube"), [(0, 5, 1), (10, 10, 2), (40, 10, 5), (95, 1, 1)])

@@ -15,8 +15,7 @@ from inference_core_yv import InferenceCoreYV
 from model import NETWORKS
 from model.memory.options import MemoryOptions
 from tests.helpers.weight_files import smallest_network
-from training.clip_forward import ClipForward
-from training.objective import LOSSES, Objective
+from training.trainer import LOSSES, ClipForward, Objective
 
 DEVICE = torch.device("meta")
 MEMORY = MemoryOptions(mem_every=2, capacity=2)

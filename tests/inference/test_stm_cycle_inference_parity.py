@@ -14,7 +14,7 @@ from published.stm_cycle import PublishedSTMCycleCore
 from tests.helpers.deterministic import fixture
 from tests.helpers.parity import assert_close
 from tests.helpers.stm_cycle_networks import BACKBONES, build, frames_and_masks
-from training.objective import HARD_SHARE
+from training.trainer import HARD_SHARE
 
 
 @pytest.fixture(scope="module", params=BACKBONES)

@@ -16,8 +16,7 @@ from model.weights.published import PUBLISHED, as_grid, from_published, to_publi
 from tests.helpers.deterministic import FIXTURES, fixture
 from tests.helpers.parity import ROUNDING, as_asked, assert_close
 from tests.helpers.weight_files import saved
-from training.clip_forward import ClipForward
-from training.objective import Objective
+from training.trainer import ClipForward, Objective
 
 KINDS = ("base", "pos")
 READER = MemoryReader(top_k=None)

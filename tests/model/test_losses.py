@@ -13,8 +13,7 @@ from model.losses import (
     quality_loss,
     squared_error,
 )
-from training.clip_forward import ClipOutput
-from training.objective import Objective
+from training.trainer import ClipOutput, Objective
 
 SIZE = 16
 

@@ -11,8 +11,7 @@ from model.weights.published import to_published
 from tests.helpers.deterministic import fixture
 from tests.helpers.parity import ROUNDING, assert_close
 from tests.helpers.stm_cycle_networks import BACKBONES, SHARP, build, entries_of, frames_and_masks
-from training.clip_forward import ClipForward
-from training.objective import Objective
+from training.trainer import ClipForward, Objective
 
 
 @pytest.fixture(scope="module", params=BACKBONES)

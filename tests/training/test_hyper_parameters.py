@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.hyper_parameters import check_resumable, describe_run, fill_batch, parse_arguments
+from training.arguments import check_resumable, describe_run, fill_batch, parse_arguments
 from util.errors import InputError
 
 ROOT = Path(__file__).parents[2]

@@ -5,15 +5,17 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from model.dropmae import DropMAE
+from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import Checkpoint
 from util.errors import InputError
 
 
-class Learner:
+class BaseTrainer:
     """Owns a network's optimiser, its schedule and the gradient scaler.
 
     Args:
@@ -28,7 +30,7 @@ class Learner:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: MemoryNetwork | DropMAE,
         device: torch.device,
         optimizer: Optimizer,
         scheduler: LRScheduler,
@@ -103,7 +105,7 @@ class Learner:
             or _plain_fault("scheduler", checkpoint.scheduler, self.scheduler.state_dict())
             or (self.scaler.is_enabled() and _plain_fault("scaler", checkpoint.scaler, self.scaler.state_dict()))
         )
-        if fault:
+        if fault or checkpoint.optimizer is None or checkpoint.scheduler is None:
             raise InputError(f"{origin} cannot be resumed from: {fault}; pass it by --load_network to take its weights")
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.scheduler.load_state_dict(checkpoint.scheduler)
