@@ -1,6 +1,7 @@
 """A network of one's own, as docs/extending.md has it: registered, trained, streamed, saved."""
 
 import re
+import shutil
 import statistics
 import sys
 from dataclasses import replace
@@ -11,19 +12,23 @@ import pytest
 import torch
 
 import train
+from datasets.train import sets, stages
+from datasets.train.sets import TrainingSet, VideoClips, davis_skips
+from datasets.train.vos_dataset import VOSDataset
 from examples.tiny_network import TinyNetwork
 from inference.chunks import plan_chunks
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import NETWORKS, build_network, fitting_options
-from model.memory import bank
+from model.memory import options as memory_options
 from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from model.memory.read import MemoryReader, stack_entries
 from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 from predictor import VideoPredictor
+from scripts import check_data
 from tests.helpers.streams import HEIGHT, WIDTH, assert_distributions, assert_same, clip
 from tests.helpers.training_runs import SMALL, losses_of, only, write_training_data
-from training.arguments import STAGES
+from training import arguments as training_arguments
 from training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -31,9 +36,8 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
-    """The two lines that make a network known."""
+    """The line that makes a network known."""
     monkeypatch.setitem(NETWORKS, "tiny", TinyNetwork)
-    monkeypatch.setitem(STAGES, "tiny", STAGES["qdmn"])
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "quality head"])
@@ -146,9 +150,9 @@ def test_train_trains_it(tmp_path, monkeypatch, capsys, options):
 def test_a_policy_of_ones_own_decides_what_is_kept(monkeypatch):
     """The policy that docs/extending.md shows."""
     page = (Path(__file__).parents[1] / "docs/extending.md").read_text()
-    names = dict(vars(bank))
+    names = dict(vars(memory_options))
     exec(re.search(r"class Best\(Policy\):.*?(?=\n\n\n)", page, re.DOTALL).group(), names)
-    monkeypatch.setitem(bank.POLICIES, "best", names["Best"]())
+    monkeypatch.setitem(memory_options.POLICIES, "best", names["Best"]())
     torch.manual_seed(0)
     predictor = VideoPredictor(TinyNetwork(quality_head=True).eval(), policy="best", capacity=2, mem_every=1)
     frames = np.random.default_rng(0).integers(0, 256, (8, 48, 64, 3), np.uint8)
@@ -166,3 +170,29 @@ def test_a_policy_of_ones_own_decides_what_is_kept(monkeypatch):
         assert report.memory_frames == (0, *kept)
     with pytest.raises(ValueError, match="scorer"):
         VideoPredictor(TinyNetwork().eval(), policy="best").start(frames[0], np.ones((48, 64), np.uint8))
+
+
+def own_train(root, max_skip, **options):
+    return VOSDataset(root / "frames", root / "masks", max_skip=max_skip, **options)
+
+
+def test_a_data_set_of_ones_own_is_trained_on_and_checked(tmp_path, monkeypatch, capsys):
+    """The entry that docs/extending.md shows."""
+    entry = TrainingSet("own", "own_root", Path("data/own"), (2, 3), VideoClips(own_train, davis_skips))
+    known = (*sets.TRAINING_SETS, entry)
+    for module in (sets, stages, training_arguments, train, check_data):
+        monkeypatch.setattr(module, "TRAINING_SETS", known)
+    data = write_training_data(tmp_path / "data")["davis"]
+    source = Path(data[data.index("--davis_root") + 1])
+    own = tmp_path / "own"
+    for ours, theirs in (("frames", "JPEGImages"), ("masks", "Annotations")):
+        shutil.copytree(next(source.rglob(theirs)) / "480p", own / ours)
+    monkeypatch.chdir(tmp_path)
+    roots = ["--own_root", str(own), "--davis_root", "none", "--yv_root", "none"]
+    arguments = [*SMALL, *roots, "--stage", "2", "--arch", "tiny", "--id", "own", "-i", "1"]
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    train.main()
+    assert list(losses_of(capsys.readouterr().out)) == [1]
+    monkeypatch.setattr(sys, "argv", ["check_data.py", *roots, "--static_root", "none", "--bl_root", "none"])
+    check_data.main()
+    assert re.search(r"^own +\d+ videos", capsys.readouterr().out, re.MULTILINE)

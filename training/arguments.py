@@ -104,7 +104,7 @@ DROPSEG = {
 # QDMN (ECCV 2022), Mask-Propagation (CVPR 2021), STCN (NeurIPS 2021), STM-Cycle (NeurIPS 2020: 240 epochs),
 # DropSeg (with DropMAE, CVPR 2023); other networks as QDMN
 STAGES = {
-    **dict.fromkeys(NETWORKS, QDMN),
+    "qdmn": QDMN,
     "mask_propagation": MASK_PROPAGATION,
     "stcn": STCN,
     "stm_cycle": STM_CYCLE,
@@ -207,7 +207,7 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--arch", choices=STAGES, default="qdmn", help="qdmn_small: one image encoder, narrow heads")
+    group.add_argument("--arch", choices=NETWORKS, default="qdmn", help="qdmn_small: one image encoder, narrow heads")
     group.add_argument("--quality_head", action="store_true", help="add QDMN's quality scorer to a network without one")
     group.add_argument("--train_only", choices=("quality_head",), help="everything else keeps its weights")
     group.add_argument(
@@ -275,9 +275,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Arguments of a run, with the defaults of its stage filled in."""
     parser = training_parser()
     args = parser.parse_args(arguments)
-    if args.stage not in STAGES[args.arch]:
-        parser.error(f"--stage {args.stage} is none of {args.arch}; it has {', '.join(map(str, STAGES[args.arch]))}")
-    for name, value in STAGES[args.arch][args.stage]._asdict().items():
+    stages = STAGES.get(args.arch, QDMN)
+    if args.stage not in stages:
+        parser.error(f"--stage {args.stage} is none of {args.arch}; it has {', '.join(map(str, stages))}")
+    for name, value in stages[args.stage]._asdict().items():
         if getattr(args, name) is None:
             setattr(args, name, list(value) if name == "steps" else value)
     if message := _fault(args):
