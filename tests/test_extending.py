@@ -189,7 +189,7 @@ def test_a_data_set_of_ones_own_is_trained_on_and_checked(tmp_path, monkeypatch,
         shutil.copytree(next(source.rglob(theirs)) / "480p", own / ours)
     monkeypatch.chdir(tmp_path)
     roots = ["--own_root", str(own), "--davis_root", "none", "--yv_root", "none"]
-    arguments = [*SMALL, *roots, "--stage", "2", "--arch", "tiny", "--id", "own", "-i", "1"]
+    arguments = [*SMALL, *roots, "--stage", "2", "--arch", "tiny", "--id", "own", "-i", "1", "--samples_per_video", "2"]
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     train.main()
     assert list(losses_of(capsys.readouterr().out)) == [1]
