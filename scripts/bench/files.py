@@ -53,32 +53,32 @@ class StandInCore(Stream):
 
     @property
     def objects(self) -> tuple[int, ...]:
-        """See `Stream`."""
+        """Ids of all objects of the video."""
         return self._objects
 
     def step(self, image: Tensor, mask: Tensor | None = None, objects: Sequence[int] | None = None) -> Tensor:
-        """See `Stream`."""
+        """The next probabilities, whatever the image."""
         return next(self._made)
 
 
 def blocking_writer(save: Callable[[Path, np.ndarray], None]) -> AbstractContextManager[SimpleNamespace]:
-    """See `evaluation.segment.PngWriter`; a mask is on disk when `write` returns."""
+    """Writes masks by `save`; each is on disk when `write` returns."""
     return nullcontext(SimpleNamespace(write=save))
 
 
 def read_when_asked(read: Callable[[Any], Frame], items: Iterable[Any]) -> Iterator[Frame]:
-    """See `datasets.test.annotated_video.read_ahead`."""
+    """Yield `read(item)` for every item, read when it is asked for."""
     return (read(item) for item in items)
 
 
 def save_png(path: Path, picture: Image.Image) -> None:
-    """See `util.images`; as compact as Pillow makes it by itself, and flushed like the product's."""
+    """A PNG as compact as Pillow makes it by itself, flushed like the product's."""
     with atomic_path(path) as temporary:
         picture.save(temporary, format="PNG")
 
 
 def largest_row(probabilities: Tensor) -> Tensor:
-    """See `util.tensors.most_likely`."""
+    """The row that is largest in each place: (K+1,H,W) -> (H,W), int64."""
     return probabilities.argmax(0)
 
 

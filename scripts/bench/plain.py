@@ -11,7 +11,7 @@ from model.layers.vit import Attention, ViTEncoder
 from model.memory.read import Memory, MemoryEntry, MemoryReader, stack_entries
 
 MEMORY = "freed memory kept"
-FUSED, LOOK_AHEAD = "fused read", "images encoded ahead"
+FUSED, ENCODED_AHEAD = "fused read", "images encoded ahead"
 ENTRY = "first layers in float32"
 EXACT = {
     "sparse read": "affinity, dense scatter of the top k and product for one object after the other",
@@ -31,7 +31,7 @@ EXACT_DROPSEG = {
 ONLY_CPU = ("winograd", MEMORY)
 EXACT_CUDA = {
     FUSED: "the portable read",
-    LOOK_AHEAD: "each image is encoded in its turn",
+    ENCODED_AHEAD: "each image is encoded in its turn",
 }
 CONVOLVING = ("model.layers.decoder", "model.layers.resnet", "model.qdmn", "model.stm_cycle")
 
@@ -68,7 +68,7 @@ def plain_read(reader: MemoryReader, memory: Memory, query_key: Tensor) -> Tenso
 
 
 def plain_object_conv(conv: nn.Module, own: Tensor, shared: Tensor | None, *, shared_first: bool = False) -> Tensor:
-    """See `model.layers.convolution.object_conv`."""
+    """Own (B*K,C,h,w) beside shared (B,S,h,w), which is repeated for every object -> (B*K,O,h',w')."""
     if shared is None:
         return conv(own)
     shared = shared.repeat_interleave(len(own) // len(shared), 0)
@@ -76,19 +76,19 @@ def plain_object_conv(conv: nn.Module, own: Tensor, shared: Tensor | None, *, sh
 
 
 def plain_attention(attention: Attention, x: Tensor, last: int) -> Tensor:
-    """See `model.layers.vit.Attention`."""
+    """Tokens (B,n,D) -> (B,last,D), by way of the whole matrix (B,heads,n,n)."""
     query, key, value = attention.split(x)
     weight = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5).softmax(3)
     return attention.project((weight @ value).transpose(1, 2).flatten(2))[:, -last:]
 
 
 def plain_encoder(encoder: ViTEncoder, memory: Tensor, query: Tensor) -> Tensor:
-    """See `model.layers.vit.ViTEncoder`."""
+    """Tokens of the memory frame (B,m,D) and of the query (B,n,D) -> (B,n,D); every block takes all of them."""
     return encoder.encode(torch.cat([memory, query], 1))[:, -query.shape[1] :]
 
 
 class ConcatenatedSlots:
-    """See `model.memory.bank.SlotBuffers`; for objects that stay together."""
+    """Memory slots of objects that stay together, which are concatenated anew for every read."""
 
     def __init__(self, slots: int) -> None:
         self._entries: list[MemoryEntry] = []
@@ -103,12 +103,12 @@ class ConcatenatedSlots:
 
 
 def left_as_it_is(network: nn.Module) -> nn.Module:
-    """In place of a step of `inference.fast_form.for_inference`."""
+    """The same network, without one of the steps that make it faster."""
     return network
 
 
 def unavailable(device: torch.device) -> bool:
-    """See `model.memory.fused_read.available`."""
+    """Whether the fused read can run on a device: never."""
     return False
 
 

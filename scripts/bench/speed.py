@@ -27,7 +27,7 @@ from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from scripts.bench.inference import fill_memory, unit_work
 from scripts.bench.measuring import Turns, busy_share, disagreement, measure
-from scripts.bench.plain import ENTRY, LOOK_AHEAD, MEMORY, exact_rows, without
+from scripts.bench.plain import ENCODED_AHEAD, ENTRY, MEMORY, exact_rows, without
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.errors import InputError
 from util.numbers import pixels, positive
@@ -78,7 +78,7 @@ def wanted(setting: Setting, only: Collection[str]) -> bool:
     return setting.name == ALL_ON or any(name in setting.name for name in only)
 
 
-class Seen(NamedTuple):
+class Observed(NamedTuple):
     """Share of the time in which a CUDA device computes, nan on others; peak MB; ids (T,H,W) of a made clip."""
 
     busy: float
@@ -87,16 +87,16 @@ class Seen(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Seconds per frame; beside those of all on in the same turns; of the warm-up; what else was seen."""
+    """Seconds per frame; beside those of all on in the same turns; of the warm-up; what else was observed."""
 
     seconds: float
     ratio: float
     warmup: float
-    seen: Seen
+    observed: Observed
 
 
 def timed_unit(args: argparse.Namespace) -> Generator[float, bool, None]:
-    """Seconds of the unit, in turns, see `scripts.bench.turns`; before the first turn, those of the warm-up."""
+    """Yields the seconds of the warm-up, then at each turn those of the unit."""
     device = choose_device(args.device)
     with torch.inference_mode():
         work = unit_work(args, device)
@@ -105,11 +105,8 @@ def timed_unit(args: argparse.Namespace) -> Generator[float, bool, None]:
             yield measure_again(work, device)
 
 
-def timed_setting(args: argparse.Namespace, objects: int, setting: Setting) -> Generator[float | Seen, bool, None]:
-    """Seconds per frame with a full memory, in turns, see `scripts.bench.turns`.
-
-    Before the first turn it yields the seconds of the warm-up, in the end what else there was to be seen.
-    """
+def timed_setting(args: argparse.Namespace, objects: int, setting: Setting) -> Generator[float | Observed, bool, None]:
+    """Yields the seconds of the warm-up, at each turn those of a frame with a full memory, at last what is observed."""
     device = choose_device(args.device)
     if MEMORY not in setting.off:
         keep_freed_memory(device)
@@ -132,7 +129,7 @@ def timed_setting(args: argparse.Namespace, objects: int, setting: Setting) -> G
         busy = busy_share(work, device) if device.type == "cuda" else math.nan
         peak = peak_memory_mb(device)
         shown = network if args.arch == "dropseg" else form(load_network(args.model, device))
-        yield Seen(busy, peak, segment_clip(shown, objects, device, options))
+        yield Observed(busy, peak, segment_clip(shown, objects, device, options))
 
 
 def measure_again(work: Callable[[], object], device: torch.device) -> float:
@@ -168,7 +165,7 @@ def frame_work(
             if setting.frames > 1:
                 step_together(core, images, setting.frames)
             else:
-                step_each(core, list(images), ahead=on_cuda and LOOK_AHEAD not in setting.off)
+                step_each(core, list(images), ahead=on_cuda and ENCODED_AHEAD not in setting.off)
 
     return work, len(images)
 
@@ -221,8 +218,8 @@ def print_table(args: argparse.Namespace, objects: int, table: Table) -> None:
     print(f"\n{args.arch} {args.backbone}, {objects} objects, {size}")
     print(f"{'':28}{'s/frame':>9}{'units':>8}{'of all on':>11}{'warm-up s':>11}{'busy':>7}{'peak MB':>9}{'pixels':>10}")
     for name, row in table.rows.items():
-        busy, peak, ids = row.seen
-        apart = 100 * disagreement(ids, table.rows[ALL_ON].seen.ids)
+        busy, peak, ids = row.observed
+        apart = 100 * disagreement(ids, table.rows[ALL_ON].observed.ids)
         times = f"{row.seconds:9.4f}{row.ratio * table.units:8.2f}{row.ratio:11.2f}{row.warmup:11.2f}"
         print(f"{name:28}{times}{'' if math.isnan(busy) else f'{busy:.0%}':>7}{peak:9.0f}{apart:9.3f}%", flush=True)
 

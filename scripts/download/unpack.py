@@ -127,7 +127,7 @@ def _accepted(archive: Path, folder: str, root: Path) -> Iterator[Member]:
 
 
 def _within(info: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
-    """A member as seen from a folder of the archive; None if it does not lie there.
+    """A member with its paths from a folder of the archive; None if it does not lie there.
 
     Names are taken as they are or refused, where `tarfile.data_filter` would mend them. A link may go up only at the
     beginning of its target: what comes later might go up from the place that another link leads to.

@@ -56,7 +56,7 @@ def test_errors_before_the_first_turn_are_raised_too():
         Turns(sum, "ab")
 
 
-def test_a_process_that_dies_is_told():
+def test_a_process_that_dies_is_reported():
     with Turns(dying) as subject, pytest.raises(RuntimeError, match="exit code 3"):
         subject.next()
 
