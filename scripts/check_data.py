@@ -23,8 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import util.startup  # noqa: F401
 
-from datasets.train.findings import Finding, Kind, Tally, show_size
-from datasets.train.inspection import SetPlan, plan_static, plan_videos
+from datasets.train.inspection import Fault, Kind, SetPlan, Tally, plan_static, plan_videos, show_size
 from datasets.train.sets import TRAINING_SETS, TrainingSet
 from datasets.video_list import read_video_list
 from training.arguments import parse_arguments as training_arguments
@@ -33,7 +32,7 @@ from util.files import atomic_path, make_output_folder
 from util.numbers import workers
 from util.progress import Progress
 
-SHOWN_FINDINGS = 20
+SHOWN_FAULTS = 20
 COUNTED = {
     "no|mask": (Kind.NO_MASK,),
     "no|frame": (Kind.NO_FRAME,),
@@ -99,7 +98,7 @@ def plan_set(entry: TrainingSet, root: Path, args: argparse.Namespace) -> list[S
         return [plan_videos(entry.name, find, root, args.clip_length, all_videos=all_videos, fast=args.fast)]
     except InputError as error:
         unit = "pictures" if entry.clips is None else "videos"
-        return [SetPlan(entry.name, unit, (), Finding(Kind.NO_SAMPLES, root, f"gives no sample: {error}"))]
+        return [SetPlan(entry.name, unit, (), Fault(Kind.NO_SAMPLES, root, f"gives no sample: {error}"))]
 
 
 def inspect(plans: Sequence[SetPlan], workers: int) -> list[SetResult]:
@@ -113,7 +112,7 @@ def inspect(plans: Sequence[SetPlan], workers: int) -> list[SetResult]:
                     total.add(tally)
                     progress.advance(plan.name)
                 if not total.usable:
-                    total.findings.append(plan.without_samples)
+                    total.faults.append(plan.without_samples)
                 progress.part_done(f"{plan.name}: {total.samples} {plan.unit} looked at")
                 results.append((plan, total))
         except BaseException:
@@ -149,37 +148,37 @@ def format_table(results: Sequence[SetResult], missing: Sequence[tuple[str, Path
     return "\n".join([*lines[:2], "-" * len(lines[0]), *lines[2:], *absent])
 
 
-def first_findings(findings: Sequence[Finding], limit: int) -> list[Finding]:
-    """At most `limit` of the findings, as many of each kind as of the others, errors first."""
-    by_kind = [[finding for finding in findings if finding.kind is kind] for kind in Kind]
+def first_faults(faults: Sequence[Fault], limit: int) -> list[Fault]:
+    """At most `limit` of the faults, as many of each kind as of the others, errors first."""
+    by_kind = [[fault for fault in faults if fault.kind is kind] for kind in Kind]
     turns = sorted((turn, number) for number, group in enumerate(by_kind) for turn in range(len(group)))
     return [by_kind[number][turn] for turn, number in sorted(turns[:limit], key=lambda place: place[::-1])]
 
 
-def format_findings(findings: Sequence[Finding]) -> str:
-    """The first findings, a line each, and how many there are of either severity."""
-    shown = first_findings(findings, SHOWN_FINDINGS)
+def format_faults(faults: Sequence[Fault]) -> str:
+    """The first faults, a line each, and how many there are of either severity."""
+    shown = first_faults(faults, SHOWN_FAULTS)
     lines = [f"{_severity(item)}: {item.kind.value}: {item.path} {item.problem}" for item in shown]
-    if len(shown) < len(findings):
-        lines.append(f"... and {len(findings) - len(shown)} more, all of which --list FILE writes")
-    errors = sum(finding.kind.is_error for finding in findings)
+    if len(shown) < len(faults):
+        lines.append(f"... and {len(faults) - len(shown)} more, all of which --list FILE writes")
+    errors = sum(fault.kind.is_error for fault in faults)
     verdict = "errors have to be repaired before training" if errors else "training can run"
-    return "\n".join([*lines, f"{errors} errors, {len(findings) - errors} warnings: {verdict}"])
+    return "\n".join([*lines, f"{errors} errors, {len(faults) - errors} warnings: {verdict}"])
 
 
 def write_list(path: Path, results: Sequence[SetResult]) -> None:
-    """Write all findings as CSV."""
+    """Write all faults as CSV."""
     rows = [
-        (plan.name, _severity(finding), finding.kind.value, finding.path, finding.problem)
+        (plan.name, _severity(fault), fault.kind.value, fault.path, fault.problem)
         for plan, tally in results
-        for finding in tally.findings
+        for fault in tally.faults
     ]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([("set", "severity", "kind", "path", "problem"), *rows])
 
 
-def _severity(finding: Finding) -> str:
-    return "error" if finding.kind.is_error else "warning"
+def _severity(fault: Fault) -> str:
+    return "error" if fault.kind.is_error else "warning"
 
 
 def _span(ascending: Sequence[str]) -> str:
@@ -196,15 +195,15 @@ def main() -> None:
     missing = [(entry.name, root) for entry, root in roots if not root.is_dir()]
     plans = [plan for entry, root in roots if root.is_dir() for plan in plan_set(entry, root, args)]
     results = inspect(plans, args.workers)
-    findings = [finding for _, tally in results for finding in tally.findings]
+    faults = [fault for _, tally in results for fault in tally.faults]
     print(format_table(results, missing, args.fast))
     if args.fast:
         print("--fast: only headers were read; damage behind them, ids and empty masks were not looked for")
-    print(format_findings(findings))
+    print(format_faults(faults))
     if args.list:
         write_list(args.list, results)
         print(f"saved {args.list}")
-    if any(finding.kind.is_error for finding in findings):
+    if any(fault.kind.is_error for fault in faults):
         sys.exit(1)
 
 

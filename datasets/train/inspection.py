@@ -1,7 +1,8 @@
 """What the training data hold and what is wrong with them, found and read as training finds and reads them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,6 @@ from PIL import Image
 from datasets.frame_files import read_frame
 from datasets.mask_files import HALF_BRIGHTNESS, MAX_SIZE_DIFFERENCE, VOID, brightness_of_object, read_ids
 from datasets.smooth_edges import SmoothMaskError
-from datasets.train.findings import Finding, Kind, Size, Tally, show_size
 from datasets.train.static_dataset import MASKS, PICTURES, list_static, static_datasets, static_pairs
 from datasets.train.vos_dataset import Pair, VOSDataset
 from util.errors import InputError
@@ -23,8 +23,100 @@ PICTURES_AT_ONCE = 32
 ID_MODES = ("1", "L", "P")
 UNREADABLE = (InputError, OSError, ValueError, cv2.error, Image.DecompressionBombError)
 
+Size = tuple[int, int]
 MaskContent = tuple[Size, frozenset[int] | None]
 T = TypeVar("T")
+
+
+class Kind(Enum):
+    """What can be wrong, the errors first; the value is its name."""
+
+    NO_SAMPLES = "no samples"
+    UNREADABLE = "unreadable file"
+    MISMATCH = "size mismatch"
+    MIXED_SIZES = "sizes differ within a video"
+    COLOUR = "colour mask"
+    WIDE_ID = "id above 255"
+    SMOOTH = "smoothed edges"
+    NO_OBJECT = "no object in any mask"
+    LEFT_OUT = "set left out"
+    TOO_SHORT = "video too short"
+    NEAR_MISMATCH = "size off by 1-2 px"
+    EMPTY = "mask without object"
+    NO_MASK = "frame without mask"
+    NO_FRAME = "mask without frame"
+
+    @property
+    def is_error(self) -> bool:
+        """Whether training fails on the samples concerned; the others it passes over, repairs or takes as they are."""
+        return self in ERRORS
+
+
+ERRORS = frozenset(
+    {
+        Kind.NO_SAMPLES,
+        Kind.UNREADABLE,
+        Kind.MISMATCH,
+        Kind.MIXED_SIZES,
+        Kind.COLOUR,
+        Kind.WIDE_ID,
+        Kind.SMOOTH,
+        Kind.NO_OBJECT,
+    },
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong: its kind, the file or folder, and the problem in words that follow the path."""
+
+    kind: Kind
+    path: Path
+    problem: str
+
+
+@dataclass
+class Tally:
+    """What files hold.
+
+    Attributes:
+        samples: videos, or pictures with a mask.
+        usable: those of them that training draws from.
+        frames, masks: files.
+        ids: of the objects, without background and void.
+        most_objects: in one mask.
+        sizes: heights and widths of the frames, in pixels.
+        faults: what is wrong, in the order in which it was found.
+    """
+
+    samples: int = 0
+    usable: int = 0
+    frames: int = 0
+    masks: int = 0
+    ids: set[int] = field(default_factory=set)
+    most_objects: int = 0
+    sizes: set[Size] = field(default_factory=set)
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, other: "Tally") -> None:
+        """Count another tally in."""
+        self.samples += other.samples
+        self.usable += other.usable
+        self.frames += other.frames
+        self.masks += other.masks
+        self.ids |= other.ids
+        self.most_objects = max(self.most_objects, other.most_objects)
+        self.sizes |= other.sizes
+        self.faults += other.faults
+
+    def count(self, *kinds: Kind) -> int:
+        """Faults of these kinds."""
+        return sum(fault.kind in kinds for fault in self.faults)
+
+
+def show_size(size: Size) -> str:
+    """Height and width as WIDTHxHEIGHT."""
+    return f"{size[1]}x{size[0]}"
 
 
 @dataclass(frozen=True)
@@ -35,13 +127,13 @@ class SetPlan:
         name: of the set.
         unit: what its samples are, "videos" or "pictures".
         jobs: parts of the work, which may run in parallel.
-        without_samples: the finding if nothing of it is usable.
+        without_samples: the fault if nothing of it is usable.
     """
 
     name: str
     unit: str
     jobs: tuple[Callable[[], Tally], ...]
-    without_samples: Finding
+    without_samples: Fault
 
 
 def plan_static(root: Path, *, fast: bool = False) -> list[SetPlan]:
@@ -65,7 +157,7 @@ def plan_static(root: Path, *, fast: bool = False) -> list[SetPlan]:
         if frames:
             parts = [pairs[i : i + PICTURES_AT_ONCE] for i in range(0, len(pairs), PICTURES_AT_ONCE)]
             jobs = (partial(_unpaired, frames, masks, pairs), *(partial(inspect_pictures, p, fast) for p in parts))
-            without = Finding(Kind.LEFT_OUT, folder, "holds no picture .jpg with its mask .png beside it")
+            without = Fault(Kind.LEFT_OUT, folder, "holds no picture .jpg with its mask .png beside it")
             plans.append(SetPlan(f"{root.name}/{folder.name}", "pictures", jobs, without))
     return plans
 
@@ -97,7 +189,7 @@ def plan_videos(
     if all_videos:
         folders = (path for path in sorted(dataset.masks_root.iterdir()) if path.is_dir())
         jobs += [partial(_only_masks, path) for path in folders if not (dataset.frames_root / path.name).is_dir()]
-    without = Finding(Kind.NO_SAMPLES, dataset.frames_root, f"holds no video of {clip_length} frames with masks")
+    without = Fault(Kind.NO_SAMPLES, dataset.frames_root, f"holds no video of {clip_length} frames with masks")
     return SetPlan(name, "videos", tuple(jobs), without)
 
 
@@ -116,19 +208,19 @@ def inspect_video(frames: Path, masks: Path, pairs: Sequence[Pair], clip_length:
     tally.samples = 1
     if len(pairs) < clip_length:
         problem = f"has {len(pairs)} frames with masks; training needs {clip_length}"
-        tally.findings.append(Finding(Kind.TOO_SHORT, frames, problem))
+        tally.faults.append(Fault(Kind.TOO_SHORT, frames, problem))
         return tally
     tally.usable = 1
     contents = _read_pairs(pairs, partial(_read_video_mask, fast=fast), fast, tally)
     if len(contents) == len(pairs) and not any(ids for _, ids in contents):
         tally.usable = 0
-        tally.findings.append(Finding(Kind.NO_OBJECT, masks, "shows no object in any mask; leave the video out"))
+        tally.faults.append(Fault(Kind.NO_OBJECT, masks, "shows no object in any mask; leave the video out"))
         return tally
     is_palette = any(ids - {VOID} for _, ids in contents)
     _count_objects([(path, ids - {VOID} if is_palette else ids) for path, ids in contents], tally)
     if len(tally.sizes) > 1:
         sizes = ", ".join(show_size(size) for size in sorted(tally.sizes))
-        tally.findings.append(Finding(Kind.MIXED_SIZES, frames, f"holds frames of {sizes}; resize them to one size"))
+        tally.faults.append(Fault(Kind.MIXED_SIZES, frames, f"holds frames of {sizes}; resize them to one size"))
     return tally
 
 
@@ -153,9 +245,9 @@ def _masks(folder: Path) -> list[Path]:
 def _unpaired(frames: Sequence[Path], masks: Sequence[Path], pairs: Sequence[Pair]) -> Tally:
     """The number of files and those that have no partner."""
     paired = {path for pair in pairs for path in pair}
-    lone_frames = [Finding(Kind.NO_MASK, path, "has no mask") for path in frames if path not in paired]
-    lone_masks = [Finding(Kind.NO_FRAME, path, "has no frame") for path in masks if path not in paired]
-    return Tally(frames=len(frames), masks=len(masks), findings=lone_frames + lone_masks)
+    lone_frames = [Fault(Kind.NO_MASK, path, "has no mask") for path in frames if path not in paired]
+    lone_masks = [Fault(Kind.NO_FRAME, path, "has no frame") for path in masks if path not in paired]
+    return Tally(frames=len(frames), masks=len(masks), faults=lone_frames + lone_masks)
 
 
 def _only_masks(folder: Path) -> Tally:
@@ -165,7 +257,7 @@ def _only_masks(folder: Path) -> Tally:
 def _read_pairs(
     pairs: Sequence[Pair], read_mask: Callable[[Path], MaskContent], fast: bool, tally: Tally
 ) -> list[tuple[Path, frozenset[int]]]:
-    """The masks with the ids in them, as far as they were read; sizes and findings go to the tally."""
+    """The masks with the ids in them, as far as they were read; sizes and faults go to the tally."""
     contents = []
     for frame, mask in pairs:
         size = _attempt(partial(_read_frame_size, fast=fast), frame, tally)
@@ -178,7 +270,7 @@ def _read_pairs(
             difference = max(abs(a - b) for a, b in zip(content[0], size, strict=True))
             kind = Kind.MISMATCH if difference > MAX_SIZE_DIFFERENCE else Kind.NEAR_MISMATCH
             problem = f"is {show_size(content[0])} but its frame is {show_size(size)}"
-            tally.findings.append(Finding(kind, mask, problem))
+            tally.faults.append(Fault(kind, mask, problem))
     return contents
 
 
@@ -187,16 +279,16 @@ def _count_objects(contents: Sequence[tuple[Path, frozenset[int]]], tally: Tally
         tally.ids |= ids
         tally.most_objects = max(tally.most_objects, len(ids))
         if not ids:
-            tally.findings.append(Finding(if_empty, path, "shows no object"))
+            tally.faults.append(Fault(if_empty, path, "shows no object"))
 
 
 def _attempt(read: Callable[[Path], T], path: Path, tally: Tally) -> T | None:
-    """What a reader gives, or a finding that says why it gives nothing."""
+    """What a reader gives, or a fault that says why it gives nothing."""
     try:
         return read(path)
     except UNREADABLE as error:
         kind = _kind_of_fault(path, error) if isinstance(error, InputError) else Kind.UNREADABLE
-        tally.findings.append(Finding(kind, path, str(error).replace(f"{path} ", "", 1)))
+        tally.faults.append(Fault(kind, path, str(error).replace(f"{path} ", "", 1)))
         return None
 
 

@@ -68,7 +68,7 @@ def row_of_counts(text, name):
 
 
 def only(rows):
-    """The one finding as (severity, kind, path)."""
+    """The one fault as (severity, kind, path)."""
     assert len(rows) == 1
     return rows[0]["severity"], rows[0]["kind"], rows[0]["path"]
 
@@ -311,7 +311,7 @@ def test_fast_finds_sizes_and_broken_headers_and_says_what_it_leaves_out(check, 
     assert row(text, "BL30K")[-6:] == ["0", "-", "0", "-", "-", "80x60"]
 
 
-def test_of_many_findings_some_of_each_kind_are_shown_and_all_are_listed(check, data):
+def test_of_many_faults_some_of_each_kind_are_shown_and_all_are_listed(check, data):
     write_video(data / "BL30K", "ape", [boxes(1)] + [np.zeros((60, 80), np.uint8)] * 30)
     (data / FRAME_2).write_bytes(b"")
     code, text, rows = check()
