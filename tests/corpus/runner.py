@@ -22,7 +22,7 @@ from util.errors import run
 
 RIGHT, SAID, REFUSED = "right", "said", "refused"
 ANY = frozenset({RIGHT, SAID, REFUSED})
-PATIENCE = 10.0
+PATIENCE = 60.0  # seconds: nothing takes so long but what waits for ever
 TEMPORARY = (".tmp", ".part", "partial")
 
 
