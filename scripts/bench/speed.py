@@ -34,7 +34,7 @@ from util.numbers import pixels, positive
 from util.tensors import normalise, one_hot
 
 STREAMED = 8  # frames that a CUDA device is given before it is waited for
-CLIP_SIZE, CLIP_FRAMES = (240, 432), 16
+CLIP_SIZE = (240, 432)
 ALL_ON = "all on"
 ON_TOP = {
     "four frames at once": "--frame_batch 4",
@@ -129,7 +129,7 @@ def timed_setting(args: argparse.Namespace, objects: int, setting: Setting) -> G
         busy = busy_share(work, device) if device.type == "cuda" else math.nan
         peak = peak_memory_mb(device)
         shown = network if args.arch == "dropseg" else form(load_network(args.model, device))
-        yield Observed(busy, peak, segment_clip(shown, objects, device, options))
+        yield Observed(busy, peak, segment_clip(shown, args.compared_frames, objects, device, options))
 
 
 def measure_again(work: Callable[[], object], device: torch.device) -> float:
@@ -184,9 +184,11 @@ def step_each(core: InferenceCore, images: list[Tensor], *, ahead: bool) -> None
         core.step(image)
 
 
-def segment_clip(network: MemoryNetwork, objects: int, device: torch.device, options: dict[str, Any]) -> np.ndarray:
+def segment_clip(
+    network: MemoryNetwork, frames: int, objects: int, device: torch.device, options: dict[str, Any]
+) -> np.ndarray:
     """Ids (T,H,W) of a made clip, each object given on its first frame."""
-    rgb, ids = make_clip(0, CLIP_FRAMES, *CLIP_SIZE, objects)
+    rgb, ids = make_clip(0, frames, *CLIP_SIZE, objects)
     core = InferenceCore(network, **options)
     first = one_hot(ids[0], list(range(1, objects + 1))).to(device)
     steps = (core.step(normalise(image).to(device), first if t == 0 else None) for t, image in enumerate(rgb))
@@ -269,4 +271,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--objects", type=positive, nargs="+", default=[1, 3])
     command.add_argument("--size", type=pixels, nargs=2, metavar=("H", "W"), default=[480, 854])
     command.add_argument("--memory_frames", type=positive, default=20)
+    command.add_argument(
+        "--compared_frames", type=positive, default=16, help="frames of the made clip whose masks are compared"
+    )
     command.add_argument("--only", nargs="+", default=[], metavar="NAME", help="settings whose name holds one of these")

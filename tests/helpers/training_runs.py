@@ -11,9 +11,11 @@ from pathlib import Path
 import train
 from tests.helpers.pictures import boxes, write_pair
 
-SCRIPT = Path(__file__).parents[2] / "train.py"
+HERE = Path(__file__)
+SCRIPT, LIGHT_SCRIPT = HERE.parents[2] / "train.py", HERE.parent / "light_network.py"
 SMALL = ["--arch", "qdmn_small", "--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "64", "-b", "2"]
 SMALL += ["--num_workers", "0", "--device", "cpu", "--log_interval", "1", "--lr", "1e-4"]
+LIGHT = [*SMALL, "--arch", "light", "--quality_head"]  # of tests.helpers.light_network, which has to be registered
 
 
 def write_training_data(root):
@@ -50,8 +52,9 @@ def train_here(monkeypatch, folder, *arguments):
 
 def begin(folder, arguments, words=()):
     """Start train.py in a folder, with one thread for each process."""
+    script = LIGHT_SCRIPT if "light" in arguments else SCRIPT
     return subprocess.Popen(
-        [sys.executable, *words, str(SCRIPT), *map(str, arguments)],
+        [sys.executable, *words, str(script), *map(str, arguments)],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,

@@ -1,6 +1,7 @@
 """The benchmark measures what it says."""
 
 import argparse
+import multiprocessing.dummy
 import subprocess
 import sys
 from pathlib import Path
@@ -50,32 +51,10 @@ def test_the_parts_of_a_frame_do_not_exceed_the_whole(arguments, objects):
     assert figures.peak_mb > 0
 
 
-def test_a_stream_has_a_row_for_each_length(tmp_path):
+def test_a_stream_has_a_row_for_each_length(run_here, tmp_path):
     plot = tmp_path / "p.png"
-    options = [
-        "--frames",
-        "3",
-        "12",
-        "--objects",
-        "1",
-        "--late",
-        "1",
-        "--size",
-        "64",
-        "96",
-        "--device",
-        "cpu",
-        "--plot",
-        str(plot),
-    ]
-    output = subprocess.run(
-        [sys.executable, str(SCRIPT), "stream", *options],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=SCRIPT.parents[1],
-    )
-    rows = [line.split() for line in output.stdout.splitlines() if line.strip()[0].isdigit()]
+    options = ["--frames", "3", "12", "--objects", "1", "--late", "1", "--size", "64", "96", "--device", "cpu"]
+    rows = [line.split() for line in run_here("stream", *options, "--plot", str(plot)) if line.strip()[0].isdigit()]
     assert [row[0] for row in rows] == ["3", "12"]
     assert [len(row) for row in rows] == [2 + 3, 2 + 10]
     assert all(float(cell) > 0 for row in rows for cell in row)
@@ -94,7 +73,9 @@ def test_every_part_has_a_row(run_here, command, rows):
     assert len([line for line in lines if " s  " in line or "samples/s, plain" in line]) == rows
 
 
-def test_training_rows_learn_the_same(run_here):
+def test_training_rows_learn_the_same(run_here, monkeypatch):
+    """In threads: what is imported in every process takes longer than a small network's iterations."""
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: multiprocessing.dummy)
     size = ["--arch", "qdmn", "--backbone", "resnet18", "--image_size", "32", "--batch_size", "1"]
     lines = run_here("train", *size, "--rows", "--repeats", "1", "--warmup", "1")
     losses = {line[:28].strip(): float(line.split()[-1]) for line in lines[4:]}
@@ -104,8 +85,9 @@ def test_training_rows_learn_the_same(run_here):
     assert max(exact) - min(exact) < 2e-3
 
 
-def test_scores_are_those_of_full_frames(run_here):
-    lines = run_here("score", "--size", "72", "96", "--frames", "2")
+def test_scores_are_those_of_full_frames(tmp_path):
+    command = [sys.executable, str(SCRIPT), "score", "--size", "72", "96", "--frames", "2"]
+    lines = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(lines) == 3
     assert float(" ".join(lines).split("differ by ")[1].split()[0]) < 1e-9
 
@@ -113,10 +95,10 @@ def test_scores_are_those_of_full_frames(run_here):
 SPEED = ["speed", "--backbone", "resnet18", "--size", "32", "48", "--memory_frames", "2", "--device", "cpu"]
 
 
-def test_speed_compares_settings(tmp_path):
-    command = [sys.executable, str(SCRIPT), *SPEED, "--arch", "qdmn_small", "--objects", "2", "--repeats", "2"]
-    output = subprocess.run([*command, "--only", "plain", "bf16 and"], capture_output=True, text=True, check=True)
-    rows = {line[:28].strip(): line[28:].split() for line in output.stdout.splitlines() if line.endswith("%")}
+def test_speed_compares_settings(run_here):
+    command = [*SPEED, "--arch", "qdmn_small", "--objects", "2", "--repeats", "2", "--compared_frames", "3"]
+    lines = run_here(*command, "--only", "plain", "bf16 and")
+    rows = {line[:28].strip(): line[28:].split() for line in lines if line.endswith("%")}
     assert list(rows) == ["all on", "plain", "bf16 and window"]
     assert float(rows["all on"][2]) == 1 and all(float(cell) > 0 for row in rows.values() for cell in row[:-1])
     assert [float(row[-1][:-1]) for row in rows.values()] == pytest.approx([0, 0, 0], abs=1)

@@ -7,8 +7,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from model.weights.checkpoint import load_checkpoint, load_network, save_checkpoint
 from tests.helpers.failures import failure_line
+from tests.helpers.light_network import register
 from tests.helpers.result_files import shown
-from tests.helpers.training_runs import SMALL, complete, launcher, losses_of, only, train_here, write_training_data
+from tests.helpers.training_runs import (
+    LIGHT,
+    SMALL,
+    complete,
+    launcher,
+    losses_of,
+    only,
+    train_here,
+    write_training_data,
+)
 from util.errors import InputError
 
 CPU = torch.device("cpu")
@@ -18,6 +28,12 @@ PUBLISHED = [*SMALL, "--arch", "qdmn"]
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_training_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def light(monkeypatch):
+    """Runs in this process know the light network."""
+    register(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -78,16 +94,20 @@ def test_several_processes_train_the_next_stage_from_the_last(first_run, data, t
     assert load_checkpoint(run / f"{run.name}_checkpoint.pth").iteration == 2
 
 
-def test_every_launcher_and_any_sharing_give_the_same_losses(data, tmp_path):
+def test_every_launcher_and_any_sharing_give_the_same_losses(data, tmp_path, monkeypatch, capsys):
     """The statistics are frozen: learned ones would depend on what a process sees at once."""
     torch.manual_seed(0)
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "trunk.pth")
     arguments = [*SMALL, *data["static"], "--backbone_weights", tmp_path / "trunk.pth", "-i", 3, "--total_batch", 4]
     arguments.remove("--no_pretrained_backbone")
     curves = []
-    for kind, processes, parts in (("python", 1, 1), ("torchrun", 1, 4), ("torchrun", 2, 2), ("launch", 2, 1)):
-        code, output = complete(tmp_path, [*arguments, "--grad_accum", parts], launcher(kind, processes))
-        assert code == 0, output
+    for kind, processes, parts in (("here", 1, 1), ("here", 1, 4), ("torchrun", 2, 2), ("launch", 2, 1)):
+        if kind == "here":
+            train_here(monkeypatch, tmp_path, *arguments, "--grad_accum", parts)
+            output = capsys.readouterr().out
+        else:
+            code, output = complete(tmp_path, [*arguments, "--grad_accum", parts], launcher(kind, processes))
+            assert code == 0, output
         assert f"batch 4 ({processes} processes x {parts} parts x {4 // processes // parts})" in output
         curves.append(list(losses_of(output).values()))
     for curve in curves[1:]:
@@ -108,7 +128,7 @@ def test_a_missing_root_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsy
 def test_validation_is_logged_and_keeps_the_best_weights(data, tmp_path, monkeypatch):
     root = data["davis"][1]
     arguments = ["--yv_root", "none", "--stage", 2, "--val_root", f"{root}/2017", "--val_interval", 1]
-    train_here(monkeypatch, tmp_path, *SMALL, *data["davis"], *arguments, "--id", "v", "-i", 2)
+    train_here(monkeypatch, tmp_path, *LIGHT, *data["davis"], *arguments, "--id", "v", "-i", 2)
     events = EventAccumulator(str(only(tmp_path, "log/*_v"))).Reload()
     scores = [event.value for event in events.Scalars("train/validation_j_and_f")]
     assert len(scores) == 2 and all(0 <= score <= 1 for score in scores)
@@ -121,7 +141,7 @@ def test_validation_is_logged_and_keeps_the_best_weights(data, tmp_path, monkeyp
 
 def test_a_resumed_run_does_not_take_worse_weights_for_the_best(data, tmp_path, monkeypatch):
     arguments = ["--yv_root", "none", "--stage", 2, "--val_root", f"{data['davis'][1]}/2017", "--val_interval", 1]
-    arguments = [*SMALL, *data["davis"], *arguments, "--id", "v", "-i", 2, "--checkpoint_interval", 1]
+    arguments = [*LIGHT, *data["davis"], *arguments, "--id", "v", "-i", 2, "--checkpoint_interval", 1]
     train_here(monkeypatch, tmp_path, *arguments)
     only(tmp_path, "saves/*_v/*_checkpoint.pth").unlink()
     earlier = only(tmp_path, "saves/*_v/*_previous.pth")
@@ -163,7 +183,7 @@ def test_frozen_layers_keep_their_weights(data, tmp_path, monkeypatch):
 def test_the_seed_decides_the_run(data, tmp_path, monkeypatch):
     networks = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        train_here(monkeypatch, tmp_path, *SMALL, *data["static"], "--id", name, "-i", 1, "--seed", seed)
+        train_here(monkeypatch, tmp_path, *LIGHT, *data["static"], "--id", name, "-i", 1, "--seed", seed)
         networks.append(load_checkpoint(only(tmp_path, f"saves/*_{name}/*_checkpoint.pth")).network)
     same, other = ([torch.equal(networks[0][key], network[key]) for key in network] for network in networks[1:])
     assert all(same)
