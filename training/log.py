@@ -5,18 +5,20 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import progressbar
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
-from torchvision.utils import draw_segmentation_masks, make_grid
 
 from datasets.mask_files import voc_palette
 from util.distributed import Process, mean_over
 from util.tensors import denormalise
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 CONSOLE = (
     "total_loss",
@@ -44,7 +46,7 @@ class TrainingLogger:
         self, folder: Path | None, process: Process, *, start: int, total: int, interval: int, batch: int
     ) -> None:
         self._process = process
-        self._writer = SummaryWriter(str(folder)) if folder is not None and process.leads else None
+        self._writer = _open_writer(folder) if folder is not None and process.leads else None
         self._interval, self._batch = interval, batch
         self._sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
         self._waited, self._count = 0.0, 0
@@ -133,6 +135,8 @@ class TrainingLogger:
     def grid(self, name: str, pictures: Sequence[Tensor], columns: int, iteration: int) -> None:
         """Write pictures (3,H,W), uint8, in rows."""
         if self._writer is not None:
+            from torchvision.utils import make_grid  # here: it takes as long to import as torch itself
+
             self._writer.add_image(f"train/{name}", make_grid(list(pictures), nrow=columns), iteration)
 
     def close(self) -> None:
@@ -145,6 +149,8 @@ class TrainingLogger:
 
 def _overlay(picture: Tensor, masks: Tensor) -> Tensor:
     """Picture (3,H,W) uint8 with coloured masks (K,H,W) bool."""
+    from torchvision.utils import draw_segmentation_masks
+
     colours = [tuple(colour) for colour in voc_palette()[1 : len(masks) + 1].tolist()]
     return draw_segmentation_masks(picture, masks, alpha=0.5, colors=colours)
 
@@ -156,3 +162,9 @@ def _caption(picture: Tensor, lines: Sequence[str]) -> Tensor:
         for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             cv2.putText(pixels, text, (3, 13 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, thickness, cv2.LINE_AA)
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _open_writer(folder: Path) -> "SummaryWriter":
+    from torch.utils.tensorboard import SummaryWriter  # here: it takes long to import
+
+    return SummaryWriter(str(folder))

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torchvision.transforms import ColorJitter
 
 GREY = np.array([0.299, 0.587, 0.114])
 OPERATIONS = ("brightness", "contrast", "saturation", "hue")
@@ -24,6 +23,8 @@ class Jitter(NamedTuple):
 
     def draw(self) -> Changes:
         """Random changes in a random order, as torchvision's `ColorJitter`; grey, where drawn, comes last."""
+        from torchvision.transforms import ColorJitter  # here: it takes as long to import as torch itself
+
         ranges = [(1 - amount, 1 + amount) for amount in self[:3]]
         order, *amounts = ColorJitter.get_params(*ranges, (-self.hue, self.hue))
         changes = tuple((OPERATIONS[i], amounts[i]) for i in order.tolist())

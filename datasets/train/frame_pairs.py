@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import Compose, RandomHorizontalFlip, RandomResizedCrop
 
 from datasets.frame_files import read_frames
 from datasets.train.clips import Sample
@@ -35,6 +33,9 @@ class FramePairs(Dataset):
     """
 
     def __init__(self, videos: Sequence[Path], *, image_size: int = 224, frame_gap: int = 50) -> None:
+        from torchvision.transforms import InterpolationMode  # here: it takes as long to import as torch itself
+        from torchvision.transforms.v2 import Compose, RandomHorizontalFlip, RandomResizedCrop
+
         self.videos = list(videos)
         self.frame_gap = frame_gap
         self._view = Compose(

@@ -10,7 +10,6 @@ from functools import reduce
 
 import numpy as np
 import torch
-from torchvision.transforms import RandomAffine, RandomResizedCrop
 
 Size = tuple[int, int]
 Range = tuple[float, float]
@@ -55,6 +54,8 @@ def random_affine(
     size: Size, *, degrees: float = 0.0, scale: Range = (1.0, 1.0), shear: float = 0.0, shear_y: float = 0.0
 ) -> np.ndarray:
     """`affine` by random amounts within +-degrees, the range of scale, +-shear and +-shear_y."""
+    from torchvision.transforms import RandomAffine  # here: it takes as long to import as torch itself
+
     height, width = size
     shears = [-shear, shear] + ([-shear_y, shear_y] if shear_y else [])
     angle, _, factor, leans = RandomAffine.get_params([-degrees, degrees], None, list(scale), shears, [width, height])
@@ -71,6 +72,8 @@ def random_resized_crop(size: Size, canvas: Size, scale: Range) -> np.ndarray:
 
     Its ratio of width to height is 3/4 to 4/3 times that of the canvas.
     """
+    from torchvision.transforms import RandomResizedCrop
+
     ratio = canvas[1] / canvas[0]
     top, left, height, width = RandomResizedCrop.get_params(
         torch.empty(1, *size), list(scale), [3 / 4 * ratio, 4 / 3 * ratio]
