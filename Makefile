@@ -3,12 +3,13 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 WORKERS ?= 2
 
-.PHONY: demo demo-train test lint clean
+.PHONY: demo demo-train test check lint clean
 
-test: export OMP_NUM_THREADS ?= 1
-test: $(VENV)/installed
+test check: export OMP_NUM_THREADS ?= 1
+test check: $(VENV)/installed
 	$(RUN) -m ruff check .
-	$(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(RUN) -m mypy
+	$(RUN) -m pytest --numprocesses $(WORKERS) --dist worksteal $(if $(filter check,$@),-m "not slow")
 
 demo demo-train: $(VENV)/installed
 	$(RUN) scripts/demo.py $(if $(filter demo-train,$@),--train)

@@ -9,6 +9,8 @@ import pytest
 import torch
 from matplotlib import pyplot
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")])
 NOTEBOOK = ROOT / "examples/predictor.ipynb"

@@ -105,6 +105,7 @@ def test_a_jpeg_that_claims_an_absurd_size_is_refused(tmp_path, scene):
         read_frame(tmp_path / "a.jpg")
 
 
+@pytest.mark.slow
 def test_a_png_that_claims_an_absurd_size_is_refused(tmp_path, scene):
     Image.new("1", (40000, 40000)).save(tmp_path / "a.png")
     for read in (read_frame, read_ids):

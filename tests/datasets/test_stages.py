@@ -23,6 +23,8 @@ from tests.helpers.pictures import (
 )
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 NONE = Path("none")
 FRAMES = 30
 STM_CYCLE = {"arch": "stm_cycle", "skip_growth": 5, "clip_draw": "stm_cycle", "augmentation": "stm_cycle"}

@@ -6,6 +6,8 @@ import pytest
 from datasets.synthetic.clips import SyntheticClip, iterate_clip, make_clip
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 SIZE = (96, 160)
 PLAIN = {"light": 0.0, "blur": 0.0, "noise": 0.0}
 SEEDS = range(6)

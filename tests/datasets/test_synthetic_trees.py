@@ -17,6 +17,8 @@ from scripts import make_synthetic
 from tests.helpers.result_files import shown
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 SIZE = (96, 160)
 
 

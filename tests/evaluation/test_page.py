@@ -205,6 +205,7 @@ def test_a_failed_report_leaves_the_old_page(report, tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium browser")
+@pytest.mark.slow
 def test_a_browser_shows_the_table_and_the_pictures(report, tmp_path):
     report(Scores((score("cat", 1, 0.9, 0.7),)))
 

@@ -22,6 +22,8 @@ from evaluation.report.plots import (
 from evaluation.scoring import ObjectScore
 from tests.helpers.result_files import shown
 
+pytestmark = pytest.mark.slow
+
 LEGEND = 25  # pixels above the curves and above the lanes
 LANES = slice(-90, -40)
 

@@ -27,6 +27,8 @@ from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 from tests.helpers.result_files import shown
 from util.tensors import normalise, one_hot
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).resolve().parents[2]
 FRAMES, HEIGHT, WIDTH = 10, 64, 96
 

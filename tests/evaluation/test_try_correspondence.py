@@ -21,6 +21,8 @@ from tests.helpers.result_files import shown
 from try_correspondence import CLIP, main
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = 64, 96
 GREY = 120
 CORNER, SIZE = (12, 10), (40, 60)

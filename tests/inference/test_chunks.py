@@ -15,6 +15,8 @@ from model.qdmn import QDMN
 from model.qdmn_small import SmallQDMN
 from tests.helpers.streams import assert_same, clip, run, small_network
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH, FRAMES = 32, 64, 5
 EAGER = MemoryOptions(mem_every=1, capacity=2, quality_threshold=0.0)
 

@@ -14,6 +14,8 @@ from published.qdmn import PublishedCore
 from tests.helpers.deterministic import clip_tensors, fill, fixture
 from tests.helpers.parity import PIXELS, assert_run, assert_same_masks
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network():

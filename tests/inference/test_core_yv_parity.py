@@ -13,6 +13,8 @@ from published.qdmn import PublishedCoreYV
 from tests.helpers.deterministic import clip_tensors, fill, fixture
 from tests.helpers.parity import assert_run, assert_same_masks
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network():

@@ -13,6 +13,8 @@ from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from model.memory.read import MemoryReader
 from tests.helpers.streams import clip
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["qdmn_small", "stcn", "stm_cycle"])
 def network(request):

@@ -12,6 +12,8 @@ from model.layers.resnet import ResNetEncoder
 from model.memory.options import MemoryOptions
 from tests.helpers.weight_files import smallest_network
 
+pytestmark = pytest.mark.slow
+
 
 def network_with_statistics(arch):
     """A network whose batch-norms all do something else."""

@@ -14,6 +14,8 @@ from tests.helpers.davis_trees import make_davis_2017
 from tests.helpers.weight_files import checkpoint_of, small_network
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network():

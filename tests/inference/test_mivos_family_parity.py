@@ -16,6 +16,8 @@ from published.qdmn import PublishedCoreYV
 from tests.helpers.deterministic import clip_tensors, fill, fixture
 from tests.helpers.parity import assert_close, assert_run, assert_same_masks
 
+pytestmark = pytest.mark.slow
+
 GRID = (6, 9)
 NETWORKS = {"maskprop": MaskPropagation, "stcn": STCN}
 

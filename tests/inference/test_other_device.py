@@ -17,6 +17,8 @@ from model.memory.options import MemoryOptions
 from tests.helpers.weight_files import smallest_network
 from training.trainer import LOSSES, ClipForward, Objective
 
+pytestmark = pytest.mark.slow
+
 DEVICE = torch.device("meta")
 MEMORY = MemoryOptions(mem_every=2, capacity=2)
 CORES = {

@@ -17,6 +17,8 @@ from predictor import VideoPredictor
 from util.errors import InputError
 from util.tensors import normalise, one_hot
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (48, 64)
 

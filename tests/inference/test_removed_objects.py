@@ -10,6 +10,8 @@ from model.memory.options import MemoryOptions
 from tests.helpers.streams import assert_distributions, assert_same, banks, clip, run, small_network
 from tests.helpers.tensors_held import bytes_within
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = 48, 64
 EAGER = MemoryOptions(mem_every=1, capacity=2, quality_threshold=0.0)
 SLOT = 3 * 4 * (64 + 128) * 4  # bytes of one object on one frame: grid cells, channels, float32

@@ -16,6 +16,8 @@ from tests.helpers.parity import assert_close
 from tests.helpers.stm_cycle_networks import BACKBONES, build, frames_and_masks
 from training.trainer import HARD_SHARE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=BACKBONES)
 def backbone(request):

@@ -10,6 +10,8 @@ from model.layers.decoder import Window
 from model.memory.options import MemoryOptions
 from tests.helpers.weight_files import small_network
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_window_holds_coverage_and_the_previous_mask_with_a_margin():
     coverage, previous = torch.zeros(1, 2, 30, 40), torch.zeros(1, 2, 480, 640)

@@ -20,6 +20,8 @@ from tests.helpers.weight_files import (
 from training.trainer import Trainer
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

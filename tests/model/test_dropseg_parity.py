@@ -18,6 +18,8 @@ from tests.helpers.parity import ROUNDING, as_asked, assert_close
 from tests.helpers.weight_files import saved
 from training.trainer import ClipForward, Objective
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("base", "pos")
 READER = MemoryReader(top_k=None)
 

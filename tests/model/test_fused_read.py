@@ -18,6 +18,8 @@ from model.memory.fused_read import available, fused_read
 from model.memory.read import Memory, MemoryReader
 from tests.model.test_memory_read import LargestTensor
 
+pytestmark = pytest.mark.slow
+
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")
 needs_gpu = pytest.mark.skipif(
     not (torch.cuda.is_available() and available(torch.device("cuda"))), reason="needs Triton and a GPU"

@@ -15,6 +15,8 @@ from tests.helpers.weight_files import (
     small_network,
 )
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 COUNTS = {"qdmn": 690, "mask_propagation": 597, "stcn": 405, "stm_cycle": 558}
 TWO_FORMS = [(arch, multi_object) for arch in STEMS for multi_object in (True, False)]

@@ -9,6 +9,8 @@ from model.qdmn import QDMN
 from tests.helpers.deterministic import clip_tensors, fill, fixture
 from tests.helpers.parity import assert_close
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network():

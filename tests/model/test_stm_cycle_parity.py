@@ -13,6 +13,8 @@ from tests.helpers.parity import ROUNDING, assert_close
 from tests.helpers.stm_cycle_networks import BACKBONES, SHARP, build, entries_of, frames_and_masks
 from training.trainer import ClipForward, Objective
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=BACKBONES)
 def backbone(request):

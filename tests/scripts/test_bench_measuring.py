@@ -8,6 +8,8 @@ import pytest
 from scripts.bench.measuring import Turns, covered, disagreement
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def counting(start):
     """Counts its turns; in the end it says in which process."""

@@ -13,6 +13,8 @@ from scripts import benchmark
 from scripts.bench.inference import STAGES, inference_figures
 from util.errors import run
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[2] / "scripts/benchmark.py"
 
 

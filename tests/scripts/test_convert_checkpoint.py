@@ -10,6 +10,8 @@ from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 from scripts.convert_checkpoint import main
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

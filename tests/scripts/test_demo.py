@@ -10,6 +10,8 @@ from PIL import Image
 from examples.real import animate
 from scripts import demo
 
+pytestmark = pytest.mark.slow
+
 FRAMES, SIZE = 4, (160, 96)
 
 

@@ -20,6 +20,8 @@ from tests.helpers.training_runs import (
 )
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

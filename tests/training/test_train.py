@@ -21,6 +21,8 @@ from tests.helpers.training_runs import (
 )
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 PUBLISHED = [*SMALL, "--arch", "qdmn"]
 

@@ -23,6 +23,8 @@ from training.pretrain_arguments import SAME_ON_RESUME, check_resumable, fill_sc
 from training.pretrainer import Pretrainer, rate_factor
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 NETWORK = {"backbone": "vit_ti16", "image_size": 32, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
 SMALL = [word for name, value in NETWORK.items() for word in (f"--{name}", value)]

@@ -12,6 +12,8 @@ from tests.helpers.training_runs import losses_of, only, write_training_data
 from training.loop import TrainingLoop
 from util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 SMALL = ["--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "32", "-b", "2", "--num_workers", "0"]
 SMALL += ["--device", "cpu", "--log_interval", "1", "--lr", "1e-4", "-i", "1"]

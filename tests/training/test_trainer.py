@@ -6,6 +6,8 @@ import torch
 from model import build_network
 from training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -10,6 +10,8 @@ from model.weights.published import to_published
 from tests.helpers.deterministic import clip_tensors, fill, fixture
 from training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 
 def test_bootstrapped_cross_entropy_equals_the_published_one():
     arrays = fixture("qdmn_losses")

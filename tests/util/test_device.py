@@ -8,6 +8,8 @@ import torch
 
 from util.tensors import from_device, to_device
 
+pytestmark = pytest.mark.slow
+
 PAGES = """
 import resource, sys, torch
 from util.device import keep_freed_memory

@@ -30,6 +30,8 @@ from tests.helpers.result_files import files_below, shown
 from util.files import write_text
 from util.text_files import read_numbers
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).resolve().parents[3]
 
 

@@ -157,6 +157,7 @@ def test_a_device_that_is_not_there_is_named(davis, output, capsys, device):
     assert f"device {device}" in fail(capsys, eval_davis, davis, output, "--device", device)
 
 
+@pytest.mark.slow
 def test_the_script_itself_prints_one_line_and_exits_with_2(tmp_path):
     command = [sys.executable, "eval_davis.py", "--davis", str(tmp_path / "nowhere"), "--output", str(tmp_path / "out")]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
