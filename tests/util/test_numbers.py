@@ -2,6 +2,8 @@
 
 import argparse
 import math
+import sys
+from unittest.mock import patch
 
 import pytest
 
@@ -48,8 +50,19 @@ def numeric_actions(parser):
             yield action
 
 
+def benchmark_of(command):
+    """The benchmark's `main`, which makes the parser of the wanted command alone."""
+
+    def make():
+        with patch.object(sys, "argv", ["benchmark.py", command]):
+            benchmark.main()
+
+    return make
+
+
 PARSERS = (
-    *(eval_davis.main, eval_generic.main, try_correspondence.main, benchmark.main, check_data.main, demo.main),
+    *(benchmark_of(command) for command in benchmark.COMMANDS),
+    *(eval_davis.main, eval_generic.main, try_correspondence.main, check_data.main, demo.main),
     *(download_datasets.main, make_box_trees.main, make_synthetic.main, resize_length.main, score.main),
     *(training_parser, pretraining_parser),
 )
