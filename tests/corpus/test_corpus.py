@@ -20,7 +20,7 @@ from tests.corpus.runner import judge
 
 MODULES = (cases_masks, cases_names, cases_frames, cases_outputs, cases_options, cases_archives, cases_training)
 FAMILIES = {family.__name__: family for module in MODULES for family in module.FAMILIES}
-COUNT = 3 * len(FAMILIES)
+COUNT = 2 * len(FAMILIES)
 
 
 def pytest_generate_tests(metafunc):
