@@ -28,7 +28,7 @@ from model.weights.checkpoint import Checkpoint, load_weights, restore_memory_ne
 from model.weights.pretrained import load_imagenet_encoders, load_mae_encoder
 from training.arguments import check_resumable, describe_run, fill_batch, parse_arguments
 from training.loop import TrainingLoop, Validate
-from training.run import announce, build_folder, build_loader, build_reports, find_checkpoint
+from training.run import announce, build_loader, build_reports, find_checkpoint, run_folder
 from training.run_folder import RunFolder
 from training.trainer import Trainer
 from util.device import keep_freed_memory
@@ -204,13 +204,13 @@ def main() -> None:
         check_resumable(args, found[1].arguments, found[0])
     trainer = build_trainer(args, process, found)
     loader = build_loader(data, args, process, trainer.iteration)
-    folder = build_folder(args, process, found)
-    announce(args, process, folder, describe_run(args, process.world, trainer.iteration))
-    loop = build_loop(args, process, trainer, folder, found[1].best_score if found else -1.0)
-    try:
-        loop.run(loader)
-    finally:
-        loop.logger.close()
+    with run_folder(args, process, found) as folder:
+        announce(args, process, folder, describe_run(args, process.world, trainer.iteration))
+        loop = build_loop(args, process, trainer, folder, found[1].best_score if found else -1.0)
+        try:
+            loop.run(loader)
+        finally:
+            loop.logger.close()
     stop(process)
 
 

@@ -23,7 +23,7 @@ from model.weights.checkpoint import Checkpoint, fill_network, load_weights
 from training.loop import TrainingLoop
 from training.pretrain_arguments import check_resumable, describe_run, fill_schedule, parse_arguments
 from training.pretrainer import Pretrainer
-from training.run import announce, build_folder, build_loader, build_reports, find_checkpoint
+from training.run import announce, build_loader, build_reports, find_checkpoint, run_folder
 from training.run_folder import RunFolder
 from util.device import keep_freed_memory
 from util.distributed import Process, start, stop
@@ -114,13 +114,13 @@ def main() -> None:
         check_resumable(args, found[1].arguments, found[0])
     trainer = build_trainer(args, process, found)
     loader = build_loader(data, args, process, trainer.iteration, collate_pairs)
-    folder = build_folder(args, process, found)
-    announce(args, process, folder, describe_run(args, process.world, trainer.iteration))
-    loop = build_loop(args, process, trainer, folder)
-    try:
-        loop.run(loader)
-    finally:
-        loop.logger.close()
+    with run_folder(args, process, found) as folder:
+        announce(args, process, folder, describe_run(args, process.world, trainer.iteration))
+        loop = build_loop(args, process, trainer, folder)
+        try:
+            loop.run(loader)
+        finally:
+            loop.logger.close()
     stop(process)
 
 

@@ -1,7 +1,8 @@
 """What the runs of train.py and train_dropmae.py have in common: checkpoint, loader, folder, reports."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from training.run_folder import ROOT as SAVES
 from training.run_folder import BadSamples, RunFolder, checkpoints_of, new_run_folder
 from util.distributed import Process, from_leader
 from util.errors import ignore_stop_signals
+from util.files import held
 
 Collate = Callable[[Sequence[Sample]], Sample]
 
@@ -56,15 +58,25 @@ def _start_worker(number: int) -> None:
     cv2.setNumThreads(0)
 
 
-def build_folder(args: argparse.Namespace, process: Process, found: tuple[Path, Checkpoint] | None) -> RunFolder | None:
-    """Where the run writes: a new folder, or with --resume auto the one that it goes on in."""
+@contextmanager
+def run_folder(
+    args: argparse.Namespace, process: Process, found: tuple[Path, Checkpoint] | None
+) -> Iterator[RunFolder | None]:
+    """Where the run writes, its own until it ends: a new folder, or with --resume auto the one that it goes on in.
+
+    Raises:
+        InputError: another run is at work in the folder, or it cannot be written to.
+    """
     if args.id == "NULL":
-        return None
+        yield None
+        return
     if found is not None and args.resume:
         run_id = found[0].parent.name
     else:
         run_id = new_run_folder(args.id) if process.leads else ""
-    return RunFolder(SAVES / from_leader(process, run_id), leads=process.leads)
+    folder = RunFolder(SAVES / from_leader(process, run_id))
+    with held(folder.path, "the run folder") if process.leads else nullcontext():
+        yield folder
 
 
 def build_reports(

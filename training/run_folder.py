@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from util.errors import InputError
-from util.files import atomic_path, held, make_output_folder, name_errors
+from util.files import atomic_path, make_output_folder, name_errors
 
 ROOT = Path("saves")
 STAMPED = re.compile(r"[^\W\d_]+\.?\d\d_\d\d\.\d\d\.\d\d_(.*)", re.DOTALL)  # Jan31_23.59.59_name
@@ -25,18 +25,14 @@ class RunFolder:
 
     Args:
         path: `saves/<stamp>_<name>`; see `new_run_folder` and `checkpoints_of`.
-        leads: whether this process writes; the folder is its own then until it ends.
 
     Raises:
-        InputError: another run is at work in the folder, or it cannot be written to.
+        InputError: it cannot be written to.
     """
 
-    def __init__(self, path: Path, *, leads: bool = True) -> None:
+    def __init__(self, path: Path) -> None:
         self.id = path.name
         self.path = make_output_folder(path)
-        if leads:
-            self._held = held(path, "the run folder")
-            self._held.__enter__()
 
     @property
     def checkpoint(self) -> Path:
