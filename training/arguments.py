@@ -147,7 +147,8 @@ def _add_reports(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_data(group: argparse._ArgumentGroup) -> None:
-    for training_set in sorted(TRAINING_SETS[::-1], key=lambda entry: entry.stages[0]):
+    by_stage = sorted(TRAINING_SETS, key=lambda entry: -entry.stages[0])
+    for training_set in by_stage[::-1]:
         group.add_argument(
             f"--{training_set.option}", type=Path, default=training_set.root, help=training_set.help or None
         )
