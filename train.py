@@ -72,11 +72,23 @@ def build_data(args: argparse.Namespace) -> StageData:
     )
 
 
+def describe_several_ids(data: StageData) -> list[str]:
+    """A line that says how many pictures hold the ids of several objects, if any do."""
+    sets = [stills for stills in data.stills if stills.several]
+    if not sets:
+        return []
+    pictures, total = sum(len(stills.several) for stills in sets), sum(map(len, data.stills))
+    return [
+        f"several objects: {len(sets)} of {len(data.stills)} sets and {pictures} of {total} pictures have masks of "
+        f"several ids, up to {sets[0].num_objects} objects a clip"
+    ]
+
+
 def new_network(args: argparse.Namespace) -> MemoryNetwork:
     """A new network with its first weights."""
     options = {
         "backbone": args.backbone,
-        "multi_object": args.stage > 0,
+        "multi_object": args.several_objects,
         "quality_head": args.quality_head,
         "score_activation": args.score_activation,
         "image_size": max(args.image_size),
@@ -197,6 +209,7 @@ def main() -> None:
     fill_batch(args, process.world)
     data = build_data(args)
     args.samples = len(data)
+    args.several_objects |= any(stills.num_objects > 1 for stills in data.stills)
     if args.samples < args.total_batch:
         raise InputError(f"the data hold {args.samples} samples, too few for a batch of {args.total_batch}; lower -b")
     found = find_checkpoint(args)
@@ -204,8 +217,9 @@ def main() -> None:
         check_resumable(args, found[1].arguments, found[0])
     trainer = build_trainer(args, process, found)
     loader = build_loader(data, args, process, trainer.iteration)
+    description = "\n".join([*describe_several_ids(data), describe_run(args, process.world, trainer.iteration)])
     with run_folder(args, process, found) as folder:
-        announce(args, process, folder, describe_run(args, process.world, trainer.iteration))
+        announce(args, process, folder, description)
         loop = build_loop(args, process, trainer, folder, found[1].best_score if found else -1.0)
         try:
             loop.run(loader)

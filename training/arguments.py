@@ -19,7 +19,7 @@ SAME_ON_RESUME = (
     *("drop_path", "score_activation", "image_size", "clip_length", "num_objects", "max_skip"),
     *("soft_masks", "repeat_frames", "samples", "total_batch", "samples_per_video", "skip_growth"),
     *("skip_start", "clip_draw", "augmentation", "iterations", "steps", "lr", "gamma", "amp"),
-    *("quality_target", "seed", "objective", "loss", "weight_decay", "optimizer", "momentum"),
+    *("quality_target", "seed", "objective", "loss", "weight_decay", "optimizer", "momentum", "several_objects"),
 )
 # What runs did before they recorded it.
 UNRECORDED = {
@@ -41,7 +41,7 @@ class StageDefaults(NamedTuple):
         lr, weight_decay: of the optimiser.
         objective, loss: what is learned.
         image_size: height and width of training frames, in pixels.
-        num_objects: most objects of a clip of a video.
+        num_objects: most objects of a clip of a video, or of a picture whose mask holds several ids.
         skip_growth: epochs after which the frame skips grow, 0 where they follow a list.
         clip_draw, augmentation: those of MiVOS, of STM-Cycle or, the first alone, of DropSeg.
         clip_length: frames of a clip.
@@ -164,7 +164,10 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--clip_length", type=whole(2, 1000), help="frames of a training clip; by default 3, DropSeg 2")
     group.add_argument(
-        "--num_objects", type=whole(1, 255), help="most objects of a clip of a video; by default 2, STM-Cycle 5"
+        "--num_objects",
+        type=whole(1, 255),
+        help="most objects of a clip of a video, or of a picture whose mask holds several ids; by default 2, STM-Cycle "
+        "5; 1 makes all of a picture's mask one object",
     )
     group.add_argument(
         "--samples_per_video", type=whole(1, 10**6), default=1, help="clips of each video in an epoch, DAVIS 5 times"
@@ -282,6 +285,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     for name, value in stages[args.stage]._asdict().items():
         if getattr(args, name) is None:
             setattr(args, name, list(value) if name == "steps" else value)
+    args.several_objects = args.stage > 0
     if message := _fault(args):
         parser.error(message)
     args.image_size = (args.image_size[0], args.image_size[-1])
@@ -327,6 +331,7 @@ def check_resumable(args: argparse.Namespace, recorded: Mapping[str, Any], path:
     recorded = {**UNRECORDED, **recorded}
     if isinstance(side := recorded.get("image_size"), int):
         recorded["image_size"] = (side, side)
+    recorded.setdefault("several_objects", recorded.get("stage", 0) > 0)
     check_same(args, recorded, SAME_ON_RESUME, path)
 
 

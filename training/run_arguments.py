@@ -10,6 +10,8 @@ from training.run_folder import name_fault
 from util.errors import InputError
 from util.numbers import positive, whole
 
+FOUND_IN_DATA = {"samples": "the data hold", "several_objects": "whether the data hold several objects is"}
+
 batch = whole(1, 2**16)
 
 
@@ -102,7 +104,7 @@ def check_same(args: argparse.Namespace, recorded: Mapping[str, Any], names: Ite
     """
     for name in names:
         if name in recorded and recorded[name] != getattr(args, name):
-            what = "the data hold" if name == "samples" else f"--{name} is"
+            what = FOUND_IN_DATA.get(name, f"--{name} is")
             raise InputError(
                 f"{what} {getattr(args, name)} but {path} belongs to a run with {recorded[name]}; resume with the same "
                 "or start a new run from its weights by --load_network"

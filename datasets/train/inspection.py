@@ -14,7 +14,15 @@ from PIL import Image
 from datasets.frame_files import read_frame
 from datasets.mask_files import HALF_BRIGHTNESS, MAX_SIZE_DIFFERENCE, VOID, brightness_of_object, read_ids
 from datasets.smooth_edges import SmoothMaskError
-from datasets.train.static_dataset import MASKS, PICTURES, list_static, static_datasets, static_pairs
+from datasets.train.static_dataset import (
+    MASKS,
+    PICTURES,
+    grey_masks_hold_ids,
+    list_static,
+    read_several_ids,
+    static_datasets,
+    static_pairs,
+)
 from datasets.train.vos_dataset import Pair, VOSDataset
 from util.errors import InputError
 from util.images import is_clutter, list_images, open_picture, picture_size
@@ -156,7 +164,9 @@ def plan_static(root: Path, *, fast: bool = False) -> list[SetPlan]:
         frames, masks = list_static(folder, PICTURES), list_static(folder, MASKS)
         if frames:
             parts = [pairs[i : i + PICTURES_AT_ONCE] for i in range(0, len(pairs), PICTURES_AT_ONCE)]
-            jobs = (partial(_unpaired, frames, masks, pairs), *(partial(inspect_pictures, p, fast) for p in parts))
+            grey = not fast and grey_masks_hold_ids([mask for _, mask in pairs])
+            inspections = (partial(inspect_pictures, part, grey=grey, fast=fast) for part in parts)
+            jobs = (partial(_unpaired, frames, masks, pairs), *inspections)
             without = Fault(Kind.LEFT_OUT, folder, "holds no picture .jpg with its mask .png beside it")
             plans.append(SetPlan(f"{root.name}/{folder.name}", "pictures", jobs, without))
     return plans
@@ -224,10 +234,17 @@ def inspect_video(frames: Path, masks: Path, pairs: Sequence[Pair], clip_length:
     return tally
 
 
-def inspect_pictures(pairs: Sequence[Pair], fast: bool = False) -> Tally:
-    """Pictures with masks of a static set, where a mask shows one object (see `brightness_of_object`)."""
+def inspect_pictures(pairs: Sequence[Pair], *, grey: bool = False, fast: bool = False) -> Tally:
+    """Pictures of a static set, whose masks show one object (see `brightness_of_object`) or the ids of several.
+
+    Args:
+        pairs: of pictures and masks.
+        grey: see `read_several_ids`.
+        fast: read only the headers of the files.
+    """
     tally = Tally(samples=len(pairs), usable=len(pairs))
-    _count_objects(_read_pairs(pairs, partial(_read_picture_mask, fast=fast), fast, tally), tally, Kind.NO_OBJECT)
+    read_mask = partial(_read_picture_mask, grey=grey, fast=fast)
+    _count_objects(_read_pairs(pairs, read_mask, fast, tally), tally, Kind.NO_OBJECT)
     return tally
 
 
@@ -319,9 +336,12 @@ def _read_video_mask(path: Path, fast: bool) -> MaskContent:
     return ids.shape, frozenset(np.flatnonzero(histogram).tolist()) - {0}
 
 
-def _read_picture_mask(path: Path, fast: bool) -> MaskContent:
-    """Size of a mask as `StaticDataset` reads it, and 1 as the id of its object if it shows one."""
+def _read_picture_mask(path: Path, grey: bool, fast: bool) -> MaskContent:
+    """Size of a mask as `StaticDataset` reads it, and its ids, or 1 if it shows a single object."""
     if fast:
         return picture_size(path), None
+    ids = read_several_ids(path, grey=grey)
+    if ids is not None:
+        return ids.shape, frozenset(np.unique(ids).tolist()) - {0}
     mask = brightness_of_object(path)
     return mask.shape, frozenset({1} if mask.max() > HALF_BRIGHTNESS else ())

@@ -16,7 +16,7 @@ from datasets.train.frame_sampling import sample_ascending_positions, sample_pos
 from datasets.train.geometry import Size
 from datasets.train.sets import TRAINING_SETS
 from datasets.train.skip_schedule import MIVOS_FAMILY, Skips
-from datasets.train.static_dataset import static_datasets
+from datasets.train.static_dataset import StaticDataset, static_datasets
 from datasets.train.vos_dataset import DrawPositions, DrawViews, VOSDataset
 from datasets.video_list import read_video_list
 from util.errors import InputError
@@ -67,6 +67,11 @@ class StageData(Dataset):
         self._entries = [
             (part, index) for part in parts for _ in range(part.repeats) for index in range(len(part.dataset))
         ]
+
+    @property
+    def stills(self) -> list[StaticDataset]:
+        """The sets of pictures among the parts."""
+        return [part.dataset for part in self.parts if isinstance(part.dataset, StaticDataset)]
 
     def __len__(self) -> int:
         """Samples of an epoch."""
@@ -119,7 +124,7 @@ def stage_data(
         lists: files with the names of the videos to use, by `TrainingSet.list_option`.
         image_size: height and width of the views, in pixels.
         clip_length: frames of a clip.
-        num_objects: most objects of a clip of a video.
+        num_objects: most objects of a clip of a video, or of a picture whose mask holds several ids.
         max_skip: upper limit on the frame skips, in frames of the video.
         skip_growth: epochs after which the frame skips of stage 2 grow, see `SkipGrowth`; 0 for the lists of `arch`.
         skip_start: first skips of DAVIS and YouTube-VOS if they grow, in annotated frames.
@@ -143,7 +148,12 @@ def stage_data(
             continue
         if entry.clips is None:
             found = static_datasets(
-                root, image_size=image_size, clip_length=clip_length, soft_masks=soft_masks, render=render
+                root,
+                num_objects=num_objects,
+                image_size=image_size,
+                clip_length=clip_length,
+                soft_masks=soft_masks,
+                render=render,
             )
             parts += [Part(dataset, repeats) for dataset, repeats in found]
             continue

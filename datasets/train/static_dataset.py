@@ -1,16 +1,26 @@
-"""Clips made of one picture with a mask: three augmented views of it (stage 0 of QDMN, ECCV 2022)."""
+"""Clips made of one picture with a mask: three augmented views of it (stage 0 of QDMN, ECCV 2022).
+
+A mask shows one object, or the ids of several: a palette PNG with two ids or more above 0, or a grey one in a set whose
+grey masks are all darker than 128. Smoothed or shaded masks always show one object.
+"""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import Dataset
 
 from datasets.frame_files import read_frame
-from datasets.mask_files import HALF_BRIGHTNESS, brightness_of_object, match_size
+from datasets.mask_files import HALF_BRIGHTNESS, brightness_of_object, drop_void, match_size, open_mask
+from datasets.smooth_edges import find_edges
 from datasets.train.augment import static_views
 from datasets.train.clips import Sample, pack_clip
 from datasets.train.geometry import Size
@@ -20,6 +30,7 @@ from util.images import is_clutter
 
 PICTURES, MASKS = frozenset({".jpg"}), frozenset({".png"})
 REPEATS = {"BIG_small": 5, "HRSOD_small": 5}
+FLAT_SHARE = 0.5  # of the pixels of objects that have only their like around them, at least
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +68,14 @@ class StaticDataset(Dataset):
         root: folder of the set.
         image_size: height and width of the views, in pixels.
         clip_length: number T of views.
+        num_objects: number K of mask planes; a mask of several ids gives up to K objects. With 1, all of a mask is one
+            object. May be set to 1 later where `several` is empty.
         soft_masks: the published behaviour, masks resampled bicubically and left in [0, 1]; by default a mask is 0
             or 1, which keeps the intersection over union that the quality score learns exact.
         render: see `pack_clip`.
+
+    Attributes:
+        several: numbers of the pictures whose masks hold the ids of several objects; empty if `num_objects` is 1.
 
     Raises:
         InputError: the folder holds no picture with a mask, or no mask shows an object.
@@ -71,12 +87,14 @@ class StaticDataset(Dataset):
         *,
         image_size: Size = (384, 384),
         clip_length: int = 3,
+        num_objects: int = 1,
         soft_masks: bool = False,
         render: bool = True,
     ) -> None:
         self.root = Path(root)
         self.image_size = image_size
         self.clip_length = clip_length
+        self.num_objects = num_objects
         self.soft_masks = soft_masks
         self.render = render
         found = list_static(self.root, PICTURES)
@@ -89,26 +107,129 @@ class StaticDataset(Dataset):
             logger.warning("%s: %d pictures without a .png mask are left out", root, len(found) - len(self.pictures))
         if not any(map(_may_show_object, self.masks)):
             raise InputError(f"no mask of {root} shows an object; check the masks, or take the folder away")
+        self.several: frozenset[int] = frozenset()
+        self._grey = False
+        if num_objects > 1:
+            self._grey = grey_masks_hold_ids(self.masks)
+            with ThreadPoolExecutor() as pool:
+                flags = pool.map(partial(_holds_several, grey=self._grey), self.masks)
+                self.several = frozenset(index for index, flag in enumerate(flags) if flag)
 
     def __len__(self) -> int:
         """Number of pictures."""
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> Sample:
-        """The sample described at `pack_clip`, with K = 1.
+        """The sample described at `pack_clip`, with K = `num_objects`; planes without an object have selector 0.
+
+        Of several ids, objects are drawn from those that the first view shows, see `draw_objects`; if it shows none,
+        the clip teaches that an empty mask stays empty.
 
         Raises:
             InputError: a file cannot be read, picture and mask differ in size, or the mask shows no object.
         """
         path, mask_path = self.pictures[index], self.masks[index]
         frame = read_frame(path)
-        mask = match_size(read_static_mask(mask_path), frame.shape[:2], mask_path)
-        views = static_views(frame.shape[:2], self.clip_length, self.image_size)
-        masks = torch.from_numpy(np.stack([render_mask(mask, view, soft=self.soft_masks) for view in views]))
+        size = frame.shape[:2]
+        ids = read_several_ids(mask_path, grey=self._grey) if index in self.several else None
+        source = match_size(read_static_mask(mask_path) if ids is None else ids, size, mask_path)
+        views = static_views(size, self.clip_length, self.image_size)
+        if ids is None:
+            objects = [source]
+        else:
+            drawn = draw_objects(_ids_in(render_mask(source, views[0])), self.num_objects)
+            objects = [np.isin(source, group).astype(np.uint8) * 255 for group in drawn]
+        masks = torch.zeros(self.clip_length, self.num_objects, *self.image_size, dtype=torch.uint8)
+        for plane, mask in enumerate(objects):
+            for t, view in enumerate(views):
+                masks[t, plane] = torch.from_numpy(render_mask(mask, view, soft=self.soft_masks))
         if not self.soft_masks:
             masks = (masks > HALF_BRIGHTNESS).to(torch.uint8) * 255
+        selector = (torch.arange(self.num_objects) < max(1, len(objects))).float()
         name = str(path.relative_to(self.root.parent).with_suffix(""))
-        return pack_clip([frame], views, masks.unsqueeze(1), torch.ones(1), name, render=self.render)
+        return pack_clip([frame], views, masks, selector, name, render=self.render)
+
+
+def draw_objects(ids: Sequence[int], num_objects: int) -> list[list[int]]:
+    """Which ids make up each object of a clip: each one id or a random union, no id in two; the rest is background.
+
+    Args:
+        ids: of the parts, distinct.
+        num_objects: most objects; their number is uniform in 1..min(num_objects, len(ids)).
+
+    Returns:
+        The ids of each object; no object if there is no id.
+    """
+    if not ids:
+        return []
+    count = int(torch.randint(1, min(num_objects, len(ids)) + 1, ()))
+    used = int(torch.randint(count, len(ids) + 1, ()))
+    order = [ids[i] for i in torch.randperm(len(ids))[:used].tolist()]
+    cuts = [0, *sorted((torch.randperm(used - 1)[: count - 1] + 1).tolist()), used]
+    return [order[first:last] for first, last in pairwise(cuts)]
+
+
+def read_several_ids(path: Path, *, grey: bool) -> np.ndarray | None:
+    """The ids (H, W) uint8 of a mask of several objects, 0 where it is void; None if it shows one object or none.
+
+    Args:
+        path: of the mask.
+        grey: grey masks hold ids too, see `grey_masks_hold_ids`.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    picture = open_mask(path)
+    if picture.mode not in (("P", "L") if grey else ("P",)):
+        return None
+    values = np.array(picture)
+    (ids,) = drop_void([values])
+    if len(_ids_in(ids)) < 2 or _is_shaded(ids) or find_edges(picture, values) is not None:
+        return None
+    return ids
+
+
+def grey_masks_hold_ids(masks: Sequence[Path]) -> bool:
+    """Whether none of the grey masks of a set is brighter than 127, so that they hold ids rather than brightness."""
+    found = False
+    for path in masks:
+        if _mode(path) == "L":
+            try:
+                if np.array(open_mask(path)).max() > HALF_BRIGHTNESS:
+                    return False
+                found = True
+            except InputError:
+                continue
+    return found
+
+
+def _holds_several(path: Path, grey: bool) -> bool:
+    """Whether a mask holds several ids; one that cannot be read does not, which the samples say by themselves."""
+    try:
+        return _mode(path) in ("P", "L" if grey else "P") and read_several_ids(path, grey=grey) is not None
+    except InputError:
+        return False
+
+
+def _mode(path: Path) -> str:
+    """Pillow's mode of a picture by its header, "" if that cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            return picture.mode
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return ""
+
+
+def _ids_in(ids: np.ndarray) -> list[int]:
+    """The ids above 0, ascending."""
+    return [int(value) for value in np.flatnonzero(np.bincount(ids.ravel(), minlength=1)) if value > 0]
+
+
+def _is_shaded(ids: np.ndarray) -> bool:
+    """Whether few pixels of the objects have only their like around them, as in a gradient."""
+    square = np.ones((3, 3), np.uint8)
+    inner = (cv2.erode(ids, square) == cv2.dilate(ids, square)) & (ids > 0)
+    return bool(inner.sum() < FLAT_SHARE * (ids > 0).sum())
 
 
 def read_static_mask(path: Path) -> np.ndarray:
@@ -131,12 +252,13 @@ def _may_show_object(path: Path) -> bool:
         return True
 
 
-def static_datasets(root: Path, **options: Any) -> list[tuple[StaticDataset, int]]:
+def static_datasets(root: Path, *, num_objects: int = 1, **options: Any) -> list[tuple[StaticDataset, int]]:
     """All sets under `root` and how often each is gone through: once, BIG_small and HRSOD_small five times.
 
     Args:
         root: folder with the set folders fss, DUTS-TR, DUTS-TE, BIG_small, HRSOD_small, ecssd or others like them.
-        options: keywords of `StaticDataset`.
+        num_objects: most objects of a clip; all sets have one mask plane if no mask holds several ids.
+        options: further keywords of `StaticDataset`.
 
     Raises:
         InputError: the folder is missing or holds no set.
@@ -148,4 +270,8 @@ def static_datasets(root: Path, **options: Any) -> list[tuple[StaticDataset, int
     folders = [path for path in below if static_pairs(path)]
     if not folders:
         raise InputError(f"static root {root} has no folder of .jpg pictures with .png masks, such as DUTS-TR or ecssd")
-    return [(StaticDataset(folder, **options), REPEATS.get(folder.name, 1)) for folder in folders]
+    sets = [StaticDataset(folder, num_objects=num_objects, **options) for folder in folders]
+    if not any(found.several for found in sets):
+        for found in sets:
+            found.num_objects = 1
+    return [(found, REPEATS.get(found.root.name, 1)) for found in sets]

@@ -329,3 +329,10 @@ def test_of_many_faults_some_of_each_kind_are_shown_and_all_are_listed(check, da
 def test_bad_options_are_input_errors(check, options, message):
     with pytest.raises(InputError, match=message):
         check(*options)
+
+
+def test_ids_and_objects_of_pictures_with_several_are_counted(check, data):
+    write_pair(data / "static/ecssd/b.jpg", data / "static/ecssd/b.png", boxes(2, 5, 9))
+    code, text, _ = check()
+    assert code == 0
+    assert row(text, "static/ecssd")[-3:] == ["1..9", "3", "80x60"]

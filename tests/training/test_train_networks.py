@@ -1,13 +1,14 @@
 """Every network is trained by the same script, stage after stage."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 import train
 from model.weights.checkpoint import load_network
-from tests.helpers.pictures import boxes, write_video
+from tests.helpers.pictures import boxes, write_pair, write_video
 from tests.helpers.training_runs import losses_of, only, write_training_data
 from training.loop import TrainingLoop
 from util.errors import InputError
@@ -122,3 +123,30 @@ def test_what_does_not_go_together_is_refused(run, arguments, message, capsys):
     with pytest.raises(SystemExit):
         run("wrong", *arguments)
     assert message in capsys.readouterr().err
+
+
+NETWORKS = [["qdmn"], ["qdmn_small"], ["mask_propagation"], ["stcn"], ["stm_cycle"]]
+NETWORKS += [["dropseg", "--backbone", "vit_ti16", "--clip_length", "2"]]
+
+
+@pytest.mark.parametrize("arguments", NETWORKS, ids=lambda words: words[0])
+def test_stills_of_one_and_of_several_objects_train_together(data, run, tmp_path, arguments, capsys):
+    folder = Path(data["static"][1]).parent / "mixed"
+    for name, labels in {"ecssd/a": (255,), "parts/b": (1, 2, 3), "parts/c": (4, 9), "parts/d": (6,)}.items():
+        write_pair(folder / f"{name}.jpg", folder / f"{name}.png", boxes(*labels))
+    weights = run("mixed", "--arch", *arguments, "--static_root", folder, "--num_objects", 3, "-b", 4)
+    output = capsys.readouterr().out
+    assert "several objects: 1 of 2 sets and 2 of 4 pictures have masks of several ids, up to 3 objects a" in output
+    assert losses_of(output)[1] > 0
+    assert load_network(weights, CPU).options.get("multi_object", True)
+
+
+def test_a_run_on_single_objects_does_not_go_on_with_several(data, run, tmp_path):
+    write_pair(tmp_path / "stills/ecssd/a.jpg", tmp_path / "stills/ecssd/a.png", boxes(1))
+    write_pair(tmp_path / "stills/ecssd/b.jpg", tmp_path / "stills/ecssd/b.png", boxes(1))
+    arguments = ["--arch", "qdmn_small", "--static_root", tmp_path / "stills"]
+    weights = run("s0", *arguments)
+    checkpoint = only(weights.parent, "*_checkpoint.pth")
+    write_pair(tmp_path / "stills/ecssd/b.jpg", tmp_path / "stills/ecssd/b.png", boxes(1, 2))
+    with pytest.raises(InputError, match=r"whether the data hold several objects is True but .* a run with False"):
+        run("again", *arguments, "--load_model", checkpoint)
