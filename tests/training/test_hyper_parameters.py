@@ -194,6 +194,16 @@ def test_a_run_that_is_older_than_an_option_goes_on_as_it_was():
         check_resumable(args, {"arch": "stm_cycle"}, Path("run.pth"))
 
 
+def test_a_run_on_single_objects_does_not_go_on_with_several():
+    args = parse_arguments([])
+    args.several_objects = True
+    for recorded in ({"stage": 0}, {"several_objects": False}):
+        with pytest.raises(InputError, match=r"whether the data hold several objects is True but run\.pth"):
+            check_resumable(args, recorded, Path("run.pth"))
+    check_resumable(args, {"several_objects": True}, Path("run.pth"))
+    check_resumable(parse_arguments(["--stage", "2"]), {"stage": 2}, Path("run.pth"))
+
+
 def test_the_description_names_batch_epochs_and_schedule():
     args = parse_arguments(["-i", "10", "--steps", "8", "99", "-b", "4"])
     args.samples = 21

@@ -139,14 +139,3 @@ def test_stills_of_one_and_of_several_objects_train_together(data, run, tmp_path
     assert "several objects: 1 of 2 sets and 2 of 4 pictures have masks of several ids, up to 3 objects a" in output
     assert losses_of(output)[1] > 0
     assert load_network(weights, CPU).options.get("multi_object", True)
-
-
-def test_a_run_on_single_objects_does_not_go_on_with_several(data, run, tmp_path):
-    write_pair(tmp_path / "stills/ecssd/a.jpg", tmp_path / "stills/ecssd/a.png", boxes(1))
-    write_pair(tmp_path / "stills/ecssd/b.jpg", tmp_path / "stills/ecssd/b.png", boxes(1))
-    arguments = ["--arch", "qdmn_small", "--static_root", tmp_path / "stills"]
-    weights = run("s0", *arguments)
-    checkpoint = only(weights.parent, "*_checkpoint.pth")
-    write_pair(tmp_path / "stills/ecssd/b.jpg", tmp_path / "stills/ecssd/b.png", boxes(1, 2))
-    with pytest.raises(InputError, match=r"whether the data hold several objects is True but .* a run with False"):
-        run("again", *arguments, "--load_model", checkpoint)
