@@ -1,7 +1,8 @@
-"""Mask files whose values are known to be object ids, or to show one object: reading them, and writing ids as PNGs."""
+"""Mask files whose values are known to be ids, or to show one object: reading, writing, finding them beside frames."""
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 from datasets.smooth_edges import find_edges, find_smooth_edges, smooth_mask_error
 from util.errors import InputError
 from util.files import atomic_path
-from util.images import natural_key, open_picture
+from util.images import IMAGE_SUFFIXES, is_clutter, natural_key, open_picture
 
 VOID = 255  # neither object nor background
 MAX_ID = 65535
@@ -221,3 +222,34 @@ def voc_palette() -> np.ndarray:
         for channel in range(3):
             colours[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
     return colours
+
+
+def list_pairs(frames: Path, masks: Path) -> list[tuple[Path, Path]]:
+    """Pictures of one folder with the .png masks of the same stem in another, in natural order.
+
+    Pictures without mask and masks without picture are left out; a missing folder gives no pairs.
+
+    Raises:
+        InputError: two pictures or two masks of a folder have one stem.
+    """
+    mask_names, frame_names = _names_by_stem(masks, {".png"}), _names_by_stem(frames, IMAGE_SUFFIXES)
+    pairs = [(frames / name, masks / mask_names[stem]) for stem, name in frame_names.items() if stem in mask_names]
+    return sorted(pairs, key=lambda pair: natural_key(pair[0]))
+
+
+def _names_by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, str]:
+    """File names of a folder by their stems, hidden files left out; empty where the folder is missing.
+
+    Raises:
+        InputError: two files have one stem.
+    """
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        parts = [entry.name.rpartition(".") for entry in entries if not is_clutter(entry.name)]
+    named = [(stem, f"{stem}.{suffix}") for stem, _, suffix in parts if f".{suffix.lower()}" in suffixes]
+    found: dict[str, str] = {}
+    for stem, name in named:
+        if found.setdefault(stem, name) != name:
+            raise InputError(f"folder {folder} holds {found[stem]} and {name}; remove one of them")
+    return found

@@ -25,6 +25,21 @@ def read_video_list(path: Path) -> list[str]:
     return list(dict.fromkeys(_video_of(line) for line in lines if line and not line.startswith("#")))
 
 
+def read_given_list(path: Path, option: str) -> list[str]:
+    """`read_video_list` of a file that the user names.
+
+    Args:
+        path: of the list.
+        option: by which it is given, without dashes.
+
+    Raises:
+        InputError: see `read_video_list`, or the file does not exist.
+    """
+    if not path.is_file():
+        raise InputError(f"list of videos {path} does not exist; check --{option}")
+    return read_video_list(path)
+
+
 def _video_of(line: str) -> str:
     """The video that a line names: a path's folder, else the whole line."""
     first = Path(line.split()[0])

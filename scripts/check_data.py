@@ -25,7 +25,7 @@ import util.startup  # noqa: F401
 
 from datasets.train.inspection import Fault, Kind, SetPlan, Tally, plan_static, plan_videos, show_size
 from datasets.train.sets import TRAINING_SETS, TrainingSet
-from datasets.video_list import read_video_list
+from datasets.video_list import read_given_list
 from training.arguments import parse_arguments as training_arguments
 from util.errors import InputError, run
 from util.files import atomic_path, make_output_folder
@@ -72,8 +72,8 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         InputError: a number or path cannot be used, or no root exists.
     """
-    if args.yv_list and not args.yv_list.is_file():
-        raise InputError(f"list of videos {args.yv_list} does not exist; check --yv_list")
+    if args.yv_list:
+        read_given_list(args.yv_list, "yv_list")
     roots = [getattr(args, entry.option) for entry in TRAINING_SETS]
     options = [f"--{entry.option}" for entry in TRAINING_SETS]
     if not any(root.is_dir() for root in roots):
@@ -93,7 +93,11 @@ def plan_set(entry: TrainingSet, root: Path, args: argparse.Namespace) -> list[S
         if entry.clips is None:
             return plan_static(root, fast=args.fast)
         path = getattr(args, entry.list_option) if entry.list_option else None
-        find = entry.clips.open if path is None else partial(entry.clips.open, subset=set(read_video_list(path)))
+        find = (
+            entry.clips.open
+            if path is None
+            else partial(entry.clips.open, subset=set(read_given_list(path, entry.list_option)))
+        )
         all_videos = path is None and not entry.clips.lists_videos
         return [plan_videos(entry.name, find, root, args.clip_length, all_videos=all_videos, fast=args.fast)]
     except InputError as error:

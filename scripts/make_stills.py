@@ -17,9 +17,8 @@ import util.startup  # noqa: F401
 
 import numpy as np
 
-from datasets.mask_files import read_ids, write_binary
-from datasets.train.pairs import list_pairs
-from datasets.video_list import choose_videos, read_video_list
+from datasets.mask_files import list_pairs, read_ids, write_binary
+from datasets.video_list import choose_videos, read_given_list
 from util.errors import InputError, run
 from util.files import atomic_path, make_output_folder
 from util.progress import Progress
@@ -61,9 +60,7 @@ def main() -> None:
     parser.add_argument("--list", type=Path, required=True, help="text file with the names of the videos")
     parser.add_argument("--output", type=Path, required=True, help="folder of the pairs, e.g. data/static/davis")
     args = parser.parse_args()
-    if not args.list.is_file():
-        raise InputError(f"list of videos {args.list} does not exist; check --list")
-    videos = choose_videos(read_video_list(args.list), [], args.list)
+    videos = choose_videos(read_given_list(args.list, "list"), [], args.list)
     pairs = {video: find_pairs(args.davis, video) for video in videos}
     output = make_output_folder(args.output)
     with Progress(len(videos)) as progress:

@@ -19,10 +19,6 @@ class Wave:
         swing = sum(amplitude * np.sin(frequency * time + phase) for amplitude, frequency, phase in self.terms)
         return float(self.offset + self.rate * time + swing)
 
-    def through(self, time: float, value: float) -> "Wave":
-        """The same wave, shifted so that it has `value` at `time`."""
-        return Wave(self.offset + value - self(time), self.rate, self.terms)
-
 
 def draw_wave(rng: Generator, amplitude: float, periods: tuple[float, float], offset: float = 0.0) -> Wave:
     """A slow swing with a faster, smaller one upon it; `periods` in frames bounds the slow one."""

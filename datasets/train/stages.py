@@ -18,7 +18,7 @@ from datasets.train.sets import TRAINING_SETS
 from datasets.train.skip_schedule import MIVOS_FAMILY, Skips
 from datasets.train.static_dataset import StaticDataset, static_datasets
 from datasets.train.vos_dataset import DrawPositions, DrawViews, VOSDataset
-from datasets.video_list import read_video_list
+from datasets.video_list import read_given_list
 from util.errors import InputError
 
 ATTEMPTS = 10
@@ -162,7 +162,7 @@ def stage_data(
         dataset = entry.clips.open(
             root,
             skips.start,
-            **({} if path is None else {"subset": _read_list(path, entry.list_option)}),
+            **({} if path is None else {"subset": set(read_given_list(path, entry.list_option))}),
             clip_length=clip_length,
             num_objects=num_objects,
             draw_positions=_draw_positions(clip_draw, not repeat_frames, arch),
@@ -188,9 +188,3 @@ def _draw_views(augmentation: str, image_size: Size, min_scale: float) -> DrawVi
     if augmentation == "stm_cycle":
         return partial(letterboxed_views, canvas=image_size)
     return partial(video_views, canvas=image_size, min_scale=min_scale)
-
-
-def _read_list(path: Path, option: str) -> set[str]:
-    if not path.is_file():
-        raise InputError(f"list of videos {path} does not exist; check --{option}")
-    return set(read_video_list(path))

@@ -11,12 +11,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datasets.frame_files import read_frames
-from datasets.mask_files import drop_void, match_size, read_ids
+from datasets.mask_files import drop_void, list_pairs, match_size, read_ids
 from datasets.train.augment import View, video_views
 from datasets.train.clips import Sample, pack_clip
 from datasets.train.frame_sampling import sample_positions
 from datasets.train.geometry import Size
-from datasets.train.pairs import list_pairs
 from datasets.train.render import render_mask
 from datasets.train.skip_schedule import YOUTUBE_STEP
 from datasets.video_list import read_video_list

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.mask_files import drop_void, match_size, write_ids
+from datasets.mask_files import drop_void, list_pairs, match_size, write_ids
 from datasets.train.clips import Unrendered
-from datasets.train.pairs import list_pairs
 from datasets.train.static_dataset import StaticDataset
 from tests.helpers.pictures import CANVAS, SIZE, boxes, red_channel, same, video_dataset, write_video
 from util.errors import InputError
