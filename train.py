@@ -221,10 +221,7 @@ def main() -> None:
     with run_folder(args, process, found) as folder:
         announce(args, process, folder, description)
         loop = build_loop(args, process, trainer, folder, found[1].best_score if found else -1.0)
-        try:
-            loop.run(loader)
-        finally:
-            loop.logger.close()
+        loop.run(loader)
     stop(process)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from datasets.train.clips import Sample
 from datasets.train.frame_pairs import FramePairs, collate_pairs, find_videos, pairs_to_device
 from datasets.train.stages import Part, StageData
-from datasets.video_list import read_video_list
+from datasets.video_list import read_given_list
 from model.dropmae import Completion, DropMAE
 from model.weights.checkpoint import Checkpoint, fill_network, load_weights
 from training.loop import TrainingLoop
@@ -51,9 +51,7 @@ def build_data(args: argparse.Namespace) -> StageData:
     """The pairs of an epoch."""
     names = None
     if args.video_list is not None:
-        if not args.video_list.is_file():
-            raise InputError(f"list of videos {args.video_list} does not exist; check --video_list")
-        names = set(read_video_list(args.video_list))
+        names = set(read_given_list(args.video_list, "video_list"))
     videos = find_videos(args.videos, names)
     pairs = FramePairs(videos, image_size=args.image_size, frame_gap=args.frame_gap)
     return StageData([Part(pairs, args.samples_per_video)])
@@ -117,10 +115,7 @@ def main() -> None:
     with run_folder(args, process, found) as folder:
         announce(args, process, folder, describe_run(args, process.world, trainer.iteration))
         loop = build_loop(args, process, trainer, folder)
-        try:
-            loop.run(loader)
-        finally:
-            loop.logger.close()
+        loop.run(loader)
     stop(process)
 
 

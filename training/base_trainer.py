@@ -1,11 +1,13 @@
 """What every trainer does after the gradients are there: update or refuse, count, save, go on."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -13,6 +15,8 @@ from model.dropmae import DropMAE
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import Checkpoint
 from util.errors import InputError
+
+FUSED = ("cpu", "cuda", "mps")  # devices whose Adam works on all parameters at once
 
 
 class BaseTrainer:
@@ -44,8 +48,21 @@ class BaseTrainer:
         self.scheduler = scheduler
         self.amp = amp
         self.distributed = distributed
+        self._averaging: DistributedDataParallel | None = None
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
         self.iteration = 0
+
+    def averaging(self, module: nn.Module) -> nn.Module:
+        """The module in a form whose backward pass averages gradients over the processes, where there are several."""
+        if not self.distributed:
+            return module
+        devices = [self.device] if self.device.type == "cuda" else None
+        self._averaging = DistributedDataParallel(module, device_ids=devices)
+        return self._averaging
+
+    def part_of_step(self, *, last: bool) -> AbstractContextManager[None]:
+        """Around forward and backward of a batch: gradients of several batches are averaged once, with the last."""
+        return nullcontext() if last or self._averaging is None else self._averaging.no_sync()
 
     @property
     def rate(self) -> float:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,12 @@ class TrainingLoop:
         self.best_score = best_score
 
     def run(self, loader: DataLoader) -> None:
-        """Train to the last iteration, or until a signal asks to stop.
+        """Train to the last iteration, or until a signal asks to stop, and close the logger.
 
         Raises:
             Stopped: a signal came; the checkpoint is written.
         """
-        with StopSignal() as signal:
+        with closing(self.logger), StopSignal() as signal:
             self._run(iter(loader), signal)
 
     def _run(self, batches: Iterator[Sample], signal: StopSignal) -> None:

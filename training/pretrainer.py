@@ -2,15 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from model.dropmae import Completion, DropMAE
-from training.base_trainer import BaseTrainer
-from training.trainer import FUSED_ADAM
+from training.base_trainer import FUSED, BaseTrainer
 from util.device import autocast
 
 BETAS = (0.9, 0.95)
@@ -48,16 +45,12 @@ class Pretrainer(BaseTrainer):
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
             {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=device.type in FUSED_ADAM)
+        optimizer = torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=device.type in FUSED)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda iteration: rate_factor(iteration, warmup, iterations)
         )
         super().__init__(network, device, optimizer, scheduler, amp=amp, distributed=distributed)
-        devices = [device] if device.type == "cuda" else None
-        self.complete: nn.Module = network
-        self._synchronised: DistributedDataParallel | None = None
-        if distributed:
-            self.complete = self._synchronised = DistributedDataParallel(network, device_ids=devices)
+        self.complete = self.averaging(network)
 
     def step(self, batches: Sequence[Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], Completion, bool]:
         """One iteration on one batch, or on several whose gradients are averaged.
@@ -71,8 +64,7 @@ class Pretrainer(BaseTrainer):
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
         for number, batch in enumerate(batches, 1):
-            last = number == len(batches)
-            with nullcontext() if last or self._synchronised is None else self._synchronised.no_sync():
+            with self.part_of_step(last=number == len(batches)):
                 with autocast(self.device, self.amp):
                     output = self.complete(batch["frames"])
                 self.scaler.scale(output.loss / len(batches)).backward()

@@ -5,13 +5,11 @@ those of segmentation, quality and cycle.
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from model.layers.decoder import soft_aggregate
 from model.losses import (
@@ -29,11 +27,10 @@ from model.losses import (
 )
 from model.memory.read import MemoryEntry, MemoryReader, stack_entries
 from model.memory_network import MemoryNetwork
-from training.base_trainer import BaseTrainer
+from training.base_trainer import FUSED, BaseTrainer
 from util.device import autocast
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-FUSED_ADAM = ("cpu", "cuda", "mps")
 LOSSES = ("bootstrapped", "ce", "iou", "both")
 
 Batch = dict[str, Any]
@@ -257,7 +254,7 @@ class Trainer(BaseTrainer):
         compile: bool = False,
     ) -> None:
         parameters = [p for p in network.parameters() if p.requires_grad]
-        own = {"momentum": momentum} if optimizer == "sgd" else {"fused": device.type in FUSED_ADAM}
+        own = {"momentum": momentum} if optimizer == "sgd" else {"fused": device.type in FUSED}
         descent = OPTIMIZERS[optimizer](parameters, lr=lr, weight_decay=weight_decay, **own)
         schedule = torch.optim.lr_scheduler.MultiStepLR(descent, list(steps), gamma)
         super().__init__(network, device, descent, schedule, amp=amp, distributed=distributed)
@@ -272,11 +269,7 @@ class Trainer(BaseTrainer):
         clip: nn.Module = ClipForward(network, cycle=cycle)
         if compile:
             clip = cast(nn.Module, torch.compile(clip))
-        devices = [device] if device.type == "cuda" else None
-        self.clip = clip
-        self._synchronised: DistributedDataParallel | None = None
-        if distributed:
-            self.clip = self._synchronised = DistributedDataParallel(clip, device_ids=devices)
+        self.clip = self.averaging(clip)
 
     def learn(self) -> None:
         """Put the network into training mode, but for batch-norm with frozen statistics."""
@@ -303,8 +296,7 @@ class Trainer(BaseTrainer):
         self.optimizer.zero_grad(set_to_none=True)
         parts = []
         for number, batch in enumerate(batches, 1):
-            last = number == len(batches)
-            with nullcontext() if last or self._synchronised is None else self._synchronised.no_sync():
+            with self.part_of_step(last=number == len(batches)):
                 with autocast(self.device, self.amp):
                     output = self.clip(batch["frames"], batch["masks"][:, 0], batch["selector"])
                     losses = self.losses(output, batch)

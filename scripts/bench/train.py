@@ -76,7 +76,7 @@ def without(network: MemoryNetwork, names: Collection[str]) -> Iterator[None]:
     """As published, what is named and not a matter of memory layout."""
     with ExitStack() as stack:
         if "fused optimiser" in names:
-            stack.enter_context(patch("training.trainer.FUSED_ADAM", ()))
+            stack.enter_context(patch("training.trainer.FUSED", ()))
         if "objects at once" in names:
             stack.enter_context(objects_in_turn(network))
         yield
