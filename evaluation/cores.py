@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -149,18 +150,22 @@ def new_core(
 
 def memory_options(args: argparse.Namespace, network: MemoryNetwork) -> MemoryOptions:
     """What the command line asks the memory to keep."""
-    policy, capacity, annotations = args.memory, args.mem_capacity, args.mem_annotated
-    if args.mem_frames is not None:
-        policy, capacity, annotations = _policy_of(args, network), max(1, args.mem_frames - 1), 1
-    return MemoryOptions(
-        policy=policy,
-        capacity=capacity,
-        annotations=annotations,
+    options = MemoryOptions(
+        policy=args.memory,
+        capacity=args.mem_capacity,
+        annotations=args.mem_annotated,
         mem_every=args.mem_every,
         quality_threshold=args.quality_threshold,
         keep_previous=args.keep_previous,
         gate=args.gate,
     )
+    if args.mem_frames is None:
+        return options
+    policy = "annotated" if args.mem_frames == 1 else args.memory
+    few = replace(options, policy=policy, capacity=max(1, args.mem_frames - 1), annotations=1)
+    # whatever the network was published with, predicted frames are wanted here
+    has_scorer = network.quality_scorer is not None
+    return few.settled(policy=None, keeps_previous=network.keeps_previous, has_scorer=has_scorer)
 
 
 def core_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -174,15 +179,6 @@ def core_options(args: argparse.Namespace) -> dict[str, Any]:
         "correct_steps": args.correct_steps,
         "write_corrected": args.write_corrected,
     }
-
-
-def _policy_of(args: argparse.Namespace, network: MemoryNetwork) -> str:
-    """Which frames --mem_frames fills the memory with."""
-    if args.mem_frames == 1:
-        return "annotated"
-    if args.memory != "auto":
-        return args.memory
-    return "latest" if network.quality_scorer is None else "quality"
 
 
 def chunk_options(

@@ -156,42 +156,31 @@ def evaluate(
         OSError: a result cannot be written. Nothing half-written stays.
     """
     _check(results, options)
-    with held(make_output_folder(options.output), "output folder") if process.leads else nullcontext():
-        return _evaluate(results, options, process, build, facts)
-
-
-def _evaluate(
-    results: MaskResults,
-    options: RunOptions,
-    process: Process,
-    build: Callable[[], Segmenter],
-    facts: dict[str, str],
-) -> Scores | None:
-    """`evaluate` with the output folder held."""
     dataset = results.dataset
-    missing = {video.name for video in dataset.videos if not _is_finished(results, options, video)}
-    missing = gather(process, missing)[0]  # one answer for all, before anyone begins
-    pending = [video for video in dataset.videos if video.name in missing]
-    if len(pending) < len(dataset.videos) and process.leads:
-        print(f"{len(dataset.videos) - len(pending)} finished videos skipped; --overwrite segments them again")
-    if process.leads:
-        print("".join(f"{line}\n" for line in dataset.lines_on_masks(pending)), end="", flush=True)
-    lines = facts
-    if pending:
-        mine = share(pending, process.rank, process.world)
-        runs = gather(process, _segment_videos(results, mine, build, options))
-        lines = facts | _join(runs).lines(process.world)
-    if not process.leads:
-        return None
-    if pending:
-        print("\n".join(f"{name}: {line}" for name, line in lines.items() if name not in facts))
-    scores = results.score(options.output) if options.score else None
-    if options.report:
-        print(f"report: {write_run_report(options.output, dataset.videos, scores, lines)}")
-    if options.zip:
-        files = {video.name: results.files(video) for video in dataset.videos}
-        print(f"packed into {zip_results(options.output, files, dataset.archive_folder)}")
-    return scores
+    with held(make_output_folder(options.output), "output folder") if process.leads else nullcontext():
+        missing = {video.name for video in dataset.videos if not _is_finished(results, options, video)}
+        missing = gather(process, missing)[0]  # one answer for all, before anyone begins
+        pending = [video for video in dataset.videos if video.name in missing]
+        if len(pending) < len(dataset.videos) and process.leads:
+            print(f"{len(dataset.videos) - len(pending)} finished videos skipped; --overwrite segments them again")
+        if process.leads:
+            print("".join(f"{line}\n" for line in dataset.lines_on_masks(pending)), end="", flush=True)
+        lines = facts
+        if pending:
+            mine = share(pending, process.rank, process.world)
+            runs = gather(process, _segment_videos(results, mine, build, options))
+            lines = facts | _join(runs).lines(process.world)
+        if not process.leads:
+            return None
+        if pending:
+            print("\n".join(f"{name}: {line}" for name, line in lines.items() if name not in facts))
+        scores = results.score(options.output) if options.score else None
+        if options.report:
+            print(f"report: {write_run_report(options.output, dataset.videos, scores, lines)}")
+        if options.zip:
+            files = {video.name: results.files(video) for video in dataset.videos}
+            print(f"packed into {zip_results(options.output, files, dataset.archive_folder)}")
+        return scores
 
 
 def _join(runs: Sequence[Run]) -> Run:
