@@ -67,6 +67,8 @@ def build_data(args: argparse.Namespace) -> StageData:
         repeat_frames=args.repeat_frames,
         augmentation=args.augmentation,
         render=args.data_backend == "cpu",
+        composites=args.composites,
+        composite_stills=args.composite_stills,
         arch=args.arch,
         **{entry.option: getattr(args, entry.option) for entry in TRAINING_SETS},
     )

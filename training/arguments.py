@@ -20,6 +20,7 @@ SAME_ON_RESUME = (
     *("soft_masks", "repeat_frames", "samples", "total_batch", "samples_per_video", "skip_growth"),
     *("skip_start", "clip_draw", "augmentation", "iterations", "steps", "lr", "gamma", "amp"),
     *("quality_target", "seed", "objective", "loss", "weight_decay", "optimizer", "momentum", "several_objects"),
+    *("composites", "composite_stills"),
 )
 # What runs did before they recorded it.
 UNRECORDED = {
@@ -28,6 +29,8 @@ UNRECORDED = {
     "augmentation": "mivos",
     "skip_growth": 0,
     "samples_per_video": 1,
+    "composites": 0.0,
+    "composite_stills": False,
 }
 
 
@@ -206,6 +209,18 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         help="of videos: crops, each frame turned anew, or whole frames, all turned alike (the default of STM-Cycle)",
     )
     group.add_argument(
+        "--composites",
+        type=share,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the samples with objects pasted in that are cut out of other samples",
+    )
+    group.add_argument(
+        "--composite_stills",
+        action="store_true",
+        help="with --composites, in the stages of videos: cut out of the pictures of --static_root too",
+    )
+    group.add_argument(
         "--data_backend", choices=("cpu", "gpu"), default="cpu", help="where frames are augmented: loaders or --device"
     )
 
@@ -304,6 +319,10 @@ def _fault(args: argparse.Namespace) -> str:
         "--repeat_frames belongs to --clip_draw mivos": args.repeat_frames and args.clip_draw != "mivos",
         "--drop_path must be less than 1": args.drop_path == 1,
         "--momentum must be less than 1": args.momentum == 1,
+        "--composites must be less than 1": args.composites == 1,
+        "--composite_stills belongs to --composites in stages 1 to 3": bool(
+            args.composite_stills and not (args.composites and args.stage)
+        ),
         "--train_only quality_head needs a trained network; give it by --load_network": bool(
             args.train_only and not (args.load_network or args.load_model or args.resume)
         ),

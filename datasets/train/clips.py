@@ -48,6 +48,25 @@ def pack_clip(
     return {"frames": made, "masks": masks, "selector": selector, "name": name}
 
 
+def object_planes(ids: Tensor, candidates: Sequence[int], num_objects: int) -> tuple[Tensor, Tensor]:
+    """Masks of randomly chosen objects.
+
+    Args:
+        ids: (T,H,W) uint8.
+        candidates: ids to choose from.
+        num_objects: number K of planes.
+
+    Returns:
+        masks (T,K,H,W) uint8, 255 where the object is, and selector (K,) float32, 1 for an object and for the first
+        plane, which stays empty if there is no candidate.
+    """
+    order = torch.randperm(len(candidates))[:num_objects].tolist()
+    masks = torch.zeros(len(ids), num_objects, *ids.shape[1:], dtype=torch.uint8)
+    for plane, choice in enumerate(order):
+        masks[:, plane] = (ids == candidates[choice]) * 255
+    return masks, (torch.arange(num_objects) < max(1, len(order))).float()
+
+
 def collate(samples: Sequence[Sample]) -> Sample:
     """A batch: tensors are stacked, names and unrendered frames are listed, rejected files are put together."""
     batch = default_collate([{key: sample[key] for key in ("masks", "selector")} for sample in samples])

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from datasets.train.augment import letterboxed_views, video_views
 from datasets.train.clip_sampler import SampleRequest
 from datasets.train.clips import Sample
+from datasets.train.composites import Composites, Source
 from datasets.train.frame_sampling import sample_ascending_positions, sample_positions, sample_positions_either_way
 from datasets.train.geometry import Size
 from datasets.train.sets import TRAINING_SETS
@@ -48,22 +49,29 @@ class Part:
     skips: Skips | None = None
     skip_limit: int | None = None
 
-    def sample(self, index: int, request: SampleRequest) -> Sample:
-        """A sample with the frame skips of the request's epoch."""
+    def set_skip(self, request: SampleRequest) -> None:
+        """Let the frames of later clips lie as far apart as in the request's epoch."""
         if self.skips is not None and isinstance(self.dataset, VOSDataset):
             skip = self.skips.at(request.epoch, request.epochs)
             self.dataset.max_skip = skip if self.skip_limit is None else min(skip, self.skip_limit)
-        return self.dataset[index]
 
 
 class StageData(Dataset):
     """Several datasets as one, asked by `SampleRequest`; the same request gives the same sample, wherever it is made.
 
     A sample that cannot be read is replaced by another; what was wrong with it stands in the sample's `rejected`.
+
+    Args:
+        parts: the datasets.
+        composites: what makes composites on their clips.
+        composite_share: share of the samples that are composites, in 0..1.
     """
 
-    def __init__(self, parts: list[Part]) -> None:
+    def __init__(
+        self, parts: list[Part], *, composites: Composites | None = None, composite_share: float = 0.0
+    ) -> None:
         self.parts = parts
+        self.composites, self.composite_share = composites, composite_share
         self._entries = [
             (part, index) for part in parts for _ in range(part.repeats) for index in range(len(part.dataset))
         ]
@@ -85,12 +93,20 @@ class StageData(Dataset):
         """
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(request.seed)
+            for part in self.parts:
+                part.set_skip(request)
+            composites = self.composites
+            if composites is not None and torch.rand(()) >= self.composite_share:
+                composites = None
             rejected: list[str] = []
             index = request.index
             while True:
                 part, position = self._entries[index]
+                dataset = part.dataset
                 try:
-                    return {**part.sample(position, request), "rejected": rejected}
+                    if composites is not None and isinstance(dataset, Source):
+                        return {**composites.sample(dataset, position), "rejected": rejected}
+                    return {**dataset[position], "rejected": rejected}
                 except InputError as error:
                     rejected.append(str(error))
                     if len(rejected) == ATTEMPTS:
@@ -114,6 +130,8 @@ def stage_data(
     repeat_frames: bool = False,
     augmentation: str = "mivos",
     render: bool = True,
+    composites: float = 0.0,
+    composite_stills: bool = False,
     arch: str = "qdmn",
     **roots: Path,
 ) -> StageData:
@@ -134,6 +152,8 @@ def stage_data(
         repeat_frames: the published draw of `mivos`, in which the frames of a clip may coincide.
         augmentation: `mivos` or `stm_cycle`, of the videos.
         render: see `pack_clip`.
+        composites: share of the samples that are composites of a clip and objects cut out of others, see `Composites`.
+        composite_stills: cut objects out of the pictures of `static_root` too, in the stages of videos.
         arch: the network that is trained: its paper's frame skips are used.
         roots: folders by `TrainingSet.option`; `none` leaves a set out of a stage that has several.
 
@@ -173,7 +193,15 @@ def stage_data(
     if not parts:
         options = " or ".join(f"--{entry.option}" for entry in wanted)
         raise InputError(f"stage {stage} is left without data; give {options}")
-    return StageData(parts)
+    data = StageData(parts)
+    if not composites:
+        return data
+    planes = data.stills[0].num_objects if data.stills else num_objects
+    sources = [part.dataset for part in parts if isinstance(part.dataset, Source)]
+    if composite_stills and stage > 0:
+        sources += [stills for stills, _ in static_datasets(roots["static_root"], num_objects=num_objects)]
+    made = Composites(sources, clip_length=clip_length, num_objects=planes, render=render)
+    return StageData(parts, composites=made, composite_share=composites)
 
 
 def _draw_positions(clip_draw: str, distinct: bool, arch: str) -> DrawPositions:

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from datasets.frame_files import read_frame
 from datasets.mask_files import HALF_BRIGHTNESS, brightness_of_object, drop_void, match_size, open_mask
 from datasets.smooth_edges import find_edges
-from datasets.train.augment import static_views
+from datasets.train.augment import View, static_views
 from datasets.train.clips import Sample, pack_clip
 from datasets.train.geometry import Size
 from datasets.train.render import render_mask
@@ -133,7 +133,7 @@ class StaticDataset(Dataset):
         size = frame.shape[:2]
         ids = read_several_ids(mask_path, grey=self._grey) if index in self.several else None
         source = match_size(read_static_mask(mask_path) if ids is None else ids, size, mask_path)
-        views = static_views(size, self.clip_length, self.image_size)
+        views = self.draw_views(size, self.clip_length)
         if ids is None:
             objects = [source]
         else:
@@ -146,8 +146,28 @@ class StaticDataset(Dataset):
         if not self.soft_masks:
             masks = (masks > HALF_BRIGHTNESS).to(torch.uint8) * 255
         selector = (torch.arange(self.num_objects) < max(1, len(objects))).float()
-        name = str(path.relative_to(self.root.parent).with_suffix(""))
-        return pack_clip([frame], views, masks, selector, name, render=self.render)
+        return pack_clip([frame], views, masks, selector, self.name(index), render=self.render)
+
+    def name(self, index: int) -> str:
+        """The picture, beginning with its set."""
+        return str(self.pictures[index].relative_to(self.root.parent).with_suffix(""))
+
+    def draw_views(self, size: Size, count: int) -> list[View]:
+        """Views of a picture of this height and width, see `static_views`."""
+        return static_views(size, count, self.image_size)
+
+    def read_clip(self, index: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """A picture, RGB (H,W,3) uint8, and its ids (H,W) uint8: those of a mask of several, else 1 for the object.
+
+        Raises:
+            InputError: a file cannot be read, or picture and mask differ in size.
+        """
+        path = self.masks[index]
+        frame = read_frame(self.pictures[index])
+        ids = read_several_ids(path, grey=self._grey) if index in self.several else None
+        if ids is None:
+            ids = (brightness_of_object(path) > HALF_BRIGHTNESS).astype(np.uint8)
+        return [frame], [match_size(ids, frame.shape[:2], path)]
 
 
 def draw_objects(ids: Sequence[int], num_objects: int) -> list[list[int]]:

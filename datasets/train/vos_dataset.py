@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from datasets.frame_files import read_frames
 from datasets.mask_files import drop_void, list_pairs, match_size, read_ids
 from datasets.train.augment import View, video_views
-from datasets.train.clips import Sample, pack_clip
+from datasets.train.clips import Sample, object_planes, pack_clip
 from datasets.train.frame_sampling import sample_positions
 from datasets.train.geometry import Size
 from datasets.train.render import render_mask
@@ -107,20 +107,37 @@ class VOSDataset(Dataset):
             InputError: a file cannot be read, a frame and its mask or two frames differ in size, or no mask of the
                 video shows an object.
         """
-        video, pairs = self.videos[index]
         for _ in range(ATTEMPTS):
-            frames, views, ids = self._draw_clip(video, pairs)
+            frames, masks_of_video = self.read_clip(index)
+            views = self.draw_views(frames[0].shape[:2], self.clip_length)
+            rendered = [render_mask(mask, view) for mask, view in zip(masks_of_video, views, strict=True)]
+            ids = torch.from_numpy(np.stack(rendered))
             candidates = self._candidates(ids)
             if candidates:
                 break
         if not candidates and not self._shows_object(index):
-            raise InputError(f"no mask in {self.masks_root / video} shows an object; leave the video out")
-        order = torch.randperm(len(candidates))[: self.num_objects].tolist()
-        masks = torch.zeros(self.clip_length, self.num_objects, *ids.shape[1:], dtype=torch.uint8)
-        for plane, choice in enumerate(order):
-            masks[:, plane] = (ids == candidates[choice]) * 255
-        selector = (torch.arange(self.num_objects) < max(1, len(order))).float()
-        return pack_clip(frames, views, masks, selector, video, render=self.render)
+            raise InputError(f"no mask in {self.masks_root / self.name(index)} shows an object; leave the video out")
+        masks, selector = object_planes(ids, candidates, self.num_objects)
+        return pack_clip(frames, views, masks, selector, self.name(index), render=self.render)
+
+    def name(self, index: int) -> str:
+        """The video."""
+        return self.videos[index][0]
+
+    def read_clip(self, index: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Randomly drawn frames of a video, RGB (H,W,3) uint8, and their ids (H,W) uint8 without void; T of each.
+
+        Raises:
+            InputError: a file cannot be read, a frame and its mask or two frames differ in size.
+        """
+        video, pairs = self.videos[index]
+        max_skip = max(1, self.max_skip // self.annotation_step)
+        positions = self.draw_positions(len(pairs), self.clip_length, max_skip)
+        frames = read_frames([pairs[i][0] for i in positions])
+        if len({frame.shape for frame in frames}) > 1:
+            raise InputError(f"{self.frames_root / video} holds frames of different sizes; resize them to one size")
+        masks = [match_size(read_ids(pairs[i][1]), frames[0].shape[:2], video) for i in positions]
+        return frames, drop_void(masks)
 
     def _shows_object(self, index: int) -> bool:
         """Whether any mask of a video shows an object, or cannot be read, which its samples say by themselves."""
@@ -144,19 +161,6 @@ class VOSDataset(Dataset):
             examples = ", ".join(dropped[:5])
             logger.warning("%s: %d videos are missing or too short: %s", self.frames_root, len(dropped), examples)
         return videos
-
-    def _draw_clip(self, video: str, pairs: list[Pair]) -> tuple[list[np.ndarray], list[View], Tensor]:
-        """Frames as they are, the views to make of them, and the ids (T, H', W') uint8 of the views."""
-        max_skip = max(1, self.max_skip // self.annotation_step)
-        positions = self.draw_positions(len(pairs), self.clip_length, max_skip)
-        frames = read_frames([pairs[i][0] for i in positions])
-        if len({frame.shape for frame in frames}) > 1:
-            raise InputError(f"{self.frames_root / video} holds frames of different sizes; resize them to one size")
-        size = frames[0].shape[:2]
-        masks = [match_size(read_ids(pairs[i][1]), size, video) for i in positions]
-        views = self.draw_views(size, self.clip_length)
-        ids = [render_mask(mask, view) for mask, view in zip(drop_void(masks), views, strict=True)]
-        return frames, views, torch.from_numpy(np.stack(ids))
 
     def _candidates(self, ids: Tensor) -> list[int]:
         labels = torch.bincount(ids[0].flatten(), minlength=2)[1:].nonzero().flatten().add(1).tolist()

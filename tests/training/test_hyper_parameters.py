@@ -19,7 +19,7 @@ OTHERWISE = [
     ("optimizer", "sgd"),
 ]
 OTHERWISE += [("momentum", 0.5), ("augmentation", "stm_cycle"), ("clip_draw", "stm_cycle"), ("samples_per_video", 2)]
-OTHERWISE += [("skip_growth", 5), ("skip_start", (9, 9))]
+OTHERWISE += [("skip_growth", 5), ("skip_start", (9, 9)), ("composites", 0.5), ("composite_stills", True)]
 READERS = [ROOT / name for name in ("train.py", "training/run.py", "training/loop.py", "training/arguments.py")]
 
 
@@ -117,6 +117,10 @@ def test_debug_reports_every_iteration():
         ("--clip_draw", "random"),
         ("--augmentation", "none"),
         ("--repeat_frames", "--clip_draw", "stm_cycle"),
+        ("--composites", "1"),
+        ("--composites", "-0.1"),
+        ("--composite_stills", "--stage", "2"),
+        ("--composite_stills", "--composites", "0.5", "--stage", "0"),
         ("--optimizer", "rmsprop"),
         ("--momentum", "1"),
         ("--momentum", "-0.1"),
