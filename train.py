@@ -95,6 +95,7 @@ def new_network(args: argparse.Namespace) -> MemoryNetwork:
         "score_activation": args.score_activation,
         "image_size": max(args.image_size),
         "drop_path": args.drop_path,
+        "guided": True,
     }
     fitting = fitting_options(args.arch, options)
     if args.quality_head and "quality_head" not in fitting:
@@ -156,6 +157,7 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
         optimizer=args.optimizer,
         momentum=args.momentum,
         distributed=process.distributed,
+        ema=args.ema,
         compile=args.compile,
     )
     if found is not None:
@@ -174,11 +176,29 @@ def freeze_encoder(network: MemoryNetwork, last: str) -> None:
     network.query_encoder.freeze(last)
 
 
-def build_validation(args: argparse.Namespace, process: Process, folder: RunFolder | None) -> Validate | None:
-    """What scores a network on the validation videos."""
-    if args.val_root is None or folder is None:
+def validation_videos(args: argparse.Namespace, trained: set[str]) -> DavisTestDataset | None:
+    """The videos that are scored now and then, if any are wanted.
+
+    Raises:
+        InputError: they cannot be used, or one is trained on, as its name says.
+    """
+    if args.val_root is None:
         return None
     dataset = DavisTestDataset.davis_2017(args.val_root, "val")
+    if learned := sorted(trained & {video.name for video in dataset.videos}):
+        raise InputError(
+            f"video {learned[0]} of --val_root is trained on too; leave it out by --davis_list or --yv_list, "
+            "or validate on other videos"
+        )
+    return dataset
+
+
+def build_validation(
+    dataset: DavisTestDataset | None, args: argparse.Namespace, process: Process, folder: RunFolder | None
+) -> Validate | None:
+    """What scores a network on the validation videos."""
+    if dataset is None or folder is None:
+        return None
     options = RunOptions(folder.path / "validation", overwrite=True, score=True)
     alone = Process(rank=0, world=1, device=process.device)
 
@@ -189,15 +209,6 @@ def build_validation(args: argparse.Namespace, process: Process, folder: RunFold
         return scores.jf_mean
 
     return validate
-
-
-def build_loop(
-    args: argparse.Namespace, process: Process, trainer: Trainer, folder: RunFolder | None, best_score: float
-) -> TrainingLoop:
-    """The loop with its reports."""
-    logger, bad_samples = build_reports(args, process, folder, trainer.iteration)
-    validate = build_validation(args, process, folder)
-    return TrainingLoop(trainer, process, folder, logger, bad_samples, vars(args), validate, best_score)
 
 
 def main() -> None:
@@ -214,6 +225,7 @@ def main() -> None:
     args.several_objects |= any(stills.num_objects > 1 for stills in data.stills)
     if args.samples < args.total_batch:
         raise InputError(f"the data hold {args.samples} samples, too few for a batch of {args.total_batch}; lower -b")
+    validated = validation_videos(args, data.videos)
     found = find_checkpoint(args)
     if found is not None:
         check_resumable(args, found[1].arguments, found[0])
@@ -222,7 +234,10 @@ def main() -> None:
     description = "\n".join([*describe_several_ids(data), describe_run(args, process.world, trainer.iteration)])
     with run_folder(args, process, found) as folder:
         announce(args, process, folder, description)
-        loop = build_loop(args, process, trainer, folder, found[1].best_score if found else -1.0)
+        logger, bad_samples = build_reports(args, process, folder, trainer.iteration)
+        validate = build_validation(validated, args, process, folder)
+        best_score = found[1].best_score if found else -1.0
+        loop = TrainingLoop(trainer, process, folder, logger, bad_samples, vars(args), validate, best_score)
         loop.run(loader)
     stop(process)
 

@@ -69,13 +69,16 @@ class ObjectSteps:
         """
 
         def segment(start: int, stop: int) -> Tensor:
+            own = previous[:, 1 + start : 1 + stop]
             if not self.decode_roi:
-                return self.network.segment(query, memories(start, stop), self.reader)
+                readout = self.network.read(query, memories(start, stop), self.reader)
+                return self.network.decode(query, self.network.guide(readout, own, others[:, start:stop]))
             parts = [self.reader.with_coverage(memory, query.key) for memory in memories(start, stop)]
             readout, coverage = (torch.cat(part, 1) for part in zip(*parts, strict=True))
-            window = choose_window(coverage.squeeze(2), previous[:, 1 + start : 1 + stop])
-            return self.network.decode(query, readout, window)
+            window = choose_window(coverage.squeeze(2), own)
+            return self.network.decode(query, self.network.guide(readout, own, others[:, start:stop]), window)
 
+        others = sum_of_others(previous[:, 1:])
         return torch.cat(self.in_chunks(segment, previous.shape[1] - 1), 1)
 
     def memorise(

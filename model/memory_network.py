@@ -107,15 +107,28 @@ class MemoryNetwork(nn.Module, Generic[Query]):
         """
         raise NotImplementedError
 
-    def segment(self, query: Query, memory: Memory | Sequence[Memory], reader: MemoryReader) -> Tensor:
+    def guide(self, readout: Tensor, masks: Tensor, others: Tensor | None = None) -> Tensor:
+        """Readout (B,K,Cv,h,w) with what each object's mask on the previous frame says; by default as it is.
+
+        Args:
+            readout: from `read`.
+            masks, others: of the previous frame, as in `encode_memory`.
+        """
+        return readout
+
+    def segment(
+        self, query: Query, memory: Memory | Sequence[Memory], reader: MemoryReader, masks: Tensor | None = None
+    ) -> Tensor:
         """Object logits (B,K,H,W) of a frame.
 
         Args:
             query: from `encode_query`.
             memory: one memory of all K objects, or several whose objects follow each other.
             reader: how the memory is read.
+            masks: of all K objects on the previous frame, (B,K,H,W) in [0, 1]; None where there is none.
         """
-        return self.decode(query, self.read(query, memory, reader))
+        readout = self.read(query, memory, reader)
+        return self.decode(query, readout if masks is None else self.guide(readout, masks))
 
     def score(self, feature: Tensor, batch: int) -> Tensor | None:
         """Quality (B,K) of the masks whose memory features (B*K,C,h,w) are given; None without a scorer."""

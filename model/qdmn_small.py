@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers.decoder import MaskDecoder, ResidualBlock, Window
+from model.layers.decoder import CELL, MaskDecoder, ResidualBlock, Window
 from model.layers.quality import QualityScorer
 from model.layers.resnet import ResNetEncoder
 from model.memory.read import MemoryEntry
@@ -27,6 +27,8 @@ class SmallQDMN(AffinityNetwork):
         key_dim, value_dim: channels of keys and values.
         width: channels of the memory feature and of the decoder.
         score_activation: last step of the quality scorer, `sigmoid` (scores in (0, 1)) or `relu` (scores in [0, inf)).
+        guided: what is decoded of an object knows where it and the others were on the previous frame. The prior mask
+            enhancement knows of all objects together only.
     """
 
     arch = "qdmn_small"
@@ -40,6 +42,7 @@ class SmallQDMN(AffinityNetwork):
         value_dim: int = 128,
         width: int = 112,
         score_activation: str = "sigmoid",
+        guided: bool = False,
     ) -> None:
         super().__init__()
         self.options = {
@@ -48,6 +51,7 @@ class SmallQDMN(AffinityNetwork):
             "value_dim": value_dim,
             "width": width,
             "score_activation": score_activation,
+            "guided": guided,
         }
         self.query_encoder = ResNetEncoder(backbone)
         f4, f8, f16 = self.query_encoder.channels
@@ -59,6 +63,7 @@ class SmallQDMN(AffinityNetwork):
         self.quality_scorer = QualityScorer(width, activation=score_activation)
         self.aspp = ASPP(2 * value_dim, width // 2, width)
         self.decoder = MaskDecoder(width, f8, f4, width)
+        self.whereabouts = _silent(nn.Conv2d(2, value_dim, 5, padding=2)) if guided else None
 
     def project_query(self, features: tuple[Tensor, ...], prior: Tensor) -> QueryFeatures:
         """Features at strides 4, 8 and 16, prior (B,1,H,W) -> query; the prior enhances its value, not its key."""
@@ -86,10 +91,24 @@ class SmallQDMN(AffinityNetwork):
         key = object_positions(key, batch).expand(-1, objects, -1, -1)
         return MemoryEntry(key, value, self.score(feature, batch) if scored else None)
 
+    def guide(self, readout: Tensor, masks: Tensor, others: Tensor | None = None) -> Tensor:
+        """Readout (B,K,Cv,h,w) and masks of the previous frame (B,K,H,W) -> readout; as it is if not `guided`."""
+        if self.whereabouts is None:
+            return readout
+        covered = F.avg_pool2d(with_others(masks, others).flatten(0, 1), CELL)
+        return readout + self.whereabouts(covered).unflatten(0, masks.shape[:2])
+
     def decode(self, query: QueryFeatures, readout: Tensor, window: Window | None = None) -> Tensor:
         """Readout (B,K,Cv,h,w), beside the frame's value through the ASPP and the decoder -> logits (B,K,H,W)."""
         feature = self.aspp(readout.flatten(0, 1), query.value)
         return self.decoder(feature, query.f8, query.f4, window=window).squeeze(1).unflatten(0, readout.shape[:2])
+
+
+def _silent(conv: nn.Conv2d) -> nn.Conv2d:
+    """A convolution whose result is zero, until it has learned otherwise."""
+    nn.init.zeros_(conv.weight)
+    nn.init.zeros_(conv.get_parameter("bias"))
+    return conv
 
 
 class UnitKey(nn.Module):

@@ -57,6 +57,7 @@ def parse_arguments() -> argparse.Namespace:
     for entry in TRAINING_SETS:
         text = f"of {entry.name}, as for train.py; 'none' leaves it out (default {entry.root})"
         parser.add_argument(f"--{entry.option}", type=Path, default=entry.root, help=text)
+    parser.add_argument("--davis_list", type=Path, help="file with the names of the DAVIS train videos; all by default")
     parser.add_argument("--yv_list", type=Path, help="file with the names of the YouTube videos; all by default")
     parser.add_argument("--workers", type=workers, default=os.cpu_count() or 1, help="threads (default: all cores)")
     parser.add_argument("--fast", action="store_true", help="read only headers: sizes and kinds, no ids")
@@ -72,8 +73,9 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         InputError: a number or path cannot be used, or no root exists.
     """
-    if args.yv_list:
-        read_given_list(args.yv_list, "yv_list")
+    for name in ("davis_list", "yv_list"):
+        if path := getattr(args, name):
+            read_given_list(path, name)
     roots = [getattr(args, entry.option) for entry in TRAINING_SETS]
     options = [f"--{entry.option}" for entry in TRAINING_SETS]
     if not any(root.is_dir() for root in roots):

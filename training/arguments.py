@@ -20,7 +20,7 @@ SAME_ON_RESUME = (
     *("soft_masks", "repeat_frames", "samples", "total_batch", "samples_per_video", "skip_growth"),
     *("skip_start", "clip_draw", "augmentation", "iterations", "steps", "lr", "gamma", "amp"),
     *("quality_target", "seed", "objective", "loss", "weight_decay", "optimizer", "momentum", "several_objects"),
-    *("composites", "composite_stills"),
+    *("composites", "composite_stills", "ema"),
 )
 # What runs did before they recorded it.
 UNRECORDED = {
@@ -31,6 +31,7 @@ UNRECORDED = {
     "samples_per_video": 1,
     "composites": 0.0,
     "composite_stills": False,
+    "ema": 0.0,
 }
 
 
@@ -186,6 +187,9 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         "frames); 0: they follow the lists of MiVOS or QDMN; by default 0, STM-Cycle 5",
     )
     group.add_argument(
+        "--davis_list", type=Path, help="file with the names of the DAVIS train videos to train on; all by default"
+    )
+    group.add_argument(
         "--skip_start",
         type=positive,
         nargs=2,
@@ -268,6 +272,13 @@ def _add_optimisation(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--lr", type=above_zero, help="published by default: 2e-5 for QDMN, else 1e-5")
     group.add_argument("--weight_decay", type=number(0), help="published by default: 1e-7, STM-Cycle 5e-4")
     group.add_argument("--gamma", type=above_zero, default=0.1, help="factor of the rate at each step")
+    group.add_argument(
+        "--ema",
+        type=share,
+        default=0.0,
+        metavar="DECAY",
+        help="save and validate a moving average of the weights, 0.999 for one over about 1,000 iterations; 0: none",
+    )
     group.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="mixed precision")
     group.add_argument(
         "--objective",
@@ -319,6 +330,7 @@ def _fault(args: argparse.Namespace) -> str:
         "--repeat_frames belongs to --clip_draw mivos": args.repeat_frames and args.clip_draw != "mivos",
         "--drop_path must be less than 1": args.drop_path == 1,
         "--momentum must be less than 1": args.momentum == 1,
+        "--ema must be less than 1": args.ema == 1,
         "--composites must be less than 1": args.composites == 1,
         "--composite_stills belongs to --composites in stages 1 to 3": bool(
             args.composite_stills and not (args.composites and args.stage)

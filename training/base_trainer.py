@@ -2,7 +2,7 @@
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.dropmae import DropMAE
 from model.memory_network import MemoryNetwork
@@ -27,6 +28,7 @@ class BaseTrainer:
         optimizer, scheduler: of its parameters; the schedule moves once in an iteration.
         amp: one of `AUTOCAST`.
         distributed: whether other processes of the default group learn the same.
+        ema: decay of the moving average of the weights, in (0, 1); 0 for none.
 
     Attributes:
         iteration: updates made or refused so far.
@@ -41,8 +43,12 @@ class BaseTrainer:
         *,
         amp: str,
         distributed: bool,
+        ema: float = 0.0,
     ) -> None:
         self.network = network
+        self._average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
+        if self._average is not None:
+            self._average.n_averaged.fill_(1)  # the first weights count, instead of being replaced by the next
         self.device = device
         self.optimizer = optimizer
         self.scheduler = scheduler
@@ -69,6 +75,11 @@ class BaseTrainer:
         """The learning rate of the next iteration."""
         return self.optimizer.param_groups[0]["lr"]
 
+    @property
+    def result(self) -> MemoryNetwork | DropMAE:
+        """What the training has made so far: the network with the average of its weights, where there is one."""
+        return self.network if self._average is None else cast("MemoryNetwork | DropMAE", self._average.module)
+
     def update(self, loss: Tensor) -> bool:
         """Change the weights by their gradients, unless loss or gradients are not finite in any process.
 
@@ -78,8 +89,11 @@ class BaseTrainer:
         self.iteration += 1
         updated = not self._spoilt(loss)
         if updated:
+            scale = self.scaler.get_scale()
             self.scaler.step(self.optimizer)
             self.scaler.update()
+            if self._average is not None and self.scaler.get_scale() >= scale:
+                self._average.update_parameters(self.network)
         self.scheduler.step()
         return updated
 
@@ -100,6 +114,7 @@ class BaseTrainer:
             arch=self.network.arch,
             options=self.network.options,
             network=self.network.state_dict(),
+            average=None if self._average is None else self.result.state_dict(),
             optimizer=self.optimizer.state_dict(),
             scheduler=self.scheduler.state_dict(),
             scaler=self.scaler.state_dict(),
@@ -121,6 +136,7 @@ class BaseTrainer:
             _optimizer_fault(checkpoint.optimizer, self.optimizer)
             or _plain_fault("scheduler", checkpoint.scheduler, self.scheduler.state_dict())
             or (self.scaler.is_enabled() and _plain_fault("scaler", checkpoint.scaler, self.scaler.state_dict()))
+            or (self._average is not None and _weights_fault(checkpoint.average, self.result.state_dict()))
         )
         if fault or checkpoint.optimizer is None or checkpoint.scheduler is None:
             raise InputError(f"{origin} cannot be resumed from: {fault}; pass it by --load_network to take its weights")
@@ -128,6 +144,8 @@ class BaseTrainer:
         self.scheduler.load_state_dict(checkpoint.scheduler)
         if self.scaler.is_enabled() and checkpoint.scaler:
             self.scaler.load_state_dict(checkpoint.scaler)
+        if self._average is not None and checkpoint.average:
+            self.result.load_state_dict(checkpoint.average)
         self.iteration = checkpoint.iteration
 
 
@@ -155,6 +173,16 @@ def _optimizer_fault(found: dict[str, Any] | None, optimizer: Optimizer) -> str:
                     return f"{name} of parameter {number} does not fit, or is not finite"
             elif value is not None:
                 return f"{name} of parameter {number} is a {type(value).__name__}"
+    return ""
+
+
+def _weights_fault(found: dict[str, Any] | None, expected: dict[str, Tensor]) -> str:
+    """What of the saved average of the weights does not fit."""
+    if not isinstance(found, dict) or found.keys() != expected.keys():
+        return "it has no average of the weights of this network"
+    for name, value in found.items():
+        if value.shape != expected[name].shape or value.dtype != expected[name].dtype:
+            return f"the average of {name} does not fit"
     return ""
 
 

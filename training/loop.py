@@ -111,9 +111,10 @@ class TrainingLoop:
     def _validate(self, validate: Validate) -> None:
         if self.folder is None:
             return
-        if not isinstance(self.trainer, Trainer):
+        network = self.trainer.result
+        if not isinstance(self.trainer, Trainer) or not isinstance(network, MemoryNetwork):
             raise TypeError("only networks that segment are validated")
-        score = validate(self.trainer.network.eval())
+        score = validate(network.eval())
         self.trainer.learn()
         self.logger.scalar("validation_j_and_f", score, self.trainer.iteration)
         if score > self.best_score:
@@ -133,7 +134,7 @@ class TrainingLoop:
             save_checkpoint(self.folder.checkpoint, checkpoint, previous=self.folder.previous, known=True)
 
     def _weights(self) -> Checkpoint:
-        network = self.trainer.network
+        network = self.trainer.result
         return Checkpoint(network.arch, network.options, network.state_dict(), iteration=self.trainer.iteration)
 
     def _resume_hint(self) -> str:

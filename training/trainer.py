@@ -60,7 +60,7 @@ class ClipOutput(NamedTuple):
 class ClipForward(nn.Module):
     """Runs a clip through a network as inference does: every predicted mask enters the memory.
 
-    Gradients flow through predicted masks into later frames; the prior mask of a query is detached.
+    Gradients flow through predicted masks into later frames by the memory; the previous masks of a query are detached.
 
     Args:
         network: the network.
@@ -87,7 +87,7 @@ class ClipForward(nn.Module):
         needs_last = self.cycle or self.network.quality_scorer is not None
         for t in range(1, frames.shape[1]):
             query = self.network.encode_query(frames[:, t], _prior(masks[-1]))
-            logits.append(self._logits(query, entries, selector))
+            logits.append(self._logits(query, entries, selector, masks[-1]))
             masks.append(logits[-1].softmax(1)[:, 1:])
             if needs_last or t + 1 < frames.shape[1]:
                 entries.append(self.network.encode_memory(frames[:, t], masks[-1], query))
@@ -97,15 +97,15 @@ class ClipForward(nn.Module):
         cycle = None
         if self.cycle:
             back = [
-                self._logits(self.network.encode_query(frames[:, 0], _prior(mask)), [entry], selector)
+                self._logits(self.network.encode_query(frames[:, 0], _prior(mask)), [entry], selector, mask)
                 for mask, entry in zip(masks[1:], entries[1:], strict=True)
             ]
             cycle = torch.stack(back, 1)
         return ClipOutput(torch.stack(logits, 1), torch.stack(masks[1:], 1), quality, cycle)
 
-    def _logits(self, query: Any, entries: list[MemoryEntry], selector: Tensor) -> Tensor:
-        """Aggregated logits (B,K+1,H,W) of a query."""
-        logits = self.network.segment(query, stack_entries(entries), self.reader)
+    def _logits(self, query: Any, entries: list[MemoryEntry], selector: Tensor, previous: Tensor) -> Tensor:
+        """Aggregated logits (B,K+1,H,W) of a query, whose previous frame had the masks (B,K,H,W)."""
+        logits = self.network.segment(query, stack_entries(entries), self.reader, previous.detach())
         return soft_aggregate(logits.float().sigmoid() * selector[..., None, None])
 
 
@@ -228,6 +228,7 @@ class Trainer(BaseTrainer):
         loss, quality_target, published_gate: see `Objective`. A scorer that ends in a sigmoid learns by divergence, the
             published one by squares.
         distributed: average gradients over the processes of the default group.
+        ema: decay of the moving average of the weights, see `BaseTrainer`.
         compile: let `torch.compile` fuse the clip forward.
     """
 
@@ -251,13 +252,14 @@ class Trainer(BaseTrainer):
         quality_target: str = "object",
         published_gate: bool = False,
         distributed: bool = False,
+        ema: float = 0.0,
         compile: bool = False,
     ) -> None:
         parameters = [p for p in network.parameters() if p.requires_grad]
         own = {"momentum": momentum} if optimizer == "sgd" else {"fused": device.type in FUSED}
         descent = OPTIMIZERS[optimizer](parameters, lr=lr, weight_decay=weight_decay, **own)
         schedule = torch.optim.lr_scheduler.MultiStepLR(descent, list(steps), gamma)
-        super().__init__(network, device, descent, schedule, amp=amp, distributed=distributed)
+        super().__init__(network, device, descent, schedule, amp=amp, distributed=distributed, ema=ema)
         self.frozen_statistics = frozen_statistics
         self.learn()
         self.objective = Objective(

@@ -74,6 +74,7 @@ TRAINING_SETS = (
         *("DAVIS", "davis_root", Path("data/DAVIS"), (2, 3)),
         clips=VideoClips(davis_train, davis_skips, lists_videos=True),
         repeats=5,
+        list_option="davis_list",
         help="'none' trains stage 2 without DAVIS",
     ),
     TrainingSet(

@@ -81,6 +81,12 @@ class StageData(Dataset):
         """The sets of pictures among the parts."""
         return [part.dataset for part in self.parts if isinstance(part.dataset, StaticDataset)]
 
+    @property
+    def videos(self) -> set[str]:
+        """Names of the videos among the parts."""
+        sets = [part.dataset for part in self.parts if isinstance(part.dataset, VOSDataset)]
+        return {videos.name(index) for videos in sets for index in range(len(videos))}
+
     def __len__(self) -> int:
         """Samples of an epoch."""
         return len(self._entries)

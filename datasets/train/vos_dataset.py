@@ -167,7 +167,7 @@ class VOSDataset(Dataset):
         return [label for label in labels if not self.drop_tiny or _worth_tracking(ids, label)]
 
 
-def davis_train(root: Path, max_skip: int, **options: Any) -> VOSDataset:
+def davis_train(root: Path, max_skip: int, subset: set[str] | None = None, **options: Any) -> VOSDataset:
     """The train videos of DAVIS 2017, else of DAVIS 2016.
 
     2017 is used where its train list names videos that are there, then 2016 in the same way. A 2017 tree without a
@@ -176,10 +176,11 @@ def davis_train(root: Path, max_skip: int, **options: Any) -> VOSDataset:
     Args:
         root: folder that holds `2017/trainval` or `2016`, each with `JPEGImages/480p` and `Annotations/480p`.
         max_skip: see `VOSDataset`.
+        subset: names of the train videos to use; None takes all.
         options: further keywords of `VOSDataset`.
 
     Raises:
-        InputError: neither release is there with a list of its train videos.
+        InputError: neither release is there with a list of its train videos, or one of the subset is not among them.
     """
     new, old = Path(root) / "2017/trainval", Path(root) / "2016"
     new_list = new / "ImageSets/2017/train.txt"
@@ -190,14 +191,17 @@ def davis_train(root: Path, max_skip: int, **options: Any) -> VOSDataset:
         if any((frames / name).is_dir() for name in names):
             if release is old:
                 logger.warning("%s is missing or names no video that is there; training on DAVIS 2016", new_list)
-            return VOSDataset(frames, masks, max_skip=max_skip, subset=names, **options)
+            if foreign := sorted((subset or set()) - names):
+                raise InputError(f"video {foreign[0]} is not in {path}; choose among the train videos")
+            return VOSDataset(frames, masks, max_skip=max_skip, subset=names if subset is None else subset, **options)
     if new_list.is_file() or not (new / "JPEGImages/480p").is_dir():
         raise InputError(
             f"DAVIS root {root} holds no video of a train list, neither in 2017/trainval nor in 2016; "
             "download DAVIS from davischallenge.org or pass --davis_root"
         )
     logger.warning("%s does not exist; all videos are used, those of the validation set too", new_list)
-    return VOSDataset(new / "JPEGImages/480p", new / "Annotations/480p", max_skip=max_skip, **options)
+    folders = new / "JPEGImages/480p", new / "Annotations/480p"
+    return VOSDataset(*folders, max_skip=max_skip, subset=subset, **options)
 
 
 def youtube_train(root: Path, max_skip: int, subset: set[str] | None = None, **options: Any) -> VOSDataset:

@@ -33,7 +33,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "iteration": (int,),
     "best_score": (int, float),
     "arguments": (dict,),
-    **dict.fromkeys(("optimizer", "scheduler", "scaler"), (dict, NoneType)),
+    **dict.fromkeys(("optimizer", "scheduler", "scaler", "average"), (dict, NoneType)),
 }
 PREFIXES = ("module.", "_orig_mod.")
 WRAPPERS = ("network", "state_dict", "model")  # under which published training checkpoints keep the weights
@@ -49,6 +49,7 @@ class Checkpoint:
         arch, options: what `build_network` takes.
         network: state dict under our names.
         optimizer, scheduler, scaler: their state dicts.
+        average: of the moving average of the weights, if the run has one.
         iteration: updates made so far.
         best_score: best J&F in validation so far, -1 before the first.
         arguments: the command line of the run.
@@ -60,6 +61,7 @@ class Checkpoint:
     optimizer: dict[str, Any] | None = None
     scheduler: dict[str, Any] | None = None
     scaler: dict[str, Any] | None = None
+    average: dict[str, Any] | None = None
     iteration: int = 0
     best_score: float = -1.0
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -172,10 +174,15 @@ def load_weights(network: Network, path: Path) -> None:
 
 
 def read_weights(path: Path) -> Checkpoint:
-    """Read the weights of a file of ours, a published state dict, or a published training checkpoint."""
+    """Read the weights of a file of ours, a published state dict, or a published training checkpoint.
+
+    Of a training checkpoint with a moving average of the weights, the average.
+    """
     content = read_content(path)
     if content.get("format") == FORMAT:
-        return _ours(path, content)
+        checkpoint = _ours(path, content)
+        checkpoint.network = checkpoint.average or checkpoint.network
+        return checkpoint
     state = published_state(content)
     arch = identify(state)
     if arch not in PUBLISHED:
@@ -205,7 +212,8 @@ def _ours(path: Path, content: dict[str, Any]) -> Checkpoint:
     if checkpoint.iteration < 0 or not math.isfinite(checkpoint.best_score):
         raise InputError(f"{path} is a damaged checkpoint: iteration or best_score is out of range; save it again")
     checkpoint.network = unwrapped(checkpoint.network)
-    check_weights(path, checkpoint.network)
+    for state in (checkpoint.network, checkpoint.average or {}):
+        check_weights(path, state)
     return checkpoint
 
 
@@ -303,6 +311,8 @@ def fill_network(network: Network, checkpoint: Checkpoint, path: Path) -> None:
     may_differ = {"multi_object"}
     if checkpoint.options.get("quality_head") is False:
         may_differ |= {"quality_head", "score_activation"}
+    if checkpoint.options.get("guided") is False:
+        may_differ |= {"guided"}
     if any(
         checkpoint.options[k] != v
         for k, v in network.options.items()
@@ -315,6 +325,8 @@ def fill_network(network: Network, checkpoint: Checkpoint, path: Path) -> None:
         state[MEMORY_STEM] = append_input_channels(state[MEMORY_STEM], target[MEMORY_STEM].shape[1])
     if "quality_head" in may_differ:
         state |= {key: value for key, value in target.items() if key.startswith("quality_scorer.")}
+    if not checkpoint.options.get("guided", False):
+        state |= {key: value for key, value in target.items() if key.startswith("whereabouts.")}
     missing = [key for key in target if key not in state]
     foreign = [key for key in state if key not in target]
     misfits = [key for key in target if key in state and not _fits(state[key], target[key])]

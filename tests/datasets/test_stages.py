@@ -83,6 +83,17 @@ def test_a_list_chooses_the_youtube_videos(roots, tmp_path):
         stage_data(2, **roots, lists={"yv_list": tmp_path / "nowhere.txt"})
 
 
+def test_a_list_chooses_among_the_davis_train_videos(roots, tmp_path):
+    only = {**roots, "yv_root": NONE}
+    last = max(stage_data(2, **only).videos)
+    chosen = tmp_path / "list.txt"
+    chosen.write_text(f"{last}\n")
+    assert stage_data(2, **only, lists={"davis_list": chosen}).videos == {last}
+    chosen.write_text("unknown\n")
+    with pytest.raises(InputError, match=r"video unknown is not in .*train\.txt"):
+        stage_data(2, **only, lists={"davis_list": chosen})
+
+
 @pytest.mark.parametrize(("epoch", "davis", "youtube"), [(0, 5, 1), (10, 10, 2), (40, 10, 5), (95, 1, 1)])
 def test_skips_follow_the_schedule_of_each_set(roots, epoch, davis, youtube):
     data = stage_data(2, **roots, image_size=(16, 16), render=False)

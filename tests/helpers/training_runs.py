@@ -19,16 +19,19 @@ LIGHT = [*SMALL, "--arch", "light", "--quality_head"]  # of tests.helpers.light_
 
 
 def write_training_data(root):
-    """Four static pictures, and a DAVIS tree with one video, which counts five times; returns their arguments."""
+    """Four static pictures, and a DAVIS tree with a video to train on, which counts five times, and one to validate on.
+
+    Returns:
+        Their arguments.
+    """
     for name in "abcd":
         write_pair(root / f"static/ecssd/{name}.jpg", root / f"static/ecssd/{name}.png", boxes(255))
     trainval = root / "DAVIS/2017/trainval"
-    for i in range(4):
-        name = f"480p/ball/{i:05d}"
+    for name in (f"480p/{video}/{i:05d}" for video in ("ball", "cube") for i in range(4)):
         write_pair(trainval / f"JPEGImages/{name}.jpg", trainval / f"Annotations/{name}.png", boxes(1, 2))
     (trainval / "ImageSets/2017").mkdir(parents=True)
-    for part in ("train", "val"):
-        (trainval / f"ImageSets/2017/{part}.txt").write_text("ball\n")
+    for part, video in (("train", "ball"), ("val", "cube")):
+        (trainval / f"ImageSets/2017/{part}.txt").write_text(f"{video}\n")
     return {"static": ["--static_root", f"{root}/static"], "davis": ["--davis_root", f"{root}/DAVIS"]}
 
 

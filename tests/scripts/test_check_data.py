@@ -298,6 +298,14 @@ def test_a_list_restricts_the_youtube_videos(check, data):
     assert row(text, "YouTube")[1] == "1"
 
 
+def test_a_list_restricts_the_davis_videos(check, data):
+    write_list(data / "DAVIS/2017/trainval/ImageSets/2017/train.txt", ["dog", "val"])
+    assert row(check()[1], "DAVIS")[1] == "2"
+    code, text, _ = check("--davis_list", write_list(data / "davis.txt", ["val"]))
+    assert code == 0
+    assert row(text, "DAVIS")[1] == "1"
+
+
 def test_fast_finds_sizes_and_broken_headers_and_says_what_it_leaves_out(check, data):
     write_ids(data / MASK_2, boxes(1, shape=(70, 80)))
     (data / "static/ecssd/b.png").write_bytes(b"")

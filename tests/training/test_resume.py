@@ -5,7 +5,7 @@ import signal
 import pytest
 import torch
 
-from model.weights.checkpoint import load_checkpoint
+from model.weights.checkpoint import load_checkpoint, read_weights, save_checkpoint
 from tests.helpers.light_network import register
 from tests.helpers.training_runs import (
     LIGHT,
@@ -104,6 +104,41 @@ def test_a_run_with_sgd_ends_in_the_same_weights_and_not_with_another_optimizer(
     again = load_checkpoint(only(tmp_path, "saves/*_again/*_checkpoint.pth"))
     assert all("momentum_buffer" in entries for entries in again.optimizer["state"].values())
     assert_equal_states(again, final(tmp_path))
+
+
+def test_a_run_with_a_moving_average_ends_in_the_same_average_and_saves_it(data, tmp_path, monkeypatch):
+    arguments = [*LIGHT, *data["static"], "--ema", 0.7, "-i", 4, "--checkpoint_interval", 2]
+    train_here(monkeypatch, tmp_path, *arguments, "--id", "run")
+    middle = only(tmp_path, "saves/*_run/*_previous.pth")
+    train_here(monkeypatch, tmp_path, *arguments, "--load_model", middle, "--id", "again")
+    whole, again = final(tmp_path), load_checkpoint(only(tmp_path, "saves/*_again/*_checkpoint.pth"))
+    assert_equal_states(whole, again)
+    assert all(torch.equal(value, again.average[name]) for name, value in whole.average.items())
+    assert any(not torch.equal(value, whole.network[name]) for name, value in whole.average.items())
+    for file in ("run/*_4.pth", "run/*_checkpoint.pth"):
+        used = read_weights(only(tmp_path, f"saves/*_{file}")).network
+        assert all(torch.equal(value, used[name]) for name, value in whole.average.items()), file
+    with pytest.raises(InputError, match=r"--ema is 0\.0 but"):
+        train_here(monkeypatch, tmp_path, *arguments, "--ema", 0, "--load_model", middle)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda average: average.popitem(), "no average of the weights of this network"),
+        (lambda average: average.update({next(iter(average)): torch.zeros(7)}), "does not fit"),
+        (lambda average: next(iter(average.values())).fill_(torch.nan), "not finite"),
+    ],
+)
+def test_a_damaged_average_is_refused(data, tmp_path, monkeypatch, spoil, message):
+    arguments = [*LIGHT, *data["static"], "--ema", 0.7, "-i", 1]
+    train_here(monkeypatch, tmp_path, *arguments, "--id", "run")
+    path = only(tmp_path, "saves/*_run/*_checkpoint.pth")
+    checkpoint = load_checkpoint(path)
+    spoil(checkpoint.average)
+    save_checkpoint(path, checkpoint, known=True)
+    with pytest.raises(InputError, match=message):
+        train_here(monkeypatch, tmp_path, *arguments, "--load_model", path)
 
 
 def test_two_processes_that_were_killed_end_in_the_same_weights(data, tmp_path):

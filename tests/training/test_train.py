@@ -141,6 +141,19 @@ def test_validation_is_logged_and_keeps_the_best_weights(data, tmp_path, monkeyp
     assert all(torch.equal(best[key], last[key]) for key in best) == (scores[1] > scores[0])
 
 
+def test_a_video_that_is_trained_on_does_not_validate(data, tmp_path, monkeypatch):
+    root = data["davis"][1]
+    lists = tmp_path / "data/2017/trainval/ImageSets/2017"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("cube\nball\n")
+    for kind in ("JPEGImages", "Annotations"):
+        (lists.parents[1] / kind).symlink_to(f"{root}/2017/trainval/{kind}")
+    arguments = ["--yv_root", "none", "--stage", 2, "--val_root", tmp_path / "data/2017", "--id", "v", "-i", 1]
+    with pytest.raises(InputError, match="video ball of --val_root is trained on too"):
+        train_here(monkeypatch, tmp_path, *LIGHT, *data["davis"], *arguments)
+    assert not (tmp_path / "saves").exists()
+
+
 def test_a_resumed_run_does_not_take_worse_weights_for_the_best(data, tmp_path, monkeypatch):
     arguments = ["--yv_root", "none", "--stage", 2, "--val_root", f"{data['davis'][1]}/2017", "--val_interval", 1]
     arguments = [*LIGHT, *data["davis"], *arguments, "--id", "v", "-i", 2, "--checkpoint_interval", 1]

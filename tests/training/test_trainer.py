@@ -111,6 +111,36 @@ def test_sgd_moves_against_the_gradient_with_momentum_and_decay():
             torch.testing.assert_close(p.detach(), old - rate * velocity[i], rtol=1e-5, atol=1e-6)
 
 
+def test_the_average_follows_the_weights_by_its_decay():
+    learner, network = trainer(ema=0.75), trainer().network
+    expected = {name: value.clone() for name, value in network.named_parameters()}
+    for _ in range(3):
+        learner.step([batch()])
+        for name, value in learner.network.named_parameters():
+            expected[name] += 0.25 * (value.detach() - expected[name])
+    for name, value in learner.result.named_parameters():
+        torch.testing.assert_close(value, expected[name].detach(), rtol=1e-5, atol=1e-6)
+    assert learner.result is not learner.network
+
+
+def test_the_average_has_the_latest_statistics_and_leaves_a_refused_update_out():
+    learner = trainer(ema=0.5, frozen_statistics=False)
+    learner.step([batch()])
+    for name, value in learner.network.named_buffers():
+        assert torch.equal(value, learner.result.get_buffer(name)), name
+    before = {name: value.clone() for name, value in learner.result.state_dict().items()}
+    spoilt = batch()
+    spoilt["frames"][0, 0] = torch.nan
+    assert not learner.step([spoilt])[2]
+    assert not changed(before, learner.result.state_dict())
+
+
+def test_without_a_decay_the_network_itself_is_the_result():
+    learner = trainer()
+    assert learner.result is learner.network
+    assert learner.checkpoint({}).average is None
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_either_optimizer_goes_on_from_a_checkpoint(optimizer):
     whole, first, second = (trainer(optimizer=optimizer, steps=(3,)) for _ in range(3))
