@@ -71,8 +71,7 @@ class ObjectSteps:
         def segment(start: int, stop: int) -> Tensor:
             own = previous[:, 1 + start : 1 + stop]
             if not self.decode_roi:
-                readout = self.network.read(query, memories(start, stop), self.reader)
-                return self.network.decode(query, self.network.guide(readout, own, others[:, start:stop]))
+                return self.network.segment(query, memories(start, stop), self.reader, own, others[:, start:stop])
             parts = [self.reader.with_coverage(memory, query.key) for memory in memories(start, stop)]
             readout, coverage = (torch.cat(part, 1) for part in zip(*parts, strict=True))
             window = choose_window(coverage.squeeze(2), own)

@@ -117,7 +117,12 @@ class MemoryNetwork(nn.Module, Generic[Query]):
         return readout
 
     def segment(
-        self, query: Query, memory: Memory | Sequence[Memory], reader: MemoryReader, masks: Tensor | None = None
+        self,
+        query: Query,
+        memory: Memory | Sequence[Memory],
+        reader: MemoryReader,
+        masks: Tensor | None = None,
+        others: Tensor | None = None,
     ) -> Tensor:
         """Object logits (B,K,H,W) of a frame.
 
@@ -125,10 +130,10 @@ class MemoryNetwork(nn.Module, Generic[Query]):
             query: from `encode_query`.
             memory: one memory of all K objects, or several whose objects follow each other.
             reader: how the memory is read.
-            masks: of all K objects on the previous frame, (B,K,H,W) in [0, 1]; None where there is none.
+            masks, others: of the previous frame, as in `encode_memory`; None where there is none.
         """
         readout = self.read(query, memory, reader)
-        return self.decode(query, readout if masks is None else self.guide(readout, masks))
+        return self.decode(query, readout if masks is None else self.guide(readout, masks, others))
 
     def score(self, feature: Tensor, batch: int) -> Tensor | None:
         """Quality (B,K) of the masks whose memory features (B*K,C,h,w) are given; None without a scorer."""
