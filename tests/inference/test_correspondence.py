@@ -47,7 +47,7 @@ def test_a_frame_finds_its_cells_after_a_shift_of_half_a_cell(network, frame):
     """No cell of one crop shows the same pixels as a cell of the other."""
     weights = Correspondence(network, frame[..., :224], frame[..., 8:232]).weights()
     torch.testing.assert_close(weights.sum(1), torch.ones(1, 140))
-    assert (distances(weights, 14, 0.5) <= 1).float().mean() >= 0.97
+    assert (distances(weights, 14, 0.5) <= 1).float().mean() >= 0.95
 
 
 def test_the_cell_of_a_point_counts_from_the_padded_corner():
