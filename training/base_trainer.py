@@ -89,10 +89,10 @@ class BaseTrainer:
         self.iteration += 1
         updated = not self._spoilt(loss)
         if updated:
-            scale = self.scaler.get_scale()
+            scale = None if self._average is None else self.scaler.get_scale()  # a GPU is waited for
             self.scaler.step(self.optimizer)
             self.scaler.update()
-            if self._average is not None and self.scaler.get_scale() >= scale:
+            if self._average is not None and scale is not None and self.scaler.get_scale() >= scale:
                 self._average.update_parameters(self.network)
         self.scheduler.step()
         return updated

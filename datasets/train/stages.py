@@ -199,11 +199,10 @@ def stage_data(
     if not parts:
         options = " or ".join(f"--{entry.option}" for entry in wanted)
         raise InputError(f"stage {stage} is left without data; give {options}")
-    data = StageData(parts)
     if not composites:
-        return data
-    planes = data.stills[0].num_objects if data.stills else num_objects
+        return StageData(parts)
     sources = [part.dataset for part in parts if isinstance(part.dataset, Source)]
+    planes = sources[0].num_objects  # of pictures one, where none has several ids
     if composite_stills and stage > 0:
         sources += [stills for stills, _ in static_datasets(roots["static_root"], num_objects=num_objects)]
     made = Composites(sources, clip_length=clip_length, num_objects=planes, render=render)
