@@ -66,6 +66,7 @@ def build_data(args: argparse.Namespace) -> StageData:
         clip_draw=args.clip_draw,
         repeat_frames=args.repeat_frames,
         augmentation=args.augmentation,
+        zoom=args.zoom,
         render=args.data_backend == "cpu",
         composites=args.composites,
         composite_stills=args.composite_stills,

@@ -20,7 +20,7 @@ SAME_ON_RESUME = (
     *("soft_masks", "repeat_frames", "samples", "total_batch", "samples_per_video", "skip_growth"),
     *("skip_start", "clip_draw", "augmentation", "iterations", "steps", "lr", "gamma", "amp"),
     *("quality_target", "seed", "objective", "loss", "weight_decay", "optimizer", "momentum", "several_objects"),
-    *("composites", "composite_stills", "ema"),
+    *("composites", "composite_stills", "ema", "zoom"),
 )
 # What runs did before they recorded it.
 UNRECORDED = {
@@ -32,6 +32,7 @@ UNRECORDED = {
     "composites": 0.0,
     "composite_stills": False,
     "ema": 0.0,
+    "zoom": 1.0,
 }
 
 
@@ -213,6 +214,13 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         help="of videos: crops, each frame turned anew, or whole frames, all turned alike (the default of STM-Cycle)",
     )
     group.add_argument(
+        "--zoom",
+        type=number(1, 8),
+        default=1.0,
+        metavar="FACTOR",
+        help="the camera nears or leaves the scene by up to this factor in a clip (default 1, not at all)",
+    )
+    group.add_argument(
         "--composites",
         type=share,
         default=0.0,
@@ -330,6 +338,7 @@ def _fault(args: argparse.Namespace) -> str:
         "--repeat_frames belongs to --clip_draw mivos": args.repeat_frames and args.clip_draw != "mivos",
         "--drop_path must be less than 1": args.drop_path == 1,
         "--momentum must be less than 1": args.momentum == 1,
+        "--zoom belongs to --augmentation mivos": args.zoom > 1 and args.augmentation == "stm_cycle",
         "--ema must be less than 1": args.ema == 1,
         "--composites must be less than 1": args.composites == 1,
         "--composite_stills belongs to --composites in stages 1 to 3": bool(

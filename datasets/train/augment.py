@@ -6,6 +6,7 @@ an intermediate picture does not hold in its fill colour; here such places show 
 torch's default generator.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from datasets.train.colour import Jitter, colour_map
 from datasets.train.geometry import (
     Size,
+    affine,
     letterbox,
     random_affine,
     random_cover,
@@ -49,26 +51,29 @@ class View:
     fill: tuple[int, int, int] = MEAN_COLOUR
 
 
-def static_views(size: Size, count: int, canvas: Size) -> list[View]:
+def static_views(size: Size, count: int, canvas: Size, zoom: float = 1.0) -> list[View]:
     """Views of one picture that imitate the motion of a camera and of a deforming object.
 
     Args:
         size: height and width of the picture.
         count: number of views.
         canvas: height and width of the views.
+        zoom: see `camera_zoom`.
     """
     shared = (random_affine(size, scale=(0.8, 1.5)), random_flip(size[1]))
     colour = Jitter(brightness=0.1, contrast=0.05, saturation=0.05, hue=0.05, grey=0.05).draw()
     jitter = Jitter(brightness=0.1, contrast=0.05, saturation=0.05)
     views = []
-    for _ in range(count):
+    for camera in camera_zoom(canvas, count, zoom):
         own = random_affine(size, degrees=20, scale=(0.9, 1.1), shear=10)
-        matrix = sampling_matrix(*shared, own, random_cover(size, canvas))
+        matrix = sampling_matrix(*shared, own, random_cover(size, canvas), camera)
         views.append(View(canvas, matrix, _random_warp(canvas), colour_map(colour + jitter.draw())))
     return views
 
 
-def video_views(size: Size, count: int, canvas: Size = (384, 384), min_scale: float = 0.36) -> list[View]:
+def video_views(
+    size: Size, count: int, canvas: Size = (384, 384), min_scale: float = 0.36, zoom: float = 1.0
+) -> list[View]:
     """One crop for the whole clip, then a small affine map and a slight change of colour for each frame (MiVOS, QDMN).
 
     Args:
@@ -76,14 +81,15 @@ def video_views(size: Size, count: int, canvas: Size = (384, 384), min_scale: fl
         count: number of frames.
         canvas: height and width of the views.
         min_scale: smallest share of the frame's area that the crop keeps (0.36; BL30K 0.25).
+        zoom: see `camera_zoom`.
     """
     shared = (random_flip(size[1]), random_resized_crop(size, canvas, (min_scale, 1.0)))
     colour = Jitter(brightness=0.1, contrast=0.03, saturation=0.03, grey=0.05).draw()
     jitter = Jitter(brightness=0.01, contrast=0.01, saturation=0.01)
     views = []
-    for _ in range(count):
+    for camera in camera_zoom(canvas, count, zoom):
         own = random_affine(canvas, degrees=15, shear=10)
-        views.append(View(canvas, sampling_matrix(*shared, own), None, colour_map(colour + jitter.draw())))
+        views.append(View(canvas, sampling_matrix(*shared, own, camera), None, colour_map(colour + jitter.draw())))
     return views
 
 
@@ -110,6 +116,20 @@ def letterboxed_views(size: Size, count: int, canvas: Size = (240, 427)) -> list
     )
     factor, shift = (float(torch.empty(()).uniform_(*limits)) for limits in ((0.97, 1.03), (-5, 5)))
     return [View(canvas, matrix, None, colour_map((("brightness", factor), ("shift", shift))), BLACK)] * count
+
+
+def camera_zoom(canvas: Size, count: int, most: float) -> list[np.ndarray]:
+    """Matrices (3,3), one for each view of a clip, that move a camera towards the middle of the picture or away from it.
+
+    Args:
+        canvas: height and width of the views.
+        count: number of views.
+        most: largest factor between the first and the last view, either way; 1 for a camera that stays.
+    """
+    if most == 1:
+        return [np.eye(3)] * count
+    speed = math.log(most) * float(torch.empty(()).uniform_(-1, 1)) / max(count - 1, 1)
+    return [affine(canvas, 0.0, math.exp(speed * number), 0.0) for number in range(count)]
 
 
 def _random_warp(canvas: Size) -> np.ndarray | None:

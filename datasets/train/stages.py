@@ -135,6 +135,7 @@ def stage_data(
     clip_draw: str = "mivos",
     repeat_frames: bool = False,
     augmentation: str = "mivos",
+    zoom: float = 1.0,
     render: bool = True,
     composites: float = 0.0,
     composite_stills: bool = False,
@@ -157,6 +158,7 @@ def stage_data(
         clip_draw: `mivos`, `stm_cycle` or `dropseg`, which frames of a video make a clip.
         repeat_frames: the published draw of `mivos`, in which the frames of a clip may coincide.
         augmentation: `mivos` or `stm_cycle`, of the videos.
+        zoom: see `camera_zoom`; not for the videos of `stm_cycle`.
         render: see `pack_clip`.
         composites: share of the samples that are composites of a clip and objects cut out of others, see `Composites`.
         composite_stills: cut objects out of the pictures of `static_root` too, in the stages of videos.
@@ -179,6 +181,7 @@ def stage_data(
                 image_size=image_size,
                 clip_length=clip_length,
                 soft_masks=soft_masks,
+                zoom=zoom,
                 render=render,
             )
             parts += [Part(dataset, repeats) for dataset, repeats in found]
@@ -192,7 +195,7 @@ def stage_data(
             clip_length=clip_length,
             num_objects=num_objects,
             draw_positions=_draw_positions(clip_draw, not repeat_frames, arch),
-            draw_views=_draw_views(augmentation, image_size, entry.clips.min_scale),
+            draw_views=_draw_views(augmentation, image_size, entry.clips.min_scale, zoom),
             render=render,
         )
         parts.append(Part(dataset, entry.repeats * samples_per_video, skips, max_skip))
@@ -217,7 +220,7 @@ def _draw_positions(clip_draw: str, distinct: bool, arch: str) -> DrawPositions:
     return partial(sample_positions, distinct=distinct, stretch=int(arch in MIVOS_FAMILY))
 
 
-def _draw_views(augmentation: str, image_size: Size, min_scale: float) -> DrawViews:
+def _draw_views(augmentation: str, image_size: Size, min_scale: float, zoom: float) -> DrawViews:
     if augmentation == "stm_cycle":
         return partial(letterboxed_views, canvas=image_size)
-    return partial(video_views, canvas=image_size, min_scale=min_scale)
+    return partial(video_views, canvas=image_size, min_scale=min_scale, zoom=zoom)

@@ -72,6 +72,7 @@ class StaticDataset(Dataset):
             object. May be set to 1 later where `several` is empty.
         soft_masks: the published behaviour, masks resampled bicubically and left in [0, 1]; by default a mask is 0
             or 1, which keeps the intersection over union that the quality score learns exact.
+        zoom: see `camera_zoom`.
         render: see `pack_clip`.
 
     Attributes:
@@ -89,6 +90,7 @@ class StaticDataset(Dataset):
         clip_length: int = 3,
         num_objects: int = 1,
         soft_masks: bool = False,
+        zoom: float = 1.0,
         render: bool = True,
     ) -> None:
         self.root = Path(root)
@@ -96,6 +98,7 @@ class StaticDataset(Dataset):
         self.clip_length = clip_length
         self.num_objects = num_objects
         self.soft_masks = soft_masks
+        self.zoom = zoom
         self.render = render
         found = list_static(self.root, PICTURES)
         pairs = static_pairs(self.root)
@@ -154,7 +157,7 @@ class StaticDataset(Dataset):
 
     def draw_views(self, size: Size, count: int) -> list[View]:
         """Views of a picture of this height and width, see `static_views`."""
-        return static_views(size, count, self.image_size)
+        return static_views(size, count, self.image_size, self.zoom)
 
     def read_clip(self, index: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """A picture, RGB (H,W,3) uint8, and its ids (H,W) uint8: those of a mask of several, else 1 for the object.

@@ -119,6 +119,22 @@ def test_static_views_zoom_within_their_limits():
     assert 1.45 < max(zooms) < 1.5 * 1.1 * 1.01
 
 
+@moving_draws
+@pytest.mark.parametrize("most", [1.0, 3.0])
+def test_a_camera_nears_or_leaves_the_middle_by_a_steady_factor(draw, most):
+    factors = []
+    for seed in range(80):
+        torch.manual_seed(seed)
+        areas = [abs(np.linalg.det(view.matrix)) for view in draw((60, 80), 3, canvas=SQUARE, zoom=most)]
+        factors.append([(areas[0] / area) ** 0.5 for area in areas[1:]])
+    middle, last = np.log(factors).T
+    own = np.log(1.1 / 0.9) if draw is static_views else 1e-6  # each view of a picture has a scale of its own
+    assert np.abs(last).max() <= np.log(most) + own
+    assert np.abs(middle - last / 2).max() <= 1.5 * own
+    if most > 1:
+        assert last.min() < -0.8 * np.log(most) and last.max() > 0.8 * np.log(most)
+
+
 def letterboxed(count, size=(100, 130), canvas=(50, 65)):
     torch.manual_seed(0)
     return [letterboxed_views(size, 1, canvas)[0] for _ in range(count)]
