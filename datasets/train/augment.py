@@ -119,7 +119,7 @@ def letterboxed_views(size: Size, count: int, canvas: Size = (240, 427)) -> list
 
 
 def camera_zoom(canvas: Size, count: int, most: float) -> list[np.ndarray]:
-    """Matrices (3,3), one for each view of a clip, that move a camera towards the middle of the picture or away from it.
+    """Matrices (3,3), one for each view of a clip, that move a camera towards the picture's middle or away.
 
     Args:
         canvas: height and width of the views.
