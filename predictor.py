@@ -115,9 +115,9 @@ class VideoPredictor:
             raise InputError(f"{weights} holds {network.arch}, which segments no objects; choose another checkpoint")
         return cls(for_inference(network, place, amp=AUTOCAST.get(amp)), amp=amp, size=size, **options)
 
-    def another(self) -> "VideoPredictor":
-        """A predictor for another video beside this one, with the same network and options."""
-        return VideoPredictor(self.network, amp=self._amp, size=self._size, **self._options)
+    def another(self, **options: Any) -> "VideoPredictor":
+        """A predictor for another video beside this one, with the same network and options, but for those given."""
+        return VideoPredictor(self.network, amp=self._amp, size=self._size, **{**self._options, **options})
 
     @property
     def objects(self) -> tuple[int, ...]:

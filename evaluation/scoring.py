@@ -39,6 +39,8 @@ class ObjectScore:
         j_values: region similarity (T,), in [0, 1].
         f_values: contour accuracy (T,), in [0, 1].
         frames: names of the frames, as their annotations are named.
+        switches: how often the object changes hands: more than half of it is covered by another id than the last one
+            that covered more than half of it, at first its own.
     """
 
     sequence: str
@@ -46,6 +48,7 @@ class ObjectScore:
     j_values: np.ndarray
     f_values: np.ndarray
     frames: tuple[str, ...] = ()
+    switches: int = 0
 
     @property
     def name(self) -> str:
@@ -94,6 +97,11 @@ class Scores:
         """J&F-Mean, the number that DAVIS ranks by."""
         return self.measures[0]
 
+    @property
+    def switches(self) -> dict[str, int]:
+        """By the names of the objects, those that change hands and how often, see `ObjectScore`."""
+        return {score.name: score.switches for score in self.objects if score.switches}
+
 
 def _measures(j: Statistics, f: Statistics) -> tuple[float, ...]:
     return ((j.mean + f.mean) / 2, *j, *f)
@@ -107,6 +115,8 @@ class _Track:
     frames: list[str] = field(default_factory=list)
     j: list[float] = field(default_factory=list)
     f: list[float] = field(default_factory=list)
+    holder: int = 0
+    switches: int = 0
 
 
 def score_results(
@@ -197,7 +207,8 @@ def score_sequence(
     if not scored:
         raise InputError(f"{folder} annotates no object before the frames to be scored; leave the sequence out")
     return [
-        ObjectScore(name, label, np.array(track.j), np.array(track.f), tuple(track.frames)) for label, track in scored
+        ObjectScore(name, label, np.array(track.j), np.array(track.f), tuple(track.frames), track.switches)
+        for label, track in scored
     ]
 
 
@@ -273,7 +284,7 @@ def _follow_objects(
         truth = _read_labels(annotation, binary, said)
         for label in _labels(truth):
             if label != VOID:
-                tracks.setdefault(label, _Track(first_scored=frame + 1 if frame else 0))
+                tracks.setdefault(label, _Track(frame + 1 if frame else 0, holder=label))
         if frame in scored:
             guess = _read_result(result, annotation, truth.shape, binary, said)
             for label in _labels(guess):
@@ -291,6 +302,12 @@ def _score_frame(name: str, truth: np.ndarray, guess: np.ndarray, tracks: dict[i
         track.frames.append(name)
         track.j.append(jaccard(gt, seg, void))
         track.f.append(boundary_f(gt, seg, void))
+        covering = np.bincount(guess[gt], minlength=1)
+        covering[0] = 0
+        holder = int(covering.argmax())
+        if 2 * covering[holder] > np.count_nonzero(gt):
+            track.switches += holder != track.holder
+            track.holder = holder
 
 
 def _list_masks(folder: Path) -> list[Path]:

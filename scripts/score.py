@@ -3,7 +3,8 @@
     python scripts/score.py --results output/davis --annotations data/DAVIS/2017/trainval/Annotations/480p \\
         --list data/DAVIS/2017/trainval/ImageSets/2017/val.txt
 
-Prints one row per object and the means over all objects, and saves both tables as the DAVIS toolkit does.
+Prints one row per object, the means over all objects and which objects change hands (identity switches: another id
+covers most of them), and saves both tables as the DAVIS toolkit does.
 """
 
 import argparse
@@ -55,6 +56,8 @@ def main() -> None:
             progress=progress.advance,
         )
     print(format_table(scores))
+    if switches := scores.switches:
+        print(f"identity switches: {', '.join(f'{name} {count}' for name, count in switches.items())}")
     default_name = arguments.list.stem if arguments.list else "val"
     for table in write_csv(scores, folder, default_name if arguments.set is None else arguments.set):
         print(f"saved {table}")

@@ -52,6 +52,18 @@ def test_each_object_is_scored_on_all_frames_but_the_first_and_the_last(trees):
         assert_values(item, gt, seg, range(1, FRAMES - 1), item.object_id)
 
 
+def test_an_object_changes_hands_where_another_id_covers_most_of_it(trees):
+    gt = np.zeros((7, 20, 20), np.uint8)
+    gt[:, 2:8, 2:12], gt[:, 12:18, 2:12] = 1, 2
+    seg = gt.copy()
+    seg[2, 2:8, 2:8] = 2  # six tenths
+    seg[3] = 0  # lost, in nobody's hands
+    seg[4, 12:18, 2:6] = 1  # four tenths
+    scores = score(trees(gt, seg))
+    assert scores.switches == {"cat_1": 2}  # to 2, and back to 1
+    assert score(trees(gt, gt, name="dog")).objects[-1].switches == 0
+
+
 def test_first_and_last_frame_are_scored_on_request(trees):
     gt, seg = clip([1]), clip([1], shift=3)
     (item,) = score(trees(gt, seg), skip_ends=False).objects
