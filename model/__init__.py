@@ -6,6 +6,7 @@ from typing import Any
 
 from model.dropmae import DropMAE
 from model.dropseg import DropSeg
+from model.interactive import ClickDecoder
 from model.mask_propagation import MaskPropagation
 from model.memory_network import MemoryNetwork
 from model.qdmn import QDMN
@@ -13,14 +14,14 @@ from model.qdmn_small import SmallQDMN
 from model.stcn import STCN
 from model.stm_cycle import STMCycle
 
-Network = MemoryNetwork | DropMAE
+Network = MemoryNetwork | DropMAE | ClickDecoder
 
 NETWORKS: dict[str, type[MemoryNetwork]] = {
     network.arch: network for network in (QDMN, SmallQDMN, MaskPropagation, STCN, STMCycle, DropSeg)
 }
 
-# What other networks begin with; they segment nothing.
-PRETRAINING: dict[str, type[DropMAE]] = {DropMAE.arch: DropMAE}
+# What has weights of its own but segments no video: what other networks begin with, and what turns clicks into masks.
+OTHERS: dict[str, type[DropMAE | ClickDecoder]] = {DropMAE.arch: DropMAE, ClickDecoder.arch: ClickDecoder}
 
 
 def build_network(arch: str, **options: Any) -> MemoryNetwork:

@@ -14,10 +14,11 @@ from types import NoneType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from model import PRETRAINING, Network, build_network
-from model.layers.resnet import append_input_channels
+from model import OTHERS, Network, build_network
+from model.interactive import ClickDecoder, ClickNetwork, fingerprint
+from model.layers.resnet import ResNetEncoder, append_input_channels
 from model.memory_network import MemoryNetwork
 from model.weights.published import PUBLISHED, from_published, identify, to_published
 from util.errors import InputError
@@ -145,13 +146,13 @@ def restore_memory_network(checkpoint: Checkpoint, path: Path) -> MemoryNetwork:
     """
     network = restore_network(checkpoint, path)
     if not isinstance(network, MemoryNetwork):
-        raise InputError(f"{path} holds {network.arch}, which segments nothing; train a DropSeg that starts from it")
+        raise InputError(f"{path} holds {network.arch}, which segments nothing by itself; give a network for videos")
     return network
 
 
 def restore_network(checkpoint: Checkpoint, path: Path) -> Network:
-    """As `restore_memory_network`, also for networks of `PRETRAINING`."""
-    build = PRETRAINING.get(checkpoint.arch) or partial(build_network, checkpoint.arch)
+    """As `restore_memory_network`, also for what stands in `OTHERS`."""
+    build = OTHERS.get(checkpoint.arch) or partial(build_network, checkpoint.arch)
     try:
         network = build(**checkpoint.options)
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError, OverflowError, MemoryError) as error:
@@ -159,6 +160,30 @@ def restore_network(checkpoint: Checkpoint, path: Path) -> Network:
         raise InputError(f"{path} describes a network that this code does not have: {reason:.200}") from error
     fill_network(network, checkpoint, path)
     return network
+
+
+def load_click_network(path: Path, trunk: nn.Module) -> ClickNetwork:
+    """The network that turns clicks into masks, in evaluation mode.
+
+    Args:
+        path: of what was learned.
+        trunk: the image encoder that it was learned for, on its device and not yet in the form for inference; shared.
+
+    Raises:
+        InputError: the file cannot be read, holds another network, or was learned for other weights of the trunk.
+    """
+    checkpoint = read_weights(path)
+    if checkpoint.arch != ClickDecoder.arch:
+        raise InputError(f"{path} holds {checkpoint.arch}, not what turns clicks into masks; see train_interactive.py")
+    decoder = restore_network(checkpoint, path)
+    assert isinstance(decoder, ClickDecoder)
+    if not isinstance(trunk, ResNetEncoder) or decoder.options["trunk"] not in ("", fingerprint(trunk)):
+        raise InputError(
+            f"{path} was trained for another image encoder than that of the network; give the network that it belongs "
+            "to, or train it anew for this one (train_interactive.py --load_network)"
+        )
+    device = next(trunk.parameters()).device
+    return ClickNetwork(trunk, decoder.to(device)).eval()
 
 
 def load_weights(network: Network, path: Path) -> None:
@@ -308,7 +333,7 @@ def fill_network(network: Network, checkpoint: Checkpoint, path: Path) -> None:
         InputError: the checkpoint holds another network.
     """
     found, expected = _name(checkpoint.arch, checkpoint.options), _name(network.arch, network.options)
-    may_differ = {"multi_object"}
+    may_differ = {"multi_object", "trunk"}
     if checkpoint.options.get("quality_head") is False:
         may_differ |= {"quality_head", "score_activation"}
     if checkpoint.options.get("guided") is False:
