@@ -152,5 +152,5 @@ def test_an_unreadable_frame_is_named_and_another_one_taken(tree):
 
 
 def test_videos_that_are_too_short_are_named_by_the_options_that_refuse_them(tree):
-    with pytest.raises(InputError, match="at least 20 frames .* lower --least_frames and --least_visible"):
+    with pytest.raises(InputError, match=r"at least 20 frames .* lower --least_frames and --least_visible"):
         pairs_of(tree, least_frames=20)[SampleRequest(0, 0, 0, 1)]
