@@ -19,6 +19,7 @@ BELOW: dict[str, set[str]] = {
 BELOW["published"] = {*BELOW["inference_core_yv"], "inference_core_yv"}
 BELOW["training"] = {"datasets", "model", "util"}
 BELOW["evaluation"] = {*BELOW["published"], "published", "datasets"}
+BELOW["interactive"] = {*BELOW["evaluation"], "evaluation"}
 BELOW["predictor"] = {*BELOW["inference_core_yv"], "inference_core_yv", "datasets"}
 OPEN = "scripts"  # commands may import all rooms, and nobody imports them
 
