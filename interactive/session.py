@@ -438,13 +438,14 @@ class InteractiveSession:
         quality = dict.fromkeys(core.objects, float("nan"))
         if core.report is not None and core.report.quality:
             quality |= dict(zip(core.report.objects, core.report.quality, strict=True))
-        shares, predicted = {}, {}
+        shares: dict[int, float] = {}
+        predicted: dict[int, float] = {}
         for k in written:
             span, other = visit.spans[k], known.note.quality.get(k)
-            both = self._blends and span.end is not None and other is not None
-            share = share_of(span.nearness(visit.index), quality[k], other) if both else 1.0
-            shares[k] = share
-            predicted[k] = quality[k] if share == 1 else share * quality[k] + (1 - share) * other
+            shares[k], predicted[k] = 1.0, quality[k]
+            if self._blends and span.end is not None and other is not None:
+                shares[k] = share_of(span.nearness(visit.index), quality[k], other)
+                predicted[k] = shares[k] * quality[k] + (1 - shares[k]) * other
         ids = compose(known.ids, blend(found, known.ids, core.objects, shares), written, sorted(known.note.corrected))
         self._write(visit.index, FrameMask(ids, replace(known.note, quality={**known.note.quality, **predicted})))
 
@@ -488,10 +489,12 @@ class InteractiveSession:
         for k, value in ({} if note is None else note.quality).items():
             if k in self.quality:
                 self.quality[k][index] = value
-        for place, found in ((self.corrected, note and note.corrected), (self._pending, note and note.pending)):
-            place.pop(index, None)
-            if found:
-                place[index] = found
+        self.corrected.pop(index, None)
+        self._pending.pop(index, None)
+        if note is not None and note.corrected:
+            self.corrected[index] = note.corrected
+        if note is not None and note.pending:
+            self._pending[index] = note.pending
 
     def _read(self, index: int) -> FrameMask:
         """The saved mask of a frame without removed objects; an empty one where there is none."""
@@ -532,9 +535,9 @@ class InteractiveSession:
         (height, width), (frame_height, frame_width) = features.size, self.source.size
         seen = scaled(prompts, width / frame_width, height / frame_height)
         planes = render_prompts(seen, features.size).to(self._device)
-        previous = torch.from_numpy(before).to(self._device).float()[None, None]
         with self._computing():
-            previous = F.interpolate(previous, features.size, mode="area") if before.any() else None
+            mask = torch.from_numpy(before).to(self._device).float()[None, None]
+            previous = F.interpolate(mask, features.size, mode="area") if before.any() else None
             logits = self._clicks.segment(features, planes, previous).float()
             logits = F.interpolate(logits, self.source.size, mode="bilinear", align_corners=False)
             return (logits[0, 0] > 0).cpu().numpy()
