@@ -6,6 +6,7 @@ from typing import Any
 
 from model.dropmae import DropMAE
 from model.dropseg import DropSeg
+from model.droptrack import DropTrack
 from model.interactive import ClickDecoder
 from model.mask_propagation import MaskPropagation
 from model.memory_network import MemoryNetwork
@@ -14,14 +15,17 @@ from model.qdmn_small import SmallQDMN
 from model.stcn import STCN
 from model.stm_cycle import STMCycle
 
-Network = MemoryNetwork | DropMAE | ClickDecoder
+Network = MemoryNetwork | DropMAE | ClickDecoder | DropTrack
 
 NETWORKS: dict[str, type[MemoryNetwork]] = {
     network.arch: network for network in (QDMN, SmallQDMN, MaskPropagation, STCN, STMCycle, DropSeg)
 }
 
-# What has weights of its own but segments no video: what other networks begin with, and what turns clicks into masks.
-OTHERS: dict[str, type[DropMAE | ClickDecoder]] = {DropMAE.arch: DropMAE, ClickDecoder.arch: ClickDecoder}
+# What has weights of its own but segments no video: what other networks begin with, what turns clicks into masks, and
+# what finds boxes.
+OTHERS: dict[str, type[DropMAE | ClickDecoder | DropTrack]] = {
+    network.arch: network for network in (DropMAE, ClickDecoder, DropTrack)
+}
 
 
 def build_network(arch: str, **options: Any) -> MemoryNetwork:

@@ -85,7 +85,7 @@ class Block(nn.Module):
         attention: another attention than `Attention`.
     """
 
-    def __init__(self, width: int, heads: int, drop_path: float = 0.0, attention: nn.Module | None = None) -> None:
+    def __init__(self, width: int, heads: int, drop_path: float = 0.0, attention: "Attention | None" = None) -> None:
         from torchvision.ops import StochasticDepth  # torchvision takes as long to import as torch itself
 
         super().__init__()
@@ -98,7 +98,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, last: int) -> Tensor:
         """Tokens (B,n,D) -> the last of them, (B,last,D), that all have attended to."""
-        x = x[:, -last:] + self.drop_path(self.attention(self.norm1(x), last))
+        return self.transform(x[:, -last:] + self.drop_path(self.attention(self.norm1(x), last)))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The second half of the block, token by token."""
         return x + self.drop_path(self.contract(F.gelu(self.expand(self.norm2(x)))))
 
 
@@ -114,8 +117,11 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, last: int) -> Tensor:
         """Tokens (B,n,D) -> (B,last,D), what the last ones read from all."""
         query, key, value = self.split(x)
-        out = F.scaled_dot_product_attention(query[:, :, -last:], key, value)
-        return self.project(out.transpose(1, 2).flatten(2))
+        return self.read(query[:, :, -last:], key, value)
+
+    def read(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """What queries (B,heads,m,D/heads) read from n keys and values -> (B,m,D)."""
+        return self.project(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens (B,n,D) -> queries, keys, values (B,heads,n,D/heads)."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from model import OTHERS, Network, build_network
+from model.droptrack import DropTrack
 from model.interactive import ClickDecoder, ClickNetwork, fingerprint
 from model.layers.resnet import ResNetEncoder, append_input_channels
 from model.memory_network import MemoryNetwork
@@ -37,7 +38,18 @@ FIELDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("optimizer", "scheduler", "scaler", "average"), (dict, NoneType)),
 }
 PREFIXES = ("module.", "_orig_mod.")
-WRAPPERS = ("network", "state_dict", "model")  # under which published training checkpoints keep the weights
+WEIGHTLESS = ("drop_path", "elimination_blocks", "keep_rates", "ranking")  # options that change no entry of a network
+WRAPPERS = ("network", "state_dict", "model", "net")  # under which published training checkpoints keep the weights
+# Classes of the published trackers' training files, of which nothing is wanted: objects without code stand in for them.
+INERT_CLASSES = [
+    (type(name.rpartition(".")[2], (), {}), name)
+    for name in (
+        "lib.train.admin.settings.Settings",
+        "lib.train.admin.local.EnvironmentSettings",
+        "lib.train.admin.stats.AverageMeter",
+        "lib.train.admin.stats.StatValue",
+    )
+]
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +97,11 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, previous: Path | None
 
 
 def save_published(path: Path, network: Network) -> None:
-    """Write a network's weights as a bare state dict under the published names, atomically."""
+    """Write a network's weights as the published code reads them, atomically."""
+    weights = to_published(network.arch, network.state_dict())
+    wrapper = PUBLISHED[network.arch].wrapper
     with atomic_path(path) as temporary:
-        _save(to_published(network.arch, network.state_dict()), temporary, path)
+        _save({wrapper: weights} if wrapper else weights, temporary, path)
 
 
 def _save(content: dict[str, Any], temporary: Path, path: Path) -> None:
@@ -145,9 +159,27 @@ def restore_memory_network(checkpoint: Checkpoint, path: Path) -> MemoryNetwork:
         InputError: this code has no such network, or it segments nothing.
     """
     network = restore_network(checkpoint, path)
+    if isinstance(network, DropTrack):
+        raise InputError(f"{path} holds {network.arch}, which finds boxes and no masks; pass it to eval_boxes.py")
     if not isinstance(network, MemoryNetwork):
         raise InputError(f"{path} holds {network.arch}, which segments nothing by itself; give a network for videos")
     return network
+
+
+def load_tracker(path: Path, device: torch.device) -> DropTrack:
+    """Build the tracker that a checkpoint file holds, in evaluation mode.
+
+    Args:
+        path: a checkpoint of ours, or a published file of DropTrack or OSTrack.
+        device: where the network goes.
+
+    Raises:
+        InputError: the file cannot be read or holds another network.
+    """
+    network = restore_network(read_weights(path), path)
+    if not isinstance(network, DropTrack):
+        raise InputError(f"{path} holds {network.arch}, which is no tracker; expected weights of DropTrack or OSTrack")
+    return network.to(device).eval()
 
 
 def restore_network(checkpoint: Checkpoint, path: Path) -> Network:
@@ -298,7 +330,7 @@ def read_content(path: Path) -> dict[str, Any]:
     try:
         if magic == b"PK":
             _verify_checksums(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace, *INERT_CLASSES]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
@@ -333,7 +365,7 @@ def fill_network(network: Network, checkpoint: Checkpoint, path: Path) -> None:
         InputError: the checkpoint holds another network.
     """
     found, expected = _name(checkpoint.arch, checkpoint.options), _name(network.arch, network.options)
-    may_differ = {"multi_object", "trunk"}
+    may_differ = {"multi_object", "trunk", *WEIGHTLESS}
     if checkpoint.options.get("quality_head") is False:
         may_differ |= {"quality_head", "score_activation"}
     if checkpoint.options.get("guided") is False:

@@ -1,4 +1,4 @@
-"""Pre-trained encoders: ImageNet's for ResNets, DropMAE's (CVPR 2023) or MAE's (CVPR 2022) for DropSeg."""
+"""Pre-trained encoders: ImageNet's for ResNets, DropMAE's (CVPR 2023) or MAE's (CVPR 2022) for vision transformers."""
 
 import logging
 import math
@@ -11,14 +11,23 @@ from torch import Tensor, nn
 
 from model.dropmae import DropMAE
 from model.dropseg import DropSeg
+from model.droptrack import DropTrack, position_tokens
 from model.layers.resnet import ResNetEncoder
-from model.layers.vit import PRETRAINED_GRID, resize_grid, sincos_grid
-from model.weights.checkpoint import FORMAT, check_weights, published_state, read_content, read_weights, unwrapped
-from model.weights.published import as_grid, encoder_names, to_published
+from model.layers.vit import PATCH, PRETRAINED_GRID, ViTEncoder, resize_grid, sincos_grid
+from model.weights.checkpoint import (
+    FORMAT,
+    check_weights,
+    fill_network,
+    published_state,
+    read_content,
+    read_weights,
+    unwrapped,
+)
+from model.weights.published import as_grid, encoder_names, identify, to_published
 from util.errors import InputError
 
 MASK_ENCODER = "memory_encoder"
-ENCODER = "query_encoder"
+TRACKER_POSITIONS = ("template_positions", "search_positions")
 POSITIONS = "pos_embed"
 
 logger = logging.getLogger(__name__)
@@ -98,11 +107,43 @@ class LoadReport(NamedTuple):
         return "; ".join(f"{len(names)} {kind} ({_summary(names)})" for kind, names in self._asdict().items())
 
 
-def load_mae_encoder(network: DropSeg, path: Path) -> LoadReport:
-    """Fill the encoder and the positions of a DropSeg from a masked auto-encoder, and log what was taken.
+def load_tracker_start(network: DropTrack, path: Path) -> LoadReport | None:
+    """Begin a tracker with all weights of another one of its width, or with the encoder of a masked auto-encoder.
+
+    Positions of another size are resized. The roles of OSTrack, which has none, are zeros; those of plain MAE stay as
+    they are.
+
+    Args:
+        network: is changed.
+        path: weights of DropTrack or OSTrack, ours or published, or what `load_mae_encoder` takes.
+
+    Returns:
+        What was taken of an auto-encoder; None where all of a tracker was.
+
+    Raises:
+        InputError: the file cannot be read, or holds no such weights, or those of another size.
+    """
+    content = read_content(path)
+    is_ours = content.get("format") == FORMAT
+    if (content.get("arch") if is_ours else identify(published_state(content))) != DropTrack.arch:
+        return load_mae_encoder(network, path)
+    checkpoint = read_weights(path)
+    for name in TRACKER_POSITIONS:
+        found, target = checkpoint.network.get(name), network.state_dict()[name]
+        if isinstance(found, Tensor) and found.ndim == 3 and found.shape[1] != target.shape[1]:
+            side = math.isqrt(target.shape[1])
+            checkpoint.network[name] = position_tokens(as_grid(found.float()), side * PATCH)
+    own = {key: network.options[key] for key in ("template_size", "search_size")}
+    checkpoint.options = {**checkpoint.options, **own}
+    fill_network(network, checkpoint, path)
+    return None
+
+
+def load_mae_encoder(network: DropSeg | DropTrack, path: Path) -> LoadReport:
+    """Fill the encoder and the positions of a network from a masked auto-encoder, and log what was taken.
 
     Embeddings of the two roles, which plain MAE does not have, stay as they are then. Positions are those of the file,
-    else sin-cos ones; `positions` are made of them for the network's own picture size.
+    else sin-cos ones, made for the network's own picture sizes.
 
     Args:
         network: is changed.
@@ -113,7 +154,7 @@ def load_mae_encoder(network: DropSeg, path: Path) -> LoadReport:
         InputError: the file cannot be read, or holds no such encoder, or another size of it.
     """
     state = _published(path)
-    _check_width(state, network, path)
+    _check_width(state, _encoder(network)[1], network.options["backbone"], path)
     fitting = _fitting(state, network, path)
     filled = {name: state[key] for key, name in fitting.items()} | _positions(state, network, path)
     network.load_state_dict(filled, strict=False)
@@ -140,11 +181,16 @@ def _published(path: Path) -> Mapping[str, Any]:
     return to_published(DropMAE.arch, checkpoint.network)
 
 
-def _fitting(state: Mapping[str, Any], network: DropSeg, path: Path) -> dict[str, str]:
+def _encoder(network: DropSeg | DropTrack) -> tuple[str, ViTEncoder]:
+    """The encoder of a network and its name there."""
+    return ("encoder", network.encoder) if isinstance(network, DropTrack) else ("query_encoder", network.query_encoder)
+
+
+def _fitting(state: Mapping[str, Any], network: DropSeg | DropTrack, path: Path) -> dict[str, str]:
     """Names of the encoder's entries, in the file and in the network; all blocks are there and have the right shape."""
-    backbone, target = network.options["backbone"], network.state_dict()
-    fitting = {key: name for key in state if (name := _ours(key)) in target}
-    absent = [name for name in target if name.startswith(f"{ENCODER}.blocks.") and name not in fitting.values()]
+    backbone, target, encoder = network.options["backbone"], network.state_dict(), _encoder(network)[0]
+    fitting = {key: name for key in state if (name := _ours(key, encoder)) in target}
+    absent = [name for name in target if name.startswith(f"{encoder}.blocks.") and name not in fitting.values()]
     if absent:
         raise InputError(
             f"{path} lacks {len(absent)} entries of the blocks of {backbone}; expected weights of DropMAE or MAE"
@@ -158,36 +204,38 @@ def _fitting(state: Mapping[str, Any], network: DropSeg, path: Path) -> dict[str
     return fitting
 
 
-def _ours(key: str) -> str:
+def _ours(key: str, encoder: str) -> str:
     """The name in the network of an entry of the encoder, empty for others."""
-    for published, ours in encoder_names(ENCODER):
+    for published, ours in encoder_names(encoder):
         if key.startswith(published):
             return ours + key.removeprefix(published)
     return ""
 
 
-def _check_width(state: Mapping[str, Any], network: DropSeg, path: Path) -> None:
+def _check_width(state: Mapping[str, Any], encoder: ViTEncoder, backbone: str, path: Path) -> None:
     found = state.get("patch_embed.proj.weight")
     if not isinstance(found, Tensor):
         raise InputError(f"{path} holds no vision transformer; expected weights of DropMAE or MAE")
-    width = network.query_encoder.width
-    if found.shape[0] != width:
+    if found.shape[0] != encoder.width:
         raise InputError(
-            f"{path} holds an encoder of {found.shape[0]} channels, {network.options['backbone']} has {width}; "
+            f"{path} holds an encoder of {found.shape[0]} channels, {backbone} has {encoder.width}; "
             "choose the backbone of the file"
         )
 
 
-def _positions(state: Mapping[str, Tensor], network: DropSeg, path: Path) -> dict[str, Tensor]:
-    """Both position grids of the network."""
+def _positions(state: Mapping[str, Tensor], network: DropSeg | DropTrack, path: Path) -> dict[str, Tensor]:
+    """The network's positions of two sizes."""
     found = state.get(POSITIONS)
     if found is None:
-        grid = sincos_grid(network.query_encoder.width, PRETRAINED_GRID)
+        grid = sincos_grid(_encoder(network)[1].width, PRETRAINED_GRID)
     else:
         count = found.shape[1] - 1
         if math.isqrt(count) ** 2 != count:
             raise InputError(f"{path} has {POSITIONS} of {count + 1} rows; expected a square grid and a class row")
         grid = resize_grid(as_grid(found[:, 1:].float()), (PRETRAINED_GRID, PRETRAINED_GRID))
+    if isinstance(network, DropTrack):
+        sizes = (network.template_size, network.search_size)
+        return {name: position_tokens(grid, size) for name, size in zip(TRACKER_POSITIONS, sizes, strict=True)}
     height, width = network.positions.shape[-2:]
     return {"pretrained_positions": grid, "positions": resize_grid(grid, (height, width))}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.layers.vit import PATCH, backbone_of, grid_tokens
+from model.layers.vit import PATCH, PRETRAINED_GRID, backbone_of, grid_tokens, resize_grid
 from util.tensors import IMAGENET_MEAN, IMAGENET_STD
 
 State = Mapping[str, Tensor]
@@ -26,6 +26,7 @@ class PublishedForm:
             or ValueError where entries that it looks at are missing or of no known network.
         reshape: changes published entries that differ from ours in more than their names, before they are renamed.
         restore: undoes `reshape`, after they are renamed back.
+        wrapper: under which name the published code looks for the state dict in a file; empty where that is bare.
     """
 
     has: tuple[str, ...]
@@ -34,6 +35,7 @@ class PublishedForm:
     lacks: tuple[str, ...] = ()
     reshape: Callable[[State], dict[str, Tensor]] = dict
     restore: Callable[[State], dict[str, Tensor]] = dict
+    wrapper: str = ""
 
 
 def identify(state: Mapping[str, object]) -> str | None:
@@ -316,6 +318,49 @@ def add_class_rows(state: State) -> dict[str, Tensor]:
     return {**state, **rows}
 
 
+TRACKER_POSITIONS = {"backbone.pos_embed_z": "template_size", "backbone.pos_embed_x": "search_size"}
+TRACKER_ROLES = ("backbone.temporal_pos_embed_z", "backbone.temporal_pos_embed_x")
+TRACKER_UNUSED = ("backbone.cls_token", "backbone.pos_embed")
+DROPTRACK_NAMES = (
+    ("backbone.pos_embed_z", "template_positions"),
+    ("backbone.pos_embed_x", "search_positions"),
+    *((f"backbone.{published}", ours) for published, ours in encoder_names("encoder")),
+    *(
+        (f"box_head.conv{number + 1}_{published}.", f"head.{ours}.{number}.")
+        for published, ours in (("ctr", "score"), ("size", "size"), ("offset", "offset"))
+        for number in range(5)
+    ),
+)
+
+
+def _droptrack_options(state: State) -> dict[str, object]:
+    """What builds the tracker that a published state dict fits; of elimination, which has no weights, it says nothing.
+
+    Raises:
+        ValueError: its width is that of no known transformer.
+    """
+    sizes = {option: math.isqrt(state[name].shape[1]) * PATCH for name, option in TRACKER_POSITIONS.items()}
+    return {
+        "backbone": backbone_of(state["backbone.patch_embed.proj.weight"].shape[0]),
+        "head_channels": state["box_head.conv1_ctr.0.weight"].shape[0],
+        **sizes,
+    }
+
+
+def _drop_tracker_unused(state: State) -> dict[str, Tensor]:
+    """A published tracker without what it does not use; OSTrack, which has no roles, gets roles of zeros."""
+    kept = {key: value for key, value in state.items() if key not in TRACKER_UNUSED}
+    role = torch.zeros(1, 1, state["backbone.patch_embed.proj.weight"].shape[0])
+    return {**{name: role.clone() for name in TRACKER_ROLES}, **kept}
+
+
+def _restore_tracker_unused(state: State) -> dict[str, Tensor]:
+    """Undo `_drop_tracker_unused`; what the network does not use is made anew."""
+    grid = resize_grid(as_grid(state["backbone.pos_embed_z"].detach().cpu()), (PRETRAINED_GRID, PRETRAINED_GRID))
+    row = torch.zeros(1, 1, grid.shape[1])
+    return {**state, "backbone.cls_token": row, "backbone.pos_embed": torch.cat([row, grid_tokens(grid)], 1)}
+
+
 PUBLISHED = {
     "qdmn": PublishedForm(
         has=("mask_rgb_encoder.conv1.weight", "score.fc2.weight", "concat_conv.weight"),
@@ -353,6 +398,14 @@ PUBLISHED = {
         options=_dropmae_options,
         reshape=_drop_class_rows,
         restore=add_class_rows,
+    ),
+    "droptrack": PublishedForm(
+        has=("backbone.pos_embed_z", "box_head.conv1_ctr.0.weight"),
+        names=DROPTRACK_NAMES,
+        options=_droptrack_options,
+        reshape=_drop_tracker_unused,
+        restore=_restore_tracker_unused,
+        wrapper="net",
     ),
 }
 

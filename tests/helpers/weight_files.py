@@ -28,9 +28,10 @@ def read_published_entries(arch="qdmn"):
     if arch == "stm_cycle":
         entries = json.loads((FIXTURES / "stm_cycle_resnet50_state_dict.json").read_text())["entries"]
         return [(entry["key"], tuple(entry["shape"]), entry["dtype"]) for entry in entries]
-    if arch in ("dropseg", "dropmae"):
+    if arch in ("dropseg", "dropmae", "droptrack"):
         entries = json.loads((FIXTURES / f"{arch}_state_dict.json").read_text())
-        return [(name, tuple(shape), "float32") for name, shape in entries.items()]
+        kinds = {True: "int64", False: "float32"}
+        return [(name, tuple(shape), kinds[name.endswith("batches_tracked")]) for name, shape in entries.items()]
     entries = json.loads((FIXTURES / f"keys_{FILES[arch]}_eval.json").read_text())
     return [(name, tuple(shape), dtype) for name, shape, dtype in entries]
 
