@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from model.droptrack import DropTrack, box_tokens, eliminate, hann_window, ranking_tokens
-from model.layers.vit import Attention
 from model.weights.checkpoint import (
     Checkpoint,
     load_network,
     load_tracker,
+    load_weights,
     read_content,
     read_weights,
     restore_network,
@@ -28,6 +28,7 @@ from model.weights.pretrained import load_tracker_start
 from model.weights.published import from_published, to_published
 from tests.helpers.deterministic import FIXTURES, fixture
 from tests.helpers.droptrack_networks import (
+    SMALL,
     SMALL_SIZE,
     batch_of,
     filled,
@@ -149,7 +150,7 @@ def test_elimination_equals_a_plain_computation():
     torch.manual_seed(0)
     block = tiny().encoder.blocks[3].double()
     tokens, template, kept = torch.randn(2, 4 + 9, 192, dtype=torch.float64), 4, 5
-    weights = torch.tensor([[0.5, 0.5], [0.0, 1.0]], dtype=torch.float64)
+    weights = torch.tensor([[0.5, 0.5], [0.0, 1.0]])
     out, staying, leaving = eliminate(block, tokens, 9, kept, torch.tensor([1, 2]), weights)
     query, key, _ = block.attention.split(block.norm1(tokens))
     attention = (query @ key.transpose(2, 3) / math.sqrt(64)).softmax(-1)[:, :, [1, 2], template:]
@@ -212,7 +213,6 @@ def test_every_weight_learns():
 def test_no_attention_matrix_is_made(monkeypatch):
     rows = []
     softmax = torch.Tensor.softmax
-    monkeypatch.setattr(Attention, "forward", Attention.forward)
     monkeypatch.setattr(torch.Tensor, "softmax", lambda x, *a, **k: rows.append(x.shape[-2]) or softmax(x, *a, **k))
     with torch.no_grad():
         tiny()(*pictures())
@@ -247,11 +247,11 @@ def test_published_entries_in_and_out(tmp_path):
     with SMALL_SIZE:
         save_published(tmp_path / "out.pth.tar", network)
         written = read_content(tmp_path / "out.pth.tar")["net"]
-        again = load_tracker(tmp_path / "out.pth.tar", CPU)
+        again = DropTrack(**SMALL)
+        load_weights(again, tmp_path / "out.pth.tar")
     unused = ("backbone.cls_token", "backbone.pos_embed")
     assert {key: value.shape for key, value in written.items()} == {k: v.shape for k, v in published.items()}
     assert all(torch.equal(written[key], value) for key, value in published.items() if key not in unused)
-    assert again.options["template_size"] == 128 and again.options["search_size"] == 256
     assert all(torch.equal(again.state_dict()[key], value) for key, value in network.state_dict().items())
 
 
@@ -281,10 +281,13 @@ def test_a_published_training_file_is_read_although_it_holds_unknown_objects():
 
 
 def test_weights_are_found_in_a_published_training_file(tmp_path):
-    content = read_content(FIXTURES / "droptrack_checkpoint_form.pth.tar")
-    with SMALL_SIZE:
-        weights = read_weights(saved(tmp_path / "OSTrack_ep0100.pth.tar", {"epoch": 100, "net": published_tracker()}))
-    assert weights.arch == "droptrack" and content["net_type"] == "OSTrack"
+    form = read_content(FIXTURES / "droptrack_checkpoint_form.pth.tar")
+    assert form["net_type"] == "OSTrack"
+    plain = {key: value for key, value in form.items() if key not in ("stats", "settings")}
+    state = published_tiny(tiny())
+    weights = read_weights(saved(tmp_path / "OSTrack_ep0100.pth.tar", {**plain, "net": state}))
+    assert weights.arch == "droptrack" and weights.options["search_size"] == 64
+    assert set(to_published("droptrack", weights.network)) == set(state)
 
 
 class Runs:
@@ -302,8 +305,14 @@ def test_nothing_of_a_training_file_is_executed(tmp_path):
 
 
 def dropmae_state():
+    """The published entries; those that are not looked at take a single number on disk."""
     shapes = json.loads((FIXTURES / "dropmae_state_dict.json").read_text())
-    return {key: filled(key, tuple(shape)) for key, shape in shapes.items() if not key.startswith("decoder")}
+    looked_at = ("pos_embed", "temporal", "blocks.0.attn.qkv.weight", "patch_embed")
+    return {
+        key: filled(key, tuple(shape)) if key.startswith(looked_at) else torch.zeros(1).expand(shape)
+        for key, shape in shapes.items()
+        if not key.startswith("decoder")
+    }
 
 
 @pytest.mark.slow
@@ -312,7 +321,7 @@ def test_first_weights_of_dropmae_equal_the_published_ones(tmp_path):
     network = DropTrack()
     report = load_tracker_start(network, saved(tmp_path / "dropmae.pth", {"model": dropmae_state()}))
     state = to_published("droptrack", network.state_dict())
-    assert report.left == tuple(json.loads(json.dumps(["mask_token"])))
+    assert len(report.taken) == 151 and report.left == ("mask_token",)
     assert_within(state["backbone.pos_embed_z"][0, :, ::48], expected["pos_embed_z"], 1e-6)
     assert_within(state["backbone.pos_embed_x"][0, ::5, ::48], expected["pos_embed_x"], 1e-6)
     assert_within(state["backbone.temporal_pos_embed_z"][..., ::16], expected["temporal_z"], 0)
@@ -382,6 +391,5 @@ def test_a_file_that_describes_no_possible_tracker_is_refused(tmp_path):
 def test_from_published_is_lossless():
     network = small_tracker()
     state = network.state_dict()
-    assert list(from_published("droptrack", to_published("droptrack", state))) != []
     back = from_published("droptrack", to_published("droptrack", state))
     assert set(back) == set(state) and all(torch.equal(back[key], value) for key, value in state.items())
