@@ -18,7 +18,7 @@ import util.startup  # noqa: F401
 
 from model import Network
 from model.weights.checkpoint import Checkpoint, read_weights, restore_network, save_checkpoint, save_published
-from model.weights.published import PUBLISHED, to_published
+from model.weights.published import PUBLISHED, published_name
 from util.errors import InputError, run
 from util.files import make_output_folder, require_apart, require_ours
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="file to write")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--half", action="store_true", help="our form with filters in half precision")
-    form.add_argument("--published", action="store_true", help="a bare state dict with the published names")
+    form.add_argument("--published", action="store_true", help="as the published code reads it")
     args = parser.parse_args()
     require_apart([args.output], [args.model])
     require_ours(make_output_folder(args.output.absolute().parent) / args.output.name)
@@ -50,10 +50,9 @@ def main() -> None:
 
 def print_parts(network: Network) -> None:
     """What went where: each part of the network, its published name where it has one, entries and numbers."""
-    state = network.state_dict()
-    published = list(to_published(network.arch, state)) if network.arch in PUBLISHED else [""] * len(state)
     parts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-    for (ours, value), theirs in zip(state.items(), published, strict=True):
+    for ours, value in network.state_dict().items():
+        theirs = published_name(network.arch, ours) if network.arch in PUBLISHED else ""
         part = parts[ours.partition(".")[0], theirs.partition(".")[0]]
         part[0] += 1
         part[1] += value.numel()

@@ -58,6 +58,12 @@ def to_published(arch: str, state: State) -> dict[str, Tensor]:
     return form.restore(_rename(state, tuple((ours, published) for published, ours in form.names)))
 
 
+def published_name(arch: str, name: str) -> str:
+    """The published name of an entry of ours; where several come from one, or it has none, what comes nearest."""
+    names = tuple((ours, published) for published, ours in PUBLISHED[arch].names)
+    return next(iter(_rename({name: torch.empty(0)}, names)))
+
+
 def _rename(state: State, names: Names) -> dict[str, Tensor]:
     def renamed(key: str) -> str:
         for old, new in names:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from model import build_network
-from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
+from model.droptrack import DropTrack
+from model.weights.checkpoint import Checkpoint, load_network, load_tracker, save_checkpoint
 from scripts.convert_checkpoint import main
 from util.errors import InputError
 
@@ -49,3 +50,15 @@ def test_a_network_without_published_form_is_refused(small, tmp_path, monkeypatc
     with pytest.raises(InputError, match="no published form"):
         convert(monkeypatch, "--model", small[0], "--output", tmp_path / "out.pth", "--published")
     assert not (tmp_path / "out.pth").exists()
+
+
+def test_a_tracker_is_written_as_the_published_code_reads_it(tmp_path, monkeypatch, capsys):
+    network = DropTrack(backbone="vit_ti16", template_size=32, search_size=64, head_channels=16)
+    save_checkpoint(tmp_path / "ours.pth", Checkpoint(network.arch, network.options, network.state_dict()))
+    convert(
+        monkeypatch, "--model", tmp_path / "ours.pth", "--output", tmp_path / "OSTrack_ep0100.pth.tar", "--published"
+    )
+    assert "backbone.cls_token" in torch.load(tmp_path / "OSTrack_ep0100.pth.tar", weights_only=True)["net"]
+    assert "box_head" in capsys.readouterr().out
+    back = load_tracker(tmp_path / "OSTrack_ep0100.pth.tar", CPU).state_dict()
+    assert all(torch.equal(back[name], value) for name, value in network.state_dict().items())
