@@ -92,6 +92,7 @@ class FrameFolder(FrameSource):
     Args:
         folder: the folder.
         rate: frames per second when they are shown.
+        span: which of the pictures are the video.
 
     Attributes:
         names: stems of the files.
@@ -102,10 +103,13 @@ class FrameFolder(FrameSource):
         InputError: there are no pictures, two share a stem, or the first cannot be read.
     """
 
-    def __init__(self, folder: Path, rate: Fraction = SHOWN_RATE) -> None:
+    def __init__(self, folder: Path, rate: Fraction = SHOWN_RATE, span: slice = slice(None)) -> None:
         self.origin = folder
         self.rate = rate
-        self.paths = list_images(folder)
+        found = list_images(folder)
+        self.paths = found[span]
+        if not self.paths:
+            raise InputError(f"folder {folder} has {len(found)} frames, and none in {span.start}..; fetch it again")
         self.names = [path.stem for path in self.paths]
         if len(set(self.names)) < len(self.names):
             raise InputError(f"folder {folder} holds two frames with one name; remove the duplicates")

@@ -17,7 +17,7 @@ CHANGING = (
     *("use_km", "no_top", "top_k", "memory", "keep_previous", "mem_every", "mem_capacity", "mem_frames"),
     *("mem_annotated", "quality_threshold", "gate", "compat", "prior", "size", "flip", "scales"),
     *("correct_rate", "correct_steps", "write_corrected", "amp", "decode_roi", "first_mask", "frames"),
-    *("start", "background", "void", "snap"),
+    *("start", "background", "void", "snap", "box", "keep_rate"),
 )
 
 

@@ -15,7 +15,7 @@ from evaluation.arguments import describe, run_options
 from evaluation.averaging import AveragingCore, View
 from evaluation.run import MaskResults, evaluate
 from evaluation.scoring import Scores
-from evaluation.segment import Segmenter
+from evaluation.segment import Segmenter, VideoWorker
 from inference.chunks import needed_bytes, plan_chunks
 from inference.fast_form import for_inference
 from inference_core import InferenceCore, Stream
@@ -52,10 +52,25 @@ def run_evaluation(
     """
     if args.compat and args.gate == "object":
         raise InputError("the published code has no gate for each object; use --compat without --gate object")
+    return run_worker(args, results, lambda device: build_segmenter(args, device, core), set_name)
+
+
+def run_worker(
+    args: argparse.Namespace, results: MaskResults, build: Callable[[torch.device], VideoWorker], set_name: str
+) -> Scores | None:
+    """Run a test set through any worker, see `run_evaluation`.
+
+    Args:
+        args, results, set_name: see `run_evaluation`.
+        build: gives the worker on a device; not called without need.
+
+    Raises:
+        InputError: see `evaluate`.
+    """
     options = run_options(args, set_name)
     process = start(args.device, args.local_rank, backend="gloo", patience=PATIENCE)
     try:
-        return evaluate(results, options, process, partial(build_segmenter, args, process.device, core), describe(args))
+        return evaluate(results, options, process, lambda: build(process.device), describe(args))
     finally:
         stop(process)
 

@@ -12,7 +12,7 @@ from datasets.test.annotated_video import AnnotatedVideo, VideoSet
 from evaluation.report.page import PAGE, QUALITY, SHEETS, TIMELINES, write_run_report
 from evaluation.result_folder import beside, is_complete, zip_results
 from evaluation.scoring import Scores, format_table, score_folder, score_results, write_csv
-from evaluation.segment import Segmenter, Speed, segment_video
+from evaluation.segment import Speed, VideoWorker
 from evaluation.writers import BoxWriter, OverlayWriter, QualityWriter, SheetWriter, SoftWriter, Writer
 from util.device import peak_memory_mb
 from util.distributed import Process, gather
@@ -116,6 +116,15 @@ class MaskResults:
         """What writes the files that are no masks of wanted frames into the folder, and whatever else beside it."""
         return []
 
+    def pack(self, output: Path) -> Path:
+        """Pack the results of a finished run for the server; the path of the archive.
+
+        Raises:
+            InputError: a video is incomplete.
+        """
+        files = {video.name: self.files(video) for video in self.dataset.videos}
+        return zip_results(output, files, self.dataset.archive_folder)
+
     def score(self, output: Path) -> Scores | None:
         """Print and save the scores of a finished run.
 
@@ -134,7 +143,7 @@ def evaluate(
     results: MaskResults,
     options: RunOptions,
     process: Process,
-    build: Callable[[], Segmenter],
+    build: Callable[[], VideoWorker],
     facts: dict[str, str],
 ) -> Scores | None:
     """Segment the videos of a test set that are not finished yet, then score and pack the results as wanted.
@@ -145,7 +154,7 @@ def evaluate(
         results: the videos, and what is wanted of them.
         options: what to do with them.
         process: this process among all.
-        build: loads the network; not called without need.
+        build: loads the network and gives what works on videos; not called without need.
         facts: what the page about the run tells beside speed and memory.
 
     Returns:
@@ -178,8 +187,7 @@ def evaluate(
         if options.report:
             print(f"report: {write_run_report(options.output, dataset.videos, scores, lines)}")
         if options.zip:
-            files = {video.name: results.files(video) for video in dataset.videos}
-            print(f"packed into {zip_results(options.output, files, dataset.archive_folder)}")
+            print(f"packed into {results.pack(options.output)}")
         return scores
 
 
@@ -306,14 +314,14 @@ def _writers(results: MaskResults, video: AnnotatedVideo, options: RunOptions, f
 
 
 def _segment_videos(
-    results: MaskResults, videos: Sequence[AnnotatedVideo], build: Callable[[], Segmenter], options: RunOptions
+    results: MaskResults, videos: Sequence[AnnotatedVideo], build: Callable[[], VideoWorker], options: RunOptions
 ) -> Run:
     """Segment these videos, in this process."""
     _make_folders(options)
     run = Run()
     if not videos:
         return run
-    segmenter = build()
+    worker = build()
     start = time.perf_counter()
     with Progress(sum(map(len, videos))) as progress:
         for video in videos:
@@ -321,10 +329,10 @@ def _segment_videos(
             folder = options.output / video.name
             writers = partial(_writers, results, video, options)
             request = _request(options, video)
-            speed = segment_video(video, segmenter, folder, write_mask, writers, progress, request)
+            speed = worker.run(video, folder, write_mask, writers, progress, request)
             run.speed += speed
             progress.part_done(f"{video.name}: {speed.frames} frames, {speed.fps:.2f} FPS")
     run.wall = time.perf_counter() - start
-    run.peak_mb = peak_memory_mb(segmenter.device)
-    run.device = segmenter.device.type
+    run.peak_mb = peak_memory_mb(worker.device)
+    run.device = worker.device.type
     return run

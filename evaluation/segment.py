@@ -2,6 +2,7 @@
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -43,8 +44,33 @@ class Speed:
         return Speed(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
+MakeWriters = Callable[[Path], Sequence[Writer]]
+
+
+class VideoWorker(ABC):
+    """What makes results of videos.
+
+    Attributes:
+        device: where it works.
+    """
+
+    device: torch.device
+
+    @abstractmethod
+    def run(
+        self,
+        video: AnnotatedVideo,
+        folder: Path,
+        write_mask: Callable[[Path, np.ndarray], None],
+        make_writers: MakeWriters,
+        progress: Progress,
+        request: dict[str, str] | None = None,
+    ) -> Speed:
+        """Make the results of a video, see `segment_video`."""
+
+
 @dataclass(frozen=True)
-class Segmenter:
+class Segmenter(VideoWorker):
     """What segments videos.
 
     Attributes:
@@ -63,6 +89,17 @@ class Segmenter:
     frame_batch: int = 1
     overlaps: bool = False
     count_compiled: Callable[[], int] = int
+
+    def run(
+        self,
+        video: AnnotatedVideo,
+        folder: Path,
+        write_mask: Callable[[Path, np.ndarray], None],
+        make_writers: MakeWriters,
+        progress: Progress,
+        request: dict[str, str] | None = None,
+    ) -> Speed:
+        return segment_video(video, self, folder, write_mask, make_writers, progress, request)
 
 
 @dataclass(frozen=True)
@@ -93,7 +130,7 @@ def segment_video(
     segmenter: Segmenter,
     folder: Path,
     write_mask: Callable[[Path, np.ndarray], None],
-    make_writers: Callable[[Path], Sequence[Writer]],
+    make_writers: MakeWriters,
     progress: Progress,
     request: dict[str, str] | None = None,
 ) -> Speed:

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from datasets.boxes.boxes import box_of_mask
+from datasets.boxes.boxes import Box, box_of_mask
 from evaluation.quality_table import HEADER, QualityRow, format_row
-from evaluation.report.pictures import contact_sheet, draw_objects, write_picture
+from evaluation.report.pictures import contact_sheet, draw_box, draw_objects, write_picture
 from evaluation.video_writer import VideoWriter
 from inference_core import FrameReport
 from util.files import atomic_folder, atomic_path
@@ -35,6 +35,7 @@ class Result:
         report: of the core; None for a frame that is only shown again.
         position: turns the core's frame numbers into positions in the video.
         seconds: that segmenting it took.
+        box: of the object, in pixels of the frame, where a tracker found it; ids are 0 then.
     """
 
     index: int
@@ -45,6 +46,7 @@ class Result:
     report: FrameReport | None = None
     position: Callable[[int], int] = int
     seconds: float = 0.0
+    box: Box | None = None
 
 
 class Writer:
@@ -189,7 +191,10 @@ class OverlayWriter(Writer):
     def add(self, result: Result) -> None:
         """See `Writer`."""
         outline = max(1, round(min(result.pixels.shape[:2]) / 240))
-        self._writer.write(draw_objects(result.pixels, result.ids, outline, self._palette), self._time(result.index))
+        picture = draw_objects(result.pixels, result.ids, outline, self._palette)
+        if result.box is not None:
+            draw_box(picture, result.box, outline)
+        self._writer.write(picture, self._time(result.index))
 
     def _time(self, index: int) -> Fraction | None:
         """Seconds from the first frame that is shown, where frames have times of their own."""

@@ -1,4 +1,4 @@
-"""LaSOT and GOT-10k as videos to be segmented: the first mask is made of the given box."""
+"""Trees of boxes as videos to be segmented or tracked: the first mask is made of the given box."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.boxes.boxes import Box, cut_out, fill_box, read_object
-from datasets.boxes.trees import TRUTH, BoxTree, first_box
-from datasets.frame_files import FrameFolder
+from datasets.boxes.trees import BoxTree
 from datasets.test.annotated_video import AnnotatedVideo, VideoSet
 from datasets.test.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
@@ -56,9 +55,9 @@ class BoxDataset(VideoSet):
         self.videos = [self._open(name, sizing) for name in tree.names]
 
     def _open(self, name: str, sizing: Sizing) -> AnnotatedVideo:
-        source = FrameFolder(self.tree.frames(name))
-        path = self.tree.folder(name) / TRUTH
-        box = self.boxes[name] = first_box(self.tree, name, len(source.names))
+        source = self.tree.source(name)
+        path = self.tree.truth(name)
+        box = self.boxes[name] = self.tree.first_box(name, len(source.names))
         _note_reach(path, box, source.size)
         working = sizing.working(source.size)
         read: Callable[[Path], np.ndarray] = partial(fill_box, box=box, size=source.size, working=working)
@@ -70,7 +69,7 @@ class BoxDataset(VideoSet):
         return AnnotatedVideo(
             name,
             source,
-            {0: path},
+            {0: path if path.is_file() and path != source.origin else ()},
             read,
             objects=(1,),
             first_seen={1: 0},

@@ -47,8 +47,8 @@ class TrackWriter(Writer):
         self._seconds: list[float] = []
 
     def add(self, result: Result) -> None:
-        """Take the box around the object in a frame, and the seconds that it took."""
-        found = box_of_mask(result.ids > 0) if self._boxes else self._given
+        """Take the box of the object in a frame, by a tracker or around its mask, and the seconds that it took."""
+        found = self._given if not self._boxes else result.box or box_of_mask(result.ids > 0)
         self._boxes.append(found or self._boxes[-1])
         self._seconds.append(result.seconds)
 
@@ -205,6 +205,7 @@ LAYOUTS = {
     ),
     "ostrack_submission": Layout(_BOXES, _TIMES, "%d", ",", "%f", packed=True),
     "submission": Layout(_BOXES, _TIMES, packed=True),
+    "trackingnet": Layout("{name}.txt", None, packed=True),
 }
 
 

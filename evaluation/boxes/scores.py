@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.boxes.boxes import is_whole_box, read_boxes
-from datasets.boxes.trees import TRUTH, BoxTree, LaSOT
+from datasets.boxes.trees import UAV123, BoxTree, GOT10k, LaSOT
 from evaluation.boxes.results import read_result
 from evaluation.report.plots import figure, object_colour
 from evaluation.scoring import align, write_rows
@@ -150,7 +150,12 @@ class BoxScores:
 
 
 def score_tree(
-    tree: BoxTree, results: Path, label: str, advance: Callable[[str], object] = lambda name: None
+    tree: BoxTree,
+    results: Path,
+    label: str,
+    advance: Callable[[str], object] = lambda name: None,
+    *,
+    compat: bool = False,
 ) -> BoxScores:
     """Score the results of a tracker.
 
@@ -159,6 +164,7 @@ def score_tree(
         results: folder of the results, as `read_result` takes it.
         label: name of the tracker.
         advance: called with the name of each video that is scored.
+        compat: count lost frames as the published analysis does, see `score_lasot`.
 
     Raises:
         InputError: there are no true boxes, a video's results are missing or of another number of frames, or a file
@@ -168,20 +174,32 @@ def score_tree(
         raise InputError(f"{tree.kind} has no true boxes; pack the results with --zip and send them to the server")
     videos = []
     for name in tree.names:
-        result, truth = read_result(results, name), read_boxes(tree.folder(name) / TRUTH)
+        path = tree.truth(name)
+        result, truth = read_result(results, name), read_boxes(path)
         if len(result.boxes) != len(truth):
             raise InputError(
-                f"{result.path} has {len(result.boxes)} rows but {tree.folder(name) / TRUTH} {len(truth)}; are these"
+                f"{result.path} has {len(result.boxes)} rows but {path} {len(truth)}; are these"
                 " results of another dataset? Run the evaluation of this video again"
             )
-        _warn_of_odd_boxes(result.path, result.boxes, tree.folder(name) / TRUTH, truth)
+        _warn_of_odd_boxes(result.path, result.boxes, path, truth)
         advance(name)
-        if isinstance(tree, LaSOT):
-            frames = score_lasot(result.boxes, truth, tree.visible(name, len(truth)))
-        else:
+        if isinstance(tree, GOT10k):
             frames = score_got10k(result.boxes, truth, tree.cover(name, len(truth)), tree.resolution(name))
+        else:
+            visible = tree.visible(name, len(truth))
+            frames = score_lasot(result.boxes, truth, visible, published_hits(tree, visible) if compat else None)
+            if compat and isinstance(tree, UAV123):
+                frames.pixels[frames.ious < 0] = 0
         videos.append(VideoScore(name, frames, result.fps))
-    return BoxScores(label, tuple(videos), LASOT_RULES if isinstance(tree, LaSOT) else GOT10K_RULES)
+    return BoxScores(label, tuple(videos), GOT10K_RULES if isinstance(tree, GOT10k) else LASOT_RULES)
+
+
+def published_hits(tree: BoxTree, visible: np.ndarray) -> np.ndarray:
+    """The frames of a video in which the published analysis takes a lost frame for a hit of Norm Precision.
+
+    In LaSOT those in which the object is in view, (T,) bool; in other sets all, and in UAV123 of Precision as well.
+    """
+    return visible if type(tree) is LaSOT else np.ones_like(visible)
 
 
 def _warn_of_odd_boxes(path: Path, boxes: np.ndarray, truth_path: Path, truth: np.ndarray) -> None:
@@ -193,8 +211,10 @@ def _warn_of_odd_boxes(path: Path, boxes: np.ndarray, truth_path: Path, truth: n
         logger.warning("the first box of %s lies beside that of %s; are these results of it?", path, truth_path)
 
 
-def score_lasot(boxes: np.ndarray, truth: np.ndarray, visible: np.ndarray) -> FrameScores:
-    """Score a video as OSTrack's analysis scores LaSOT.
+def score_lasot(
+    boxes: np.ndarray, truth: np.ndarray, visible: np.ndarray, hits: np.ndarray | None = None
+) -> FrameScores:
+    """Score a video as OSTrack's analysis scores LaSOT and other sets.
 
     The first box is replaced by the true one. A box without size is replaced by the one before. Every frame counts;
     those in which the object is hidden, out of view or without a true size are lost.
@@ -203,13 +223,15 @@ def score_lasot(boxes: np.ndarray, truth: np.ndarray, visible: np.ndarray) -> Fr
         boxes: found (T, 4).
         truth: true (T, 4); may hold NaN.
         visible: whether the object is in view, (T,) bool.
+        hits: in which frames one that is lost counts as a hit of Norm Precision, as in the published analysis, (T,)
+            bool; None for none.
     """
     boxes = boxes.copy()
     boxes[0] = truth[0]
     for t in range(1, len(boxes)):
         if (boxes[t, 2:] == 0).any():
             boxes[t] = boxes[t - 1]
-    return _compare(boxes, truth, visible)
+    return _compare(boxes, truth, visible, hits)
 
 
 def score_got10k(boxes: np.ndarray, truth: np.ndarray, cover: np.ndarray, size: tuple[int, int]) -> FrameScores:
@@ -236,10 +258,12 @@ def box_ious(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0).clip(0, 1)
 
 
-def _compare(boxes: np.ndarray, truth: np.ndarray, visible: np.ndarray) -> FrameScores:
+def _compare(boxes: np.ndarray, truth: np.ndarray, visible: np.ndarray, hits: np.ndarray | None = None) -> FrameScores:
     won = visible & np.isfinite(truth).all(1) & (truth[:, 2:] > 0).all(1)
     count = len(truth)
     scores = FrameScores(np.full(count, FAILED_IOU), np.full(count, FAILED_DISTANCE), np.full(count, FAILED_DISTANCE))
+    if hits is not None:
+        scores.relative[hits] = 0
     boxes, truth = boxes[won], truth[won]
     way = boxes[:, :2] - truth[:, :2] + (boxes[:, 2:] - truth[:, 2:]) / 2
     scores.ious[won] = box_ious(boxes, truth)

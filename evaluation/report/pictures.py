@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from datasets.boxes.boxes import Box
 from datasets.mask_files import voc_palette
 from util.files import atomic_path
 
@@ -77,6 +78,13 @@ def draw_objects(frame: np.ndarray, ids: np.ndarray, outline: int, palette: np.n
         mask = (ids == object_id).astype(np.uint8)
         picture[cv2.dilate(mask, disk) > mask] = palette[object_id]
     return picture
+
+
+def draw_box(picture: np.ndarray, box: Box, outline: int) -> None:
+    """Draw a box (x, y, width, height) into a picture, in place, in the colour of the first object."""
+    x, y, width, height = box
+    low, high = (round(x), round(y)), (round(x + width) - 1, round(y + height) - 1)
+    cv2.rectangle(picture, low, high, tuple(voc_palette()[1].tolist()), outline)
 
 
 def overlay_heat(picture: np.ndarray, maps: np.ndarray) -> np.ndarray:

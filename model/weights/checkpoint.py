@@ -176,10 +176,19 @@ def load_tracker(path: Path, device: torch.device) -> DropTrack:
     Raises:
         InputError: the file cannot be read or holds another network.
     """
-    network = restore_network(read_weights(path), path)
+    return restore_tracker(read_weights(path), path).to(device).eval()
+
+
+def restore_tracker(checkpoint: Checkpoint, path: Path) -> DropTrack:
+    """The tracker of a checkpoint, with its weights.
+
+    Raises:
+        InputError: this code has no such network, or it tracks nothing.
+    """
+    network = restore_network(checkpoint, path)
     if not isinstance(network, DropTrack):
         raise InputError(f"{path} holds {network.arch}, which is no tracker; expected weights of DropTrack or OSTrack")
-    return network.to(device).eval()
+    return network
 
 
 def restore_network(checkpoint: Checkpoint, path: Path) -> Network:
