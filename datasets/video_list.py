@@ -1,4 +1,4 @@
-"""What data sets ship about their videos: lists of names, and the meta.json of YouTube-VOS."""
+"""Lists of the names of videos or pictures, and the meta.json of YouTube-VOS."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -38,6 +38,24 @@ def read_given_list(path: Path, option: str) -> list[str]:
     if not path.is_file():
         raise InputError(f"list of videos {path} does not exist; check --{option}")
     return read_video_list(path)
+
+
+def read_picture_list(path: Path, option: str) -> list[str]:
+    """Names of pictures from a list of the user with one on each line, such as ecssd/0001, in its order, each once.
+
+    Blank lines and those that begin with # are left out.
+
+    Args:
+        path: of the list.
+        option: by which it is given, without dashes.
+
+    Raises:
+        InputError: the file does not exist, or is no text.
+    """
+    if not path.is_file():
+        raise InputError(f"list of pictures {path} does not exist; check --{option}")
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
 
 
 def _video_of(line: str) -> str:

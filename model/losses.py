@@ -1,4 +1,7 @@
-"""Training losses: bootstrapped cross-entropy and quality regression (QDMN, ECCV 2022), soft IoU (NeurIPS 2020)."""
+"""Training losses: bootstrapped cross-entropy and quality regression (QDMN, ECCV 2022), soft IoU (NeurIPS 2020).
+
+And, for interactive segmentation, the normalised focal loss (RITM, ICIP 2022).
+"""
 
 from collections.abc import Callable
 
@@ -58,6 +61,27 @@ def soft_iou_loss(logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
     counts = valid[:, 1:].to(predicted.dtype)
     losses = (1 - intersection / union.where(union > 0, 1)) * counts
     return losses.sum(1) / counts.sum(1).clamp(min=1)
+
+
+def normalised_focal_loss(logits: Tensor, truth: Tensor, gamma: float = 2.0) -> Tensor:
+    """Cross-entropy of masks, weighted by (1 - p)^gamma, the weights of a mask scaled to a mean of 1 (RITM).
+
+    p is the probability of what is true. The weights are normalised so that the loss does not fade as the mask becomes
+    right; the factor that does it gets no gradient.
+
+    Args:
+        logits: (B,...).
+        truth: of the same shape, 0 or 1.
+        gamma: 2 in RITM.
+
+    Returns:
+        Loss of each mask (B,).
+    """
+    logits, truth = logits.flatten(1), truth.flatten(1)
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    weight = (-torch.expm1(-entropy)) ** gamma
+    scale = weight.detach().mean(1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
+    return (weight / scale * entropy).mean(1)
 
 
 def visible_labels(labels: Tensor, classes: int) -> Tensor:

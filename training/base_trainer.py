@@ -1,6 +1,7 @@
 """What every trainer does after the gradients are there: update or refuse, count, save, go on."""
 
 import math
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
@@ -12,8 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from model.dropmae import DropMAE
-from model.memory_network import MemoryNetwork
+from model import Network
 from model.weights.checkpoint import Checkpoint
 from util.errors import InputError
 
@@ -36,7 +36,7 @@ class BaseTrainer:
 
     def __init__(
         self,
-        network: MemoryNetwork | DropMAE,
+        network: Network,
         device: torch.device,
         optimizer: Optimizer,
         scheduler: LRScheduler,
@@ -76,9 +76,9 @@ class BaseTrainer:
         return self.optimizer.param_groups[0]["lr"]
 
     @property
-    def result(self) -> MemoryNetwork | DropMAE:
+    def result(self) -> Network:
         """What the training has made so far: the network with the average of its weights, where there is one."""
-        return self.network if self._average is None else cast("MemoryNetwork | DropMAE", self._average.module)
+        return self.network if self._average is None else cast(Network, self._average.module)
 
     def update(self, loss: Tensor) -> bool:
         """Change the weights by their gradients, unless loss or gradients are not finite in any process.
@@ -147,6 +147,15 @@ class BaseTrainer:
         if self._average is not None and checkpoint.average:
             self.result.load_state_dict(checkpoint.average)
         self.iteration = checkpoint.iteration
+
+
+def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser: no weight decay of biases and norms."""
+    parameters = list(parameters)
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
+    ]
 
 
 def _optimizer_fault(found: dict[str, Any] | None, optimizer: Optimizer) -> str:

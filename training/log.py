@@ -26,6 +26,7 @@ CONSOLE = (
     "quality_loss",
     "quality_gap",
     "cycle_loss",
+    "iou_first",
     "iou",
     "seconds_per_iteration",
 )

@@ -14,6 +14,7 @@ from datasets.train.clip_sampler import derive_seed
 from datasets.train.clips import Sample, to_device
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import Checkpoint, save_checkpoint
+from training.click_trainer import ClickTrainer
 from training.log import TrainingLogger
 from training.pretrainer import Pretrainer
 from training.run_folder import BadSamples, RunFolder
@@ -39,7 +40,7 @@ class TrainingLoop:
 
     def __init__(
         self,
-        trainer: Trainer | Pretrainer,
+        trainer: Trainer | Pretrainer | ClickTrainer,
         process: Process,
         folder: RunFolder | None,
         logger: TrainingLogger,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model.dropmae import Completion, DropMAE
-from training.base_trainer import FUSED, BaseTrainer
+from training.base_trainer import FUSED, BaseTrainer, decay_groups
 from util.device import autocast
 
 BETAS = (0.9, 0.95)
@@ -40,11 +40,7 @@ class Pretrainer(BaseTrainer):
         amp: str = "off",
         distributed: bool = False,
     ) -> None:
-        parameters = list(network.train().parameters())
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-            {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
-        ]
+        groups = decay_groups(network.train().parameters(), weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=device.type in FUSED)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda iteration: rate_factor(iteration, warmup, iterations)

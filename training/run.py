@@ -1,4 +1,4 @@
-"""What the runs of train.py and train_dropmae.py have in common: checkpoint, loader, folder, reports."""
+"""What the runs of the training scripts have in common: checkpoint, loader, folder, reports."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What train.py and train_dropmae.py are told alike: the run, its reports, its batch; and how a run may go on."""
+"""What the training scripts are told alike: the run, its reports, its batch; and how a run may go on."""
 
 import argparse
 import os
@@ -10,7 +10,11 @@ from training.run_folder import name_fault
 from util.errors import InputError
 from util.numbers import positive, whole
 
-FOUND_IN_DATA = {"samples": "the data hold", "several_objects": "whether the data hold several objects is"}
+FOUND_IN_DATA = {
+    "samples": "the data hold",
+    "several_objects": "whether the data hold several objects is",
+    "trunk_weights": "the weights of the trunk are",
+}
 
 batch = whole(1, 2**16)
 

@@ -1,4 +1,4 @@
-"""The data sets that train.py trains on, one entry each: its option, its files, its stages, its frame skips."""
+"""The data sets that are trained on, one entry each: its option, its files, its stages, its frame skips."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from datasets.train.skip_schedule import Skips, growing_skips, listed_skips
 from datasets.train.vos_dataset import VOSDataset, bl30k_train, davis_train, youtube_train
 
 MIN_SCALE, BL30K_MIN_SCALE = 0.36, 0.25
+INTERACTIVE = 4  # the stage of train_interactive.py
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,16 @@ def youtube_skips(arch: str, every: int, start: tuple[int, int]) -> Skips:
 
 
 TRAINING_SETS = (
-    TrainingSet("static", "static_root", Path("data/static"), (0,)),
+    TrainingSet("static", "static_root", Path("data/static"), (0, INTERACTIVE)),
     TrainingSet(
-        *("DAVIS", "davis_root", Path("data/DAVIS"), (2, 3)),
+        *("DAVIS", "davis_root", Path("data/DAVIS"), (2, 3, INTERACTIVE)),
         clips=VideoClips(davis_train, davis_skips, lists_videos=True),
         repeats=5,
         list_option="davis_list",
         help="'none' trains stage 2 without DAVIS",
     ),
     TrainingSet(
-        *("YouTube", "yv_root", Path("data/YouTube"), (2, 3)),
+        *("YouTube", "yv_root", Path("data/YouTube"), (2, 3, INTERACTIVE)),
         clips=VideoClips(youtube_train, youtube_skips),
         list_option="yv_list",
         help="'none' trains stage 2 without YouTube",

@@ -1,6 +1,6 @@
 """The training data of each stage (QDMN, ECCV 2022)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from datasets.train.clips import Sample
 from datasets.train.composites import Composites, Source
 from datasets.train.frame_sampling import sample_ascending_positions, sample_positions, sample_positions_either_way
 from datasets.train.geometry import Size
-from datasets.train.sets import TRAINING_SETS
+from datasets.train.sets import INTERACTIVE, TRAINING_SETS
 from datasets.train.skip_schedule import MIVOS_FAMILY, Skips
 from datasets.train.static_dataset import StaticDataset, static_datasets
 from datasets.train.vos_dataset import DrawPositions, DrawViews, VOSDataset
@@ -139,13 +139,14 @@ def stage_data(
     render: bool = True,
     composites: float = 0.0,
     composite_stills: bool = False,
+    left_out: Collection[str] = (),
     arch: str = "qdmn",
     **roots: Path,
 ) -> StageData:
     """Data of a stage: of the sets of `TRAINING_SETS` those that belong to it.
 
     Args:
-        stage: 0 static pictures, 1 BL30K, 2 and 3 DAVIS five times + YouTube-VOS.
+        stage: 0 static pictures, 1 BL30K, 2 and 3 DAVIS five times + YouTube-VOS, `INTERACTIVE` all but BL30K.
         lists: files with the names of the videos to use, by `TrainingSet.list_option`.
         image_size: height and width of the views, in pixels.
         clip_length: frames of a clip.
@@ -162,6 +163,7 @@ def stage_data(
         render: see `pack_clip`.
         composites: share of the samples that are composites of a clip and objects cut out of others, see `Composites`.
         composite_stills: cut objects out of the pictures of `static_root` too, in the stages of videos.
+        left_out: names of pictures that are not used, such as ecssd/0001.
         arch: the network that is trained: its paper's frame skips are used.
         roots: folders by `TrainingSet.option`; `none` leaves a set out of a stage that has several.
 
@@ -183,6 +185,7 @@ def stage_data(
                 soft_masks=soft_masks,
                 zoom=zoom,
                 render=render,
+                left_out=left_out,
             )
             parts += [Part(dataset, repeats) for dataset, repeats in found]
             continue
@@ -202,11 +205,14 @@ def stage_data(
     if not parts:
         options = " or ".join(f"--{entry.option}" for entry in wanted)
         raise InputError(f"stage {stage} is left without data; give {options}")
+    sources = [part.dataset for part in parts if isinstance(part.dataset, Source)]
+    if any(isinstance(source, VOSDataset) for source in sources):
+        for source in sources:
+            source.num_objects = num_objects  # of pictures one, where none has several ids; batches are of one shape
     if not composites:
         return StageData(parts)
-    sources = [part.dataset for part in parts if isinstance(part.dataset, Source)]
     planes = sources[0].num_objects  # of pictures one, where none has several ids
-    if composite_stills and stage > 0:
+    if composite_stills and 0 < stage < INTERACTIVE:
         sources += [stills for stills, _ in static_datasets(roots["static_root"], num_objects=num_objects)]
     made = Composites(sources, clip_length=clip_length, num_objects=planes, render=render)
     return StageData(parts, composites=made, composite_share=composites)

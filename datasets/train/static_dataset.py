@@ -74,6 +74,7 @@ class StaticDataset(Dataset):
             or 1, which keeps the intersection over union that the quality score learns exact.
         zoom: see `camera_zoom`.
         render: see `pack_clip`.
+        left_out: names of pictures that are not used, see `name`; they may be of other sets.
 
     Attributes:
         several: numbers of the pictures whose masks hold the ids of several objects; empty if `num_objects` is 1.
@@ -92,6 +93,7 @@ class StaticDataset(Dataset):
         soft_masks: bool = False,
         zoom: float = 1.0,
         render: bool = True,
+        left_out: Collection[str] = (),
     ) -> None:
         self.root = Path(root)
         self.image_size = image_size
@@ -101,13 +103,16 @@ class StaticDataset(Dataset):
         self.zoom = zoom
         self.render = render
         found = list_static(self.root, PICTURES)
-        pairs = static_pairs(self.root)
+        every = static_pairs(self.root)
+        pairs = [pair for pair in every if self._name(pair[0]) not in left_out]
         self.pictures = [picture for picture, _ in pairs]
         self.masks = [mask for _, mask in pairs]
+        if every and not pairs:
+            raise InputError(f"all pictures of {root} are held out; take the folder away, or shorten the list")
         if not self.pictures:
             raise InputError(f"{root} holds no picture .jpg with its mask .png beside it; check the path")
-        if len(self.pictures) < len(found):
-            logger.warning("%s: %d pictures without a .png mask are left out", root, len(found) - len(self.pictures))
+        if len(every) < len(found):
+            logger.warning("%s: %d pictures without a .png mask are left out", root, len(found) - len(every))
         if not any(map(_may_show_object, self.masks)):
             raise InputError(f"no mask of {root} shows an object; check the masks, or take the folder away")
         self.several: frozenset[int] = frozenset()
@@ -153,7 +158,10 @@ class StaticDataset(Dataset):
 
     def name(self, index: int) -> str:
         """The picture, beginning with its set."""
-        return str(self.pictures[index].relative_to(self.root.parent).with_suffix(""))
+        return self._name(self.pictures[index])
+
+    def _name(self, picture: Path) -> str:
+        return picture.relative_to(self.root.parent).with_suffix("").as_posix()
 
     def draw_views(self, size: Size, count: int) -> list[View]:
         """Views of a picture of this height and width, see `static_views`."""
@@ -275,16 +283,19 @@ def _may_show_object(path: Path) -> bool:
         return True
 
 
-def static_datasets(root: Path, *, num_objects: int = 1, **options: Any) -> list[tuple[StaticDataset, int]]:
+def static_datasets(
+    root: Path, *, num_objects: int = 1, left_out: Collection[str] = (), **options: Any
+) -> list[tuple[StaticDataset, int]]:
     """All sets under `root` and how often each is gone through: once, BIG_small and HRSOD_small five times.
 
     Args:
         root: folder with the set folders fss, DUTS-TR, DUTS-TE, BIG_small, HRSOD_small, ecssd or others like them.
         num_objects: most objects of a clip; all sets have one mask plane if no mask holds several ids.
+        left_out: names of pictures that are not used.
         options: further keywords of `StaticDataset`.
 
     Raises:
-        InputError: the folder is missing or holds no set.
+        InputError: the folder is missing or holds no set, or a picture that is to be left out is in none.
     """
     root = Path(root)
     if not root.is_dir():
@@ -293,7 +304,12 @@ def static_datasets(root: Path, *, num_objects: int = 1, **options: Any) -> list
     folders = [path for path in below if static_pairs(path)]
     if not folders:
         raise InputError(f"static root {root} has no folder of .jpg pictures with .png masks, such as DUTS-TR or ecssd")
-    sets = [StaticDataset(folder, num_objects=num_objects, **options) for folder in folders]
+    unknown = set(left_out)
+    for folder in folders if left_out else ():
+        unknown -= {picture.relative_to(root).with_suffix("").as_posix() for picture, _ in static_pairs(folder)}
+    if unknown:
+        raise InputError(f"no picture of {root} is called {min(unknown)}, which is to be left out; check the list")
+    sets = [StaticDataset(folder, num_objects=num_objects, left_out=left_out, **options) for folder in folders]
     if not any(found.several for found in sets):
         for found in sets:
             found.num_objects = 1

@@ -10,6 +10,7 @@ from model.losses import (
     divergence,
     intersection_and_union,
     mask_iou,
+    normalised_focal_loss,
     quality_loss,
     squared_error,
 )
@@ -220,3 +221,31 @@ def test_the_true_iou_is_a_target_and_not_a_way_to_the_masks():
     Objective().losses(output, clip_batch(torch.ones(2, 2)), 0)["quality_loss"].backward()
     assert output.logits.grad is None
     assert output.quality.grad.any()
+
+
+# Normalised focal loss
+
+
+def test_without_focus_it_is_plain_cross_entropy():
+    logits, truth = torch.randn(3, 1, 8, 8), (torch.rand(3, 1, 8, 8) > 0.5).float()
+    plain = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((1, 2, 3))
+    torch.testing.assert_close(normalised_focal_loss(logits, truth, gamma=0.0), plain)
+
+
+def test_it_is_the_published_formula():
+    logits, truth = torch.randn(2, 1, 8, 8).double(), (torch.rand(2, 1, 8, 8) > 0.5).double()
+    right = torch.where(truth > 0, logits.sigmoid(), 1 - logits.sigmoid()).flatten(1)
+    weight = (1 - right) ** 2
+    expected = -(weight * right.log()).sum(1) / weight.sum(1)
+    torch.testing.assert_close(normalised_focal_loss(logits, truth), expected)
+
+
+def test_it_stays_finite_and_does_not_fade_when_all_is_right():
+    truth = torch.cat([torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)], 3)
+    logits = (200 * (2 * truth - 1)).requires_grad_()
+    normalised_focal_loss(logits, truth).sum().backward()
+    assert logits.grad.isfinite().all()
+    confident, sure = (normalised_focal_loss(scale * (2 * truth - 1), truth).item() for scale in (2.0, 4.0))
+    one_pixel = 4 * (2 * truth - 1)
+    one_pixel[0, 0, 0, 0] = -4
+    assert sure < confident < normalised_focal_loss(one_pixel, truth).item()
