@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,63 @@ def _frames_of(name: str, video: Any) -> Iterator[str]:
             if isinstance(frame, bool) or not isinstance(frame, str | int) or len(str(frame)) > LONGEST:
                 raise TypeError(f"{frame!r:.50} is no name of a frame of video {name:.50}")
             yield _without_ending(str(frame))
+
+
+@dataclass(frozen=True)
+class ObjectFrames:
+    """The frames of an object that a meta.json tells of.
+
+    Attributes:
+        first: name or number of the frame in which it is first given.
+        last: number of its last frame; None where it is not told.
+        count: how many annotated frames it has; None where it is not told.
+        names: of all its frames; empty where they are not told.
+    """
+
+    first: str
+    last: int | None = None
+    count: int | None = None
+    names: tuple[str, ...] = ()
+
+
+def read_object_frames(path: Path) -> dict[str, dict[int, ObjectFrames]]:
+    """The objects of each video of a meta.json of the form of YouTube-VOS (`frames`) or of LVOS (`frame_range`).
+
+    Raises:
+        InputError: the file is damaged or of another form.
+    """
+    content = read_json(path)
+    try:
+        return {
+            video: {int(key): _object_frames(thing) for key, thing in entry["objects"].items()}
+            for video, entry in content["videos"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(f"{path} does not tell the frames of objects ({error!r:.200}); fetch it again") from error
+
+
+def read_categories(path: Path) -> dict[str, dict[int, str]]:
+    """The category of each object of each video of a meta.json of YouTube-VOS.
+
+    Raises:
+        InputError: the file is damaged or of another form.
+    """
+    content = read_json(path)
+    try:
+        return {
+            video: {int(key): str(thing["category"]) for key, thing in entry["objects"].items()}
+            for video, entry in content["videos"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} does not tell the categories of objects ({error!r:.200}); fetch it again") from error
+
+
+def _object_frames(thing: Any) -> ObjectFrames:
+    if "frame_range" not in thing:
+        names = tuple(_without_ending(str(name)) for name in thing["frames"])
+        return ObjectFrames(names[0], names=names)
+    span = thing["frame_range"]
+    return ObjectFrames(str(span["start"]), int(span["end"]), int(span["frame_nums"]))
 
 
 def _without_ending(frame: str) -> str:

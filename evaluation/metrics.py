@@ -12,6 +12,7 @@ import numpy as np
 
 RECALL_THRESHOLD = 0.5
 DECAY_BINS = 4
+BOUND, ADAPTIVE_SHARE = 0.008, 0.1  # of the image diagonal, of the root of an object's area
 
 
 class Statistics(NamedTuple):
@@ -54,7 +55,7 @@ def boundary_map(mask: np.ndarray) -> np.ndarray:
     return boundary
 
 
-def boundary_f(gt: np.ndarray, seg: np.ndarray, void: np.ndarray | None = None, bound: float = 0.008) -> float:
+def boundary_f(gt: np.ndarray, seg: np.ndarray, void: np.ndarray | None = None, bound: float = BOUND) -> float:
     """Contour accuracy F: harmonic mean of the boundary pixels' precision and recall.
 
     A boundary pixel is matched when the other boundary comes as close as `bound`. F is 1 when neither mask has a
@@ -82,6 +83,20 @@ def boundary_f(gt: np.ndarray, seg: np.ndarray, void: np.ndarray | None = None, 
     precision = np.count_nonzero(seg & _dilate(gt, disk)) / seg_pixels
     recall = np.count_nonzero(gt & _dilate(seg, disk)) / gt_pixels
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def adaptive_bound(gt: np.ndarray) -> float:
+    """How far a boundary may lie from the true one if small objects are to be judged strictly, in pixels, at least 1.
+
+    The smaller of 0.008 of the image diagonal and 0.1 of the root of the object's area, the latter rounded up; the
+    diagonal's share where the object is absent (MOSE v2, arXiv:2508.05630, equation 1).
+
+    Args:
+        gt: ground truth, shape (H, W); non-zero is object.
+    """
+    widest = BOUND * math.hypot(*gt.shape)
+    area = np.count_nonzero(gt)
+    return max(1.0, min(widest, math.ceil(ADAPTIVE_SHARE * math.sqrt(area))) if area else widest)
 
 
 def statistics(values: np.ndarray) -> Statistics:

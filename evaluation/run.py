@@ -11,8 +11,9 @@ from datasets.mask_files import write_binary, write_ids
 from datasets.test.annotated_video import AnnotatedVideo, VideoSet
 from evaluation.report.page import PAGE, QUALITY, SHEETS, TIMELINES, write_run_report
 from evaluation.result_folder import beside, is_complete, zip_results
-from evaluation.scoring import Scores, format_table, score_folder, score_results, write_csv
+from evaluation.scoring import Scores, score_folder, score_results
 from evaluation.segment import Speed, VideoWorker
+from evaluation.set_scores import report_scores
 from evaluation.writers import BoxWriter, OverlayWriter, QualityWriter, SheetWriter, SoftWriter, Writer
 from util.device import peak_memory_mb
 from util.distributed import Process, gather
@@ -133,9 +134,15 @@ class MaskResults:
         """
         videos = self.dataset.videos
         frames = {video.name: video.result_names for video in videos}
-        scores = score_results(output, self.dataset.truth, list(frames), binary=self.dataset.merged, frames=frames)
-        write_csv(scores, score_folder(output), self.dataset.split)
-        print(format_table(scores))
+        dataset = self.dataset
+        scores = score_results(
+            *(output, dataset.truth, list(frames)),
+            binary=dataset.merged,
+            rule=dataset.scoring,
+            frames=frames,
+            object_frames=dataset.object_frames,
+        )
+        report_scores(scores, dataset, score_folder(output))
         return scores
 
 
@@ -297,7 +304,9 @@ def _writers(results: MaskResults, video: AnnotatedVideo, options: RunOptions, f
     """What writes the results of a video to this folder and beside it, but for the masks."""
 
     def path(suffix: str, ending: str = "") -> Path:
-        return beside(options.output, suffix) / f"{video.name}{ending}"
+        place = beside(options.output, suffix) / f"{video.name}{ending}"
+        make_output_folder(place.parent)
+        return place
 
     writers = results.writers(video, folder)
     if (options.contact_sheet or options.report) and video.has_end:
@@ -327,6 +336,7 @@ def _segment_videos(
         for video in videos:
             write_mask = write_binary if results.dataset.merged else partial(write_ids, palette=video.palette)
             folder = options.output / video.name
+            remove_unfinished(make_output_folder(folder.parent))
             writers = partial(_writers, results, video, options)
             request = _request(options, video)
             speed = worker.run(video, folder, write_mask, writers, progress, request)

@@ -18,13 +18,16 @@ import cv2
 import numpy as np
 
 from datasets.mask_files import read_foreground, read_ids
-from evaluation.metrics import Statistics, boundary_f, jaccard, statistics
+from datasets.test.sets import DAVIS, Scoring
+from evaluation.metrics import Statistics, adaptive_bound, boundary_f, jaccard, statistics
 from util.errors import InputError
 from util.files import atomic_path, make_output_folder, real_path
 from util.images import is_clutter, list_images
 
 VOID = 255
 MEASURES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+
+ObjectFrames = Mapping[str, Mapping[int, Collection[str]]]
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,8 @@ class ObjectScore:
         frames: names of the frames, as their annotations are named.
         switches: how often the object changes hands: more than half of it is covered by another id than the last one
             that covered more than half of it, at first its own.
+        present: whether the annotation shows the object (T,), bool.
+        adaptive_f: contour accuracy within `adaptive_bound` (T,), in [0, 1]; empty where it is not asked for.
     """
 
     sequence: str
@@ -49,6 +54,8 @@ class ObjectScore:
     f_values: np.ndarray
     frames: tuple[str, ...] = ()
     switches: int = 0
+    present: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    adaptive_f: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def name(self) -> str:
@@ -117,6 +124,8 @@ class _Track:
     f: list[float] = field(default_factory=list)
     holder: int = 0
     switches: int = 0
+    present: list[bool] = field(default_factory=list)
+    adaptive_f: list[float] = field(default_factory=list)
 
 
 def score_results(
@@ -126,8 +135,9 @@ def score_results(
     *,
     binary: bool = False,
     workers: int | None = None,
-    skip_ends: bool = True,
+    rule: Scoring = DAVIS,
     frames: Mapping[str, Collection[str]] | None = None,
+    object_frames: ObjectFrames | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Scores:
     """Score the result folders `results/<sequence>` against the annotation folders `annotations/<sequence>`.
@@ -139,8 +149,9 @@ def score_results(
         binary: take all labels above 0 as one object, in both trees (DAVIS 2016). A sequence whose annotations hold no
             labels but 0 and 255 is scored like that in any case.
         workers: sequences that are scored at the same time, in threads; by default one per processor, at most 8.
-        skip_ends: leave out the first and the last frame (the semi-supervised protocol).
+        rule: which frames count.
         frames: for each sequence the names of the mask files that count, where it is not all annotated ones.
+        object_frames: for each sequence and object the names of the only frames that count, without their ending.
         progress: called with the name of each sequence that is finished.
 
     Raises:
@@ -158,7 +169,8 @@ def score_results(
     ]
 
     def score(index: int) -> list[ObjectScore]:
-        return score_sequence(sequences[index], *pairs[index], binary=binary, skip_ends=skip_ends)
+        own = (object_frames or {}).get(sequences[index]) or None
+        return score_sequence(sequences[index], *pairs[index], binary=binary, rule=rule, object_frames=own)
 
     scores = {}
     for index, objects in _map_unordered(score, len(sequences), workers):
@@ -174,18 +186,20 @@ def score_sequence(
     results: Sequence[Path],
     *,
     binary: bool = False,
-    skip_ends: bool = True,
+    rule: Scoring = DAVIS,
+    object_frames: Mapping[int, Collection[str]] | None = None,
 ) -> list[ObjectScore]:
     """Score one sequence; one entry per object, in the order of their ids.
 
     The objects are the ids that occur in any annotation. Label 255 of the annotations is void and ignored, unless the
-    sequence is binary. An object that the first frame does not show is scored from the frame after its first
-    annotation on; one that first appears too late for that is left out. An object that a result lacks counts as an
-    empty mask there. Result files of frames that are not scored are not read.
+    sequence is binary. What is scored of an object that the first frame does not show is for the rule to say, by
+    default what comes after its first annotation; one that first appears too late for that is left out. An object that
+    a result lacks counts as an empty mask there. Result files of frames that are not scored are not read.
 
     Args:
         annotations, results: mask files of the same frames in temporal order, equally many.
-        binary, skip_ends: as in `score_results`.
+        binary, rule: as in `score_results`.
+        object_frames: for each object the names of the only frames that count, without their ending.
 
     Raises:
         InputError: a file cannot be read; a result's size differs from its annotation's or it holds an id that no
@@ -194,7 +208,7 @@ def score_sequence(
     if len(annotations) != len(results):
         raise ValueError(f"{len(annotations)} annotations but {len(results)} results")
     binary = binary or _holds_only_void(annotations)
-    tracks, predicted = _follow_objects(annotations, results, binary, skip_ends)
+    tracks, predicted = _follow_objects(annotations, results, binary, rule, object_frames)
     folder = annotations[0].parent
     if not tracks:
         raise InputError(f"the annotations in {folder} hold no object in any frame; leave the sequence out")
@@ -207,7 +221,12 @@ def score_sequence(
     if not scored:
         raise InputError(f"{folder} annotates no object before the frames to be scored; leave the sequence out")
     return [
-        ObjectScore(name, label, np.array(track.j), np.array(track.f), tuple(track.frames), track.switches)
+        ObjectScore(
+            *(name, label, np.array(track.j), np.array(track.f), tuple(track.frames)),
+            switches=track.switches,
+            present=np.array(track.present),
+            adaptive_f=np.array(track.adaptive_f),
+        )
         for label, track in scored
     ]
 
@@ -273,28 +292,37 @@ def _map_unordered(
 
 
 def _follow_objects(
-    annotations: Sequence[Path], results: Sequence[Path], binary: bool, skip_ends: bool
+    annotations: Sequence[Path],
+    results: Sequence[Path],
+    binary: bool,
+    rule: Scoring,
+    object_frames: Mapping[int, Collection[str]] | None,
 ) -> tuple[dict[int, _Track], dict[int, Path]]:
     """The annotated objects by id, with their scores, and for each id in the results the first file that holds it."""
-    scored = range(1, len(annotations) - 1) if skip_ends else range(len(annotations))
+    scored = range(int(rule.skip_first), len(annotations) - int(rule.skip_last))
     tracks: dict[int, _Track] = {}
     predicted: dict[int, Path] = {}
     said: set[Path] = set()
     for frame, (annotation, result) in enumerate(zip(annotations, results, strict=True)):
         truth = _read_labels(annotation, binary, said)
         for label in _labels(truth):
-            if label != VOID:
-                tracks.setdefault(label, _Track(frame + 1 if frame else 0, holder=label))
+            if label != VOID and (frame == 0 or rule.late != "never"):
+                tracks.setdefault(label, _Track(frame + 1 if frame and rule.late == "after" else frame, holder=label))
         if frame in scored:
             guess = _read_result(result, annotation, truth.shape, binary, said)
             for label in _labels(guess):
                 predicted.setdefault(label, result)
-            begun = {label: track for label, track in tracks.items() if track.first_scored <= frame}
-            _score_frame(annotation.stem, truth, guess, begun)
+            begun = {
+                label: track
+                for label, track in tracks.items()
+                if track.first_scored <= frame
+                and (object_frames is None or annotation.stem in object_frames.get(label, ()))
+            }
+            _score_frame(annotation.stem, truth, guess, begun, rule.adaptive)
     return tracks, predicted
 
 
-def _score_frame(name: str, truth: np.ndarray, guess: np.ndarray, tracks: dict[int, _Track]) -> None:
+def _score_frame(name: str, truth: np.ndarray, guess: np.ndarray, tracks: dict[int, _Track], adaptive: bool) -> None:
     void = truth == VOID
     void = void if void.any() else None
     for label, track in tracks.items():
@@ -308,6 +336,9 @@ def _score_frame(name: str, truth: np.ndarray, guess: np.ndarray, tracks: dict[i
         if 2 * covering[holder] > np.count_nonzero(gt):
             track.switches += holder != track.holder
             track.holder = holder
+        track.present.append(bool(gt.any()))
+        if adaptive:
+            track.adaptive_f.append(boundary_f(gt, seg, void, adaptive_bound(gt)))
 
 
 def _list_masks(folder: Path) -> list[Path]:

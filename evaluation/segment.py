@@ -154,6 +154,8 @@ def segment_video(
     speed = Speed()
     simple = len(video.passes) == 1 and not video.passes[0].reverse
     with atomic_folder(folder, request) as partial, ExitStack() as stack:
+        for name in video.blank_names:
+            write_mask(partial / f"{name}.png", np.zeros(video.output_size, np.uint8))
         writers = [stack.enter_context(writer) for writer in make_writers(partial)]
         at_once = [writer for writer in writers if simple or not writer.in_order]
         for way in video.passes:

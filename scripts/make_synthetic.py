@@ -4,6 +4,7 @@
     python scripts/make_synthetic.py --output data/BL30K   --layout bl30k   --videos 500
     python scripts/make_synthetic.py --output data/DAVIS   --layout davis   --videos 60 --val 10
     python scripts/make_synthetic.py --output data/YouTube --layout youtube --videos 100 --val 10 --frames 60
+    python scripts/make_synthetic.py --output data/MOSE    --layout mose    --videos 60 --val 10
 
 The videos are those of `datasets.synthetic.clips`; the same arguments write the same pixels. Training and validation
 videos never share a seed, and neither do trees whose `--seed` differs.
@@ -62,14 +63,19 @@ def parse_arguments() -> argparse.Namespace:
     add("--layout", choices=sorted(WRITERS), required=True)
     videos = whole(0, SEEDS_PER_TREE)
     add("--videos", type=videos, default=8, help="training videos; pictures with --layout static (default 8)")
-    add("--val", type=videos, help="validation videos of davis and youtube (default 2)")
+    add("--val", type=videos, help="validation videos, in the layouts that have such (default 2)")
     add("--frames", type=positive, default=40, help="frames a video; youtube trains on each fifth (default 40)")
     add("--size", type=pixels, nargs=2, default=(240, 432), metavar=("H", "W"), help="of a frame (default 240 432)")
     add("--objects", type=positive, nargs="+", metavar="K", help="objects a video, or least and most (default 1 3)")
     add("--seed", type=whole(0), default=0)
     add("--speed", type=number(0, 1000), default=1.0, help="factor on all motion (default 1)")
     add("--clutter", type=whole(0, 1000), default=3, help="unlabelled bodies a video (default 3)")
-    add("--late", type=share, default=0.4, help="share of youtube objects that appear later (default 0.4)")
+    add(
+        "--late",
+        type=share,
+        default=0.4,
+        help="share of objects that appear later, in layouts that have such (default 0.4)",
+    )
     add(
         "--workers",
         type=workers,

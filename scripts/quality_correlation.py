@@ -18,6 +18,7 @@ import util.startup  # noqa: F401
 
 import numpy as np
 
+from datasets.test.sets import Scoring
 from evaluation.quality_table import PERMANENT, read_quality_table
 from evaluation.report.page import QUALITY
 from evaluation.report.plots import figure
@@ -54,7 +55,7 @@ def collect(results: Path, annotations: Path) -> dict[str, tuple[np.ndarray, np.
     videos = sorted(path.name for path in results.iterdir() if path.is_dir() and not is_clutter(path.name))
     if not videos:
         raise InputError(f"{results} holds no folder of a segmented video; check --results")
-    scores = score_results(results, annotations, videos, skip_ends=False)
+    scores = score_results(results, annotations, videos, rule=Scoring(skip_first=False, skip_last=False))
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for video in videos:
         path = beside(results, QUALITY) / f"{video}.csv"

@@ -21,6 +21,7 @@ FOLDER = re.compile(rf"`((?:{'|'.join(sorted(PACKAGES))}|docs|examples|saves)/(?
 NOT_OURS = {
     *("model/tiny.py", "model.tiny", "create_default_local_file.py", "tracking/create_default_local_file.py"),
     *("main_pretrain.py", "train_dropseg.py", "transform_got10k.py"),
+    *("MOSEv2/sam2_rcms/tools/score.py", "sav_dataset/utils/sav_benchmark.py"),
     *("tracking/analysis_results.py", "tracking/test.py", "tracking/train.py"),
 }
 

@@ -14,17 +14,21 @@ MOST_DIGITS = 100  # of a whole number in JSON
 MOST_SHOWN = 60  # characters of a line in a message
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, largest: int = LARGEST) -> str:
     """Text as editors of any system save it: UTF-8, with or without byte order mark, or UTF-16 with one.
 
+    Args:
+        path: of the file.
+        largest: the most bytes that it may have.
+
     Raises:
-        InputError: it is none of these, or has more than 256 MiB.
+        InputError: it is none of these, or larger.
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise InputError(f"{path} has more than {LARGEST >> 20} MiB and is no list or table; check the path")
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise InputError(f"{path} has more than {largest >> 20} MiB and is no list or table; check the path")
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = content.decode(encoding)
@@ -35,15 +39,17 @@ def read_text(path: Path) -> str:
     return text
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+def read_json(path: Path, largest: int = LARGEST) -> Any:
+    """What a JSON file of at most so many bytes holds.
 
     Raises:
         InputError: it is no text or no JSON, is nested too deeply, or an object in it has a key twice.
         OSError: the file cannot be read.
     """
     try:
-        return json.loads(read_text(path), object_pairs_hook=_unique, parse_int=_whole, parse_constant=_no_number)
+        return json.loads(
+            read_text(path, largest), object_pairs_hook=_unique, parse_int=_whole, parse_constant=_no_number
+        )
     except RecursionError as error:
         raise InputError(f"{path} is nested too deeply to be read; fetch or write it again") from error
     except ValueError as error:

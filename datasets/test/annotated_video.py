@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from datasets.frame_files import FrameSource
 from datasets.mask_files import match_size
+from datasets.test.sets import DAVIS, Scoring
 from datasets.test.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
 from util.files import content_hash
@@ -127,6 +128,7 @@ class AnnotatedVideo:
         direction: `forward`, from the first mask to the end; `backward`, from the frame in which the last object is
             first given to the beginning; or `both`.
         palette: colours of the ids in the results, uint8 (256, 3); None for the usual ones.
+        padded: whether frames before the first mask have results too, which are empty.
         notes: what its masks hold and what may surprise in them.
     """
 
@@ -142,6 +144,7 @@ class AnnotatedVideo:
     has_truth: bool = False
     direction: str = "forward"
     palette: np.ndarray | None = None
+    padded: bool = False
     notes: tuple[MaskNote, ...] = ()
 
     @classmethod
@@ -276,7 +279,13 @@ class AnnotatedVideo:
         if not self.has_end:
             return []
         names = self.source.names[self.covered.start : self.covered.stop]
-        return [f"{name}.png" for name in names if self.wants(name)]
+        return [f"{name}.png" for name in (*self.blank_names, *names) if self.wants(name)]
+
+    @property
+    def blank_names(self) -> list[str]:
+        """Names of the frames before the first mask whose results are wanted and empty."""
+        early = self.source.names[: self.covered.start] if self.padded else []
+        return [name for name in early if self.wants(name)]
 
     def frames(self, way: Pass) -> Generator[Frame, None, None]:
         """Stream the frames of a pass; a few are read ahead, in background threads.
@@ -334,6 +343,8 @@ class VideoSet:
         inputs: folders that are never written to.
         truth: folder of the true masks, one folder for each video.
         archive_folder: folder within the archive for the server.
+        scoring: which frames are scored, and what is told of them.
+        object_frames: for each video and object the names of the only frames that count; None where all do.
     """
 
     videos: Sequence[AnnotatedVideo]
@@ -342,6 +353,12 @@ class VideoSet:
     inputs: Sequence[Path]
     truth: Path
     archive_folder: str = ""
+    scoring: Scoring = DAVIS
+    object_frames: Mapping[str, Mapping[int, Collection[str]]] | None = None
+
+    def is_unseen(self, video: str, object_id: int) -> bool | None:
+        """Whether training shows no object of the kind of this one; None where that is not known."""
+        return None
 
     def lines_on_masks(self, videos: Sequence[AnnotatedVideo]) -> list[str]:
         """A line for each mask of these of the videos, the surprising ones first; many are cut short."""

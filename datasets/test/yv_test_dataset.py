@@ -5,7 +5,8 @@
     <root>/<split>/meta.json                                     frames of each object that the server scores
     <root>/all_frames/<split>_all_frames/JPEGImages/<video>/     all frames
 
-Where all frames have true masks (made videos), these lie in all_frames/<split>_all_frames/Annotations/<video>/.
+Where all frames have true masks (made videos), these lie in all_frames/<split>_all_frames/Annotations/<video>/. Seen
+categories are those of train/meta.json.
 """
 
 from collections import defaultdict
@@ -16,8 +17,15 @@ from datasets.frame_files import FrameFolder
 from datasets.mask_reader import MaskReader, MaskRules
 from datasets.test.annotated_video import AnnotatedVideo, VideoSet
 from datasets.test.mask_frames import By, FrameNames
+from datasets.test.sets import YOUTUBE
 from datasets.test.sizing import Limit, Sizing
-from datasets.video_list import choose_videos, read_scored_frames, read_video_list
+from datasets.video_list import (
+    choose_videos,
+    read_categories,
+    read_object_frames,
+    read_scored_frames,
+    read_video_list,
+)
 from util.errors import InputError
 from util.images import is_clutter, list_images
 
@@ -76,6 +84,24 @@ class YouTubeTestDataset(VideoSet):
         if self._scored and list_file is None and not only:
             self._remarks[f"{self._meta} lists videos that have no masks"] = sorted(self._scored.keys() - set(there))
         self.videos = [self._open(name, masks, sizing) for name in names]
+        self._tell_seen(root)
+
+    def is_unseen(self, video: str, object_id: int) -> bool | None:
+        """Whether no object of this one's category is trained on; None where the files do not tell."""
+        category = self._categories.get(video, {}).get(object_id)
+        return None if category is None else category not in self._trained
+
+    def _tell_seen(self, root: Path) -> None:
+        """Score seen and unseen categories apart, where there is truth and the files of both parts tell categories."""
+        self._categories: dict[str, dict[int, str]] = {}
+        self._trained: set[str] = set()
+        trained = [path for path in (root / "train/meta.json", root / "train_480p/meta.json") if path.is_file()]
+        if not trained or self._scored is None or not all(video.has_truth for video in self.videos):
+            return
+        self._trained = {kind for video in read_categories(trained[0]).values() for kind in video.values()}
+        self._categories, self.scoring = read_categories(self._meta), YOUTUBE
+        told = read_object_frames(self._meta)
+        self.object_frames = {name: {k: frames.names for k, frames in things.items()} for name, things in told.items()}
 
     def _wanted(self, name: str, names: FrameNames) -> frozenset[str] | None:
         """The frames of a video whose results are wanted; None for all of these names.

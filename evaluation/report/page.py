@@ -76,6 +76,7 @@ def write_run_report(
         rows = read_quality_table(table) if table.is_file() else []
         timeline = folder / f"{video.name}.png"
         if rows:
+            timeline.parent.mkdir(exist_ok=True)
             own = [score for score in scores.objects if score.sequence == video.name] if scores else []
             write_timeline(timeline, rows, own)
         sheet = beside(output, SHEETS) / f"{video.name}.png"

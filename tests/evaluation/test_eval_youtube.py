@@ -161,6 +161,25 @@ def test_results_are_scored_where_there_are_true_masks(root, output, capsys):
     assert "cat" in page and "data:image/png" in page
 
 
+def test_seen_and_unseen_categories_are_scored_apart_where_both_parts_tell_them(root, output, capsys):
+    truth = root / "all_frames/valid_all_frames/Annotations/cat"
+    truth.mkdir(parents=True)
+    for index, name in enumerate(EVERY):
+        write_ids(truth / f"{name}.png", FIRST * (index >= 5) + LATER * (15 <= index < 40))
+    frames = {"7": NAMES[1:], "3": NAMES[3:]}
+    kinds = {"7": "cat", "3": "yak"}
+    objects = {k: {"category": kinds[k], "frames": list(names)} for k, names in frames.items()}
+    (root / "valid/meta.json").write_text(json.dumps({"videos": {"cat": {"objects": objects}}}))
+    (root / "train").mkdir()
+    train = {"a": {"objects": {"1": {"category": "cat", "frames": ["00000"]}}}}
+    (root / "train/meta.json").write_text(json.dumps({"videos": train}))
+    evaluate(root, output, "--score")
+    names, values = capsys.readouterr().out.splitlines()[-2:]
+    row = dict(zip(names.split()[1:], map(float, values.split()), strict=True))
+    # object 3 is scored in frames 20 to 55 and stays in the results, though it is gone from frame 40 on
+    assert row == {"J&F": 0.75, "J": 0.75, "J_seen": 1, "J_unseen": 0.5, "F": 0.75, "F_seen": 1, "F_unseen": 0.5}
+
+
 def test_a_run_without_true_masks_cannot_be_scored(root, output, capsys):
     assert "--zip" in fail(capsys, root, output, "--score")
 

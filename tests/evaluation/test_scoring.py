@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from datasets.mask_files import read_ids, write_binary, write_ids
+from datasets.test.sets import Scoring
 from evaluation.metrics import boundary_f, jaccard
 from evaluation.scoring import (
     annotated_sequences,
@@ -66,7 +67,7 @@ def test_an_object_changes_hands_where_another_id_covers_most_of_it(trees):
 
 def test_first_and_last_frame_are_scored_on_request(trees):
     gt, seg = clip([1]), clip([1], shift=3)
-    (item,) = score(trees(gt, seg), skip_ends=False).objects
+    (item,) = score(trees(gt, seg), rule=Scoring(skip_first=False, skip_last=False)).objects
     assert_values(item, gt, seg, range(FRAMES), 1)
 
 
@@ -195,7 +196,7 @@ def late_masks(tmp_path):
 
 @pytest.mark.parametrize(("skip_ends", "first", "last"), [(True, (1, 4), 4), (False, (0, 4), 5)])
 def test_scores_know_the_names_of_their_frames(late_masks, skip_ends, first, last):
-    scores = score_sequence("cat", late_masks, late_masks, skip_ends=skip_ends)
+    scores = score_sequence("cat", late_masks, late_masks, rule=Scoring(skip_first=skip_ends, skip_last=skip_ends))
     expected = [tuple(f"{frame:05d}" for frame in range(start, last + 1)) for start in first]
     assert [score.frames for score in scores] == expected
     assert [len(score.j_values) for score in scores] == [len(names) for names in expected]
