@@ -74,7 +74,7 @@ def from_json(given: Any) -> Prompt:
     Raises:
         ValueError: it is none; the message says why.
     """
-    if not isinstance(given, Mapping) or given.get("kind") not in KINDS:
+    if not isinstance(given, Mapping) or not isinstance(given.get("kind"), str) or given["kind"] not in KINDS:
         raise ValueError(f"a prompt has a kind, one of {', '.join(KINDS)}")
     kind = KINDS[given["kind"]]
     if kind is Box:

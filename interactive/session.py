@@ -141,9 +141,14 @@ class InteractiveSession:
         """
         return self._read(index).ids
 
-    def prompts(self, index: int, object_id: int) -> tuple[Prompt, ...]:
-        """What was said about an object on a frame."""
-        return tuple(self._read(index).note.prompts.get(object_id, ()))
+    def prompts(self, index: int) -> Mapping[int, tuple[Prompt, ...]]:
+        """What was said about each object on a frame."""
+        return self._read(index).note.prompts
+
+    def waiting(self) -> list[int]:
+        """Frames whose corrections have not been propagated yet in some direction."""
+        with self._lock:
+            return sorted(self._pending)
 
     def add_object(self, name: str = "") -> int:
         """A new object; its id.

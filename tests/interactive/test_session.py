@@ -50,7 +50,7 @@ def test_a_click_gives_a_mask_that_is_saved_at_once(session, frames, tmp_path):
     ids = session.prompt(3, k, LEFT)
     assert ids[24, 16] == k and ids[24, 60] == 0
     assert (np.array(Image.open(tmp_path / "session/masks/00003.png")) == ids).all()
-    assert session.prompts(3, k) == (LEFT,)
+    assert session.prompts(3)[k] == (LEFT,)
 
 
 def test_prompts_add_up_and_a_frame_is_encoded_once(frames, tmp_path):
@@ -298,7 +298,7 @@ def test_a_session_is_resumed_as_it_was(session, frames, tmp_path):
     assert (saved_masks(again) == masks).all() and np.array_equal(again.quality[k], quality)
     assert again.pending() == pending and again.corrected == session.corrected
     assert again.objects[0].name == "a dog" and again.objects[0].hidden
-    assert again.prompts(7, k) == (RIGHT,)
+    assert again.prompts(7)[k] == (RIGHT,)
     assert again.undo().kind == "click" and again.undo().kind == "propagation" and again.undo().kind == "click"
     assert not again.has_mask.any()
     again.close()
@@ -365,7 +365,7 @@ def test_a_full_disk_leaves_the_mask_that_was_there(session, monkeypatch):
         patch.setattr(Image.Image, "save", full)
         with pytest.raises(OSError, match="No space"):
             session.prompt(0, k, RIGHT)
-    assert (session.mask(0) == before).all() and session.prompts(0, k) == (LEFT,)
+    assert (session.mask(0) == before).all() and session.prompts(0)[k] == (LEFT,)
     assert [step.kind for step in session.folder.done] == ["add an object", "click"]
     assert session.undo().kind == "click" and not session.has_mask[0]
 
@@ -408,7 +408,7 @@ def test_very_long_prompts_are_forgotten_rather_than_the_mask(session):
     points = tuple((float(i % 60) + 0.123456, float(i % 40) + 0.654321) for i in range(5000))
     for _ in range(5):
         session.prompt(0, k, Paint(points))
-    assert session.mask(0).any() and len(session.prompts(0, k)) < 5
+    assert session.mask(0).any() and len(session.prompts(0)[k]) < 5
     note = FrameNote(prompts={k: (Paint(points),) * 9})
     assert len(note.text()) <= LONGEST_NOTE and FrameMask(session.mask(0), note).note.prompts
 
