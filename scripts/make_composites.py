@@ -22,7 +22,7 @@ from PIL import Image
 from datasets.mask_files import write_ids
 from datasets.train.clip_sampler import SampleRequest, derive_seed
 from datasets.train.clips import Sample
-from datasets.train.sets import TRAINING_SETS
+from datasets.train.sets import MEGA, TRAINING_SETS
 from datasets.train.stages import stage_data
 from evaluation.report.pictures import contact_sheet, write_picture
 from util.errors import InputError, run
@@ -41,9 +41,15 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--output", type=Path, required=True, help="root of the tree; empty or new")
-    add("--stage", type=int, choices=range(4), default=2, help="whose data make the clips, as for train.py (default 2)")
+    add(
+        "--stage",
+        type=int,
+        choices=(0, 1, 2, 3, MEGA),
+        default=2,
+        help="whose data make the clips, as for train.py (default 2)",
+    )
     for entry in TRAINING_SETS:
-        add(f"--{entry.option}", type=Path, default=entry.root, help=f"of {entry.name} (default {entry.root})")
+        add(f"--{entry.option}", type=Path, help=f"of {entry.name}, as for train.py")
     add("--composite_stills", action="store_true", help="cut objects out of the pictures of --static_root too")
     add("--count", type=whole(1, 99_999), default=12, help="clips to write (default 12)")
     add("--clip_length", type=whole(2, 1000), default=3, help="frames of a clip (default 3)")

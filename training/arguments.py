@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasets.train.sets import TRAINING_SETS
+from datasets.train.sets import MEGA, TRAINING_SETS
 from model import NETWORKS
 from training.run_arguments import add_batch, add_reports, add_run, check_same, fault, share_batch
 from util.errors import InputError
@@ -108,12 +108,17 @@ DROPSEG = {
 }
 # QDMN (ECCV 2022), Mask-Propagation (CVPR 2021), STCN (NeurIPS 2021), STM-Cycle (NeurIPS 2020: 240 epochs),
 # DropSeg (with DropMAE, CVPR 2023); other networks as QDMN
-STAGES = {
+PUBLISHED = {
     "qdmn": QDMN,
     "mask_propagation": MASK_PROPAGATION,
     "stcn": STCN,
     "stm_cycle": STM_CYCLE,
     "dropseg": DROPSEG,
+}
+# The stage of today's sets has the length and the falls of "mega" of Cutie (CVPR 2024), and else the values of stage 2.
+STAGES = {
+    arch: {**stages, MEGA: stages[2]._replace(iterations=175_000, steps=(140_000, 160_000))}
+    for arch, stages in PUBLISHED.items()
 }
 
 
@@ -136,9 +141,10 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--stage",
         type=int,
-        choices=range(4),
+        choices=(0, 1, 2, 3, MEGA),
         default=0,
-        help="0 pictures, 1 BL30K, 2 DAVIS + YouTube, 3 of STCN and DropSeg: 2, with other values",
+        help=f"0 pictures, 1 BL30K, 2 DAVIS + YouTube, 3 of STCN and DropSeg: 2, with other values, {MEGA} these with "
+        "MOSE, OVIS and BURST",
     )
     group.add_argument("--benchmark", action="store_true", help="let cuDNN look for the fastest algorithms")
     group.add_argument("--compile", action="store_true", help="let torch.compile fuse the network's operations")
@@ -155,7 +161,10 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     by_stage = sorted(TRAINING_SETS, key=lambda entry: -entry.stages[0])
     for training_set in by_stage[::-1]:
         group.add_argument(
-            f"--{training_set.option}", type=Path, default=training_set.root, help=training_set.help or None
+            f"--{training_set.option}",
+            type=Path,
+            default=None if training_set.asked_in else training_set.root,
+            help=training_set.help or None,
         )
     group.add_argument(
         "--yv_list", type=Path, help="file with the names of the YouTube videos to train on; all by default"
@@ -313,12 +322,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Arguments of a run, with the defaults of its stage filled in."""
     parser = training_parser()
     args = parser.parse_args(arguments)
-    stages = STAGES.get(args.arch, QDMN)
+    stages = STAGES.get(args.arch, STAGES["qdmn"])
     if args.stage not in stages:
         parser.error(f"--stage {args.stage} is none of {args.arch}; it has {', '.join(map(str, stages))}")
     for name, value in stages[args.stage]._asdict().items():
         if getattr(args, name) is None:
             setattr(args, name, list(value) if name == "steps" else value)
+    for entry in TRAINING_SETS:
+        setattr(args, entry.option, getattr(args, entry.option) or entry.root_in(args.stage))
     args.several_objects = args.stage > 0
     if message := _fault(args):
         parser.error(message)
@@ -341,7 +352,7 @@ def _fault(args: argparse.Namespace) -> str:
         "--zoom belongs to --augmentation mivos": args.zoom > 1 and args.augmentation == "stm_cycle",
         "--ema must be less than 1": args.ema == 1,
         "--composites must be less than 1": args.composites == 1,
-        "--composite_stills belongs to --composites in stages 1 to 3": bool(
+        "--composite_stills belongs to --composites in the stages of videos": bool(
             args.composite_stills and not (args.composites and args.stage)
         ),
         "--train_only quality_head needs a trained network; give it by --load_network": bool(

@@ -15,7 +15,7 @@ from datasets.train.clips import Sample
 from datasets.train.composites import Composites, Source
 from datasets.train.frame_sampling import sample_ascending_positions, sample_positions, sample_positions_either_way
 from datasets.train.geometry import Size
-from datasets.train.sets import INTERACTIVE, TRAINING_SETS
+from datasets.train.sets import INTERACTIVE, NO_ROOT, TRAINING_SETS
 from datasets.train.skip_schedule import MIVOS_FAMILY, Skips
 from datasets.train.static_dataset import StaticDataset, static_datasets
 from datasets.train.vos_dataset import DrawPositions, DrawViews, VOSDataset
@@ -141,7 +141,7 @@ def stage_data(
     composite_stills: bool = False,
     left_out: Collection[str] = (),
     arch: str = "qdmn",
-    **roots: Path,
+    **roots: Path | None,
 ) -> StageData:
     """Data of a stage: of the sets of `TRAINING_SETS` those that belong to it.
 
@@ -165,16 +165,18 @@ def stage_data(
         composite_stills: cut objects out of the pictures of `static_root` too, in the stages of videos.
         left_out: names of pictures that are not used, such as ecssd/0001.
         arch: the network that is trained: its paper's frame skips are used.
-        roots: folders by `TrainingSet.option`; `none` leaves a set out of a stage that has several.
+        roots: folders by `TrainingSet.option`, by default `TrainingSet.root_in`; `none` leaves a set out of a stage
+            that has several.
 
     Raises:
         InputError: a folder is missing or holds no data, or the stage is left without any.
     """
     parts: list[Part] = []
+    places = {entry.option: roots.get(entry.option) or entry.root_in(stage) for entry in TRAINING_SETS}
     wanted = [entry for entry in TRAINING_SETS if stage in entry.stages]
     for entry in wanted:
-        root = roots[entry.option]
-        if len(wanted) > 1 and str(root) == "none":
+        root = places[entry.option]
+        if len(wanted) > 1 and root == NO_ROOT:
             continue
         if entry.clips is None:
             found = static_datasets(
@@ -212,8 +214,8 @@ def stage_data(
     if not composites:
         return StageData(parts)
     planes = sources[0].num_objects  # of pictures one, where none has several ids
-    if composite_stills and 0 < stage < INTERACTIVE:
-        sources += [stills for stills, _ in static_datasets(roots["static_root"], num_objects=num_objects)]
+    if composite_stills and stage not in (0, INTERACTIVE):
+        sources += [stills for stills, _ in static_datasets(places["static_root"], num_objects=num_objects)]
     made = Composites(sources, clip_length=clip_length, num_objects=planes, render=render)
     return StageData(parts, composites=made, composite_share=composites)
 

@@ -225,6 +225,32 @@ def youtube_train(root: Path, max_skip: int, subset: set[str] | None = None, **o
     return VOSDataset(folder / "JPEGImages", folder / "Annotations", max_skip=max_skip, subset=subset, **options)
 
 
+def folder_train(
+    root: Path, max_skip: int, *, name: str, part: str, option: str, remedy: str, **options: Any
+) -> VOSDataset:
+    """A set whose training videos are folders of frames and of masks, such as MOSE.
+
+    Args:
+        root: folder that holds `<part>/JPEGImages` and `<part>/Annotations`, or the two.
+        max_skip: see `VOSDataset`.
+        name: of the set, for messages.
+        part: folder of the training videos.
+        option: of the command line that names the root.
+        remedy: what to do where the folders are missing.
+        options: further keywords of `VOSDataset`.
+
+    Raises:
+        InputError: the folders are missing or hold no usable video.
+    """
+    places = [Path(root) / part, Path(root)]
+    folder = next((place for place in places if (place / "JPEGImages").is_dir()), None)
+    if folder is None:
+        raise InputError(f"{name} root {root} has no {part}/JPEGImages; {remedy} (docs/datasets.md) or pass --{option}")
+    if not (folder / "Annotations").is_dir():
+        raise InputError(f"{name}: {folder} has frames but no Annotations; {remedy} again (docs/datasets.md)")
+    return VOSDataset(folder / "JPEGImages", folder / "Annotations", max_skip=max_skip, **options)
+
+
 def bl30k_train(root: Path, max_skip: int, **options: Any) -> VOSDataset:
     """BL30K, without objects that are only tiny at first.
 
