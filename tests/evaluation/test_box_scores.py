@@ -1,19 +1,24 @@
 """Scores of boxes against values by hand, a plain second computation, and those of the GOT-10k toolkit."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from datasets.boxes.trees import TNL2K, LaSOT, LaSOTExtension
 from evaluation.boxes.scores import (
     GOT10K_RULES,
     LASOT_RULES,
     BoxScores,
     VideoScore,
     box_ious,
+    published_hits,
     score_got10k,
     score_lasot,
 )
+from tests.helpers.deterministic import FIXTURES, fixture
+from util.text_files import read_json
 
 SQUARE = (10.0, 10.0, 10.0, 10.0)
 
@@ -177,3 +182,44 @@ def test_the_numbers_are_those_of_the_got10k_toolkit():
     measures = summed(otb, LASOT_RULES).measures
     expected = [0.30299823633156964, 0.1440087145969499, 0.6203159041394336]
     assert [measures[name] for name in ("AUC", "OP50", "Precision")] == pytest.approx(expected, abs=1e-12)
+
+
+# The published analysis
+
+SETS = {"lasot": LaSOT, "lasot_extension_subset": LaSOTExtension, "tnl2k": TNL2K}
+
+
+def analysed(kind, tracker, compat):
+    """Our scores of the made sequences of a tracker, whose rows beyond the truth are cut."""
+    stored = fixture("droptrack_analysis")
+    names = ("made-1", "made-2", "made-3")
+    tree, parts = SETS[kind](Path(), names), []
+    for name in names:
+        truth = stored[f"gt_{name}"]
+        visible = np.ones(len(truth), bool) if kind == "tnl2k" else stored[f"visible_{name}"] > 0
+        found = stored[f"pred_{tracker}_{name}"][: len(truth)]
+        parts.append(score_lasot(found, truth, visible, published_hits(tree, visible) if compat else None))
+    return parts
+
+
+@pytest.mark.parametrize("kind", SETS)
+@pytest.mark.parametrize("tracker", ["a", "b"])
+def test_measures_and_curves_equal_those_of_the_published_analysis(kind, tracker):
+    stored, parts = fixture("droptrack_analysis"), analysed(kind, tracker, compat=True)
+    expected = read_json(FIXTURES / "droptrack_analysis.json")["measures"][kind]
+    measures = summed(parts, LASOT_RULES).measures
+    number = "ab".index(tracker)
+    for name, values in expected.items():
+        assert 100 * measures[name] == pytest.approx(values[number], abs=1e-4)
+    for curve, ending in (("success", "overlap"), ("precision", "center"), ("normalised_precision", "center_norm")):
+        found = np.array([getattr(part, curve) for part in parts])
+        np.testing.assert_allclose(found, stored[f"{kind}_ave_success_rate_plot_{ending}"][:, number], atol=1e-6)
+
+
+def test_only_norm_precision_differs_without_the_quirk():
+    for tracker, expected in (("a", 70.1667), ("b", 33.8889)):
+        ours, published = (summed(analysed("lasot", tracker, flag), LASOT_RULES).measures for flag in (False, True))
+        assert 100 * ours["Norm Precision"] == pytest.approx(expected, abs=1e-4)
+        assert {name: value for name, value in ours.items() if not name.startswith("Norm")} == {
+            name: value for name, value in published.items() if not name.startswith("Norm")
+        }
