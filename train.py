@@ -195,19 +195,26 @@ def validation_videos(args: argparse.Namespace, trained: set[str]) -> DavisTestD
 
 
 def build_validation(
-    dataset: DavisTestDataset | None, args: argparse.Namespace, process: Process, folder: RunFolder | None
+    dataset: DavisTestDataset | None,
+    args: argparse.Namespace,
+    process: Process,
+    folder: RunFolder | None,
+    trainer: Trainer,
 ) -> Validate | None:
-    """What scores a network on the validation videos."""
-    if dataset is None or folder is None:
+    """What scores the network of a run on the validation videos, in the leading process."""
+    if dataset is None or folder is None or not process.leads:
         return None
     options = RunOptions(folder.path / "validation", overwrite=True, score=True)
     alone = Process(rank=0, world=1, device=process.device)
 
-    def validate(network: MemoryNetwork) -> float:
+    def validate() -> dict[str, float]:
+        network = trainer.result.eval()
+        assert isinstance(network, MemoryNetwork)
         segmenter = Segmenter(lambda video: InferenceCore(network), process.device, args.amp)
         scores = evaluate(MaskResults(dataset), options, alone, lambda: segmenter, {})
         assert scores is not None, "the leading process scores"
-        return scores.jf_mean
+        trainer.learn()
+        return {"j_and_f": scores.jf_mean}
 
     return validate
 
@@ -236,7 +243,7 @@ def main() -> None:
     with run_folder(args, process, found) as folder:
         announce(args, process, folder, description)
         logger, bad_samples = build_reports(args, process, folder, trainer.iteration)
-        validate = build_validation(validated, args, process, folder)
+        validate = build_validation(validated, args, process, folder, trainer)
         best_score = found[1].best_score if found else -1.0
         loop = TrainingLoop(trainer, process, folder, logger, bad_samples, vars(args), validate, best_score)
         loop.run(loader)

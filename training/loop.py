@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from datasets.train.clip_sampler import derive_seed
 from datasets.train.clips import Sample, to_device
-from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import Checkpoint, save_checkpoint
+from training.box_trainer import BoxTrainer
 from training.click_trainer import ClickTrainer
 from training.log import TrainingLogger
 from training.pretrainer import Pretrainer
@@ -22,7 +22,7 @@ from training.trainer import Trainer
 from util.distributed import Process, in_any
 from util.errors import Stopped, StopSignal
 
-Validate = Callable[[MemoryNetwork], float]
+Validate = Callable[[], Mapping[str, float]]
 
 
 class TrainingLoop:
@@ -34,13 +34,14 @@ class TrainingLoop:
         folder: of the run, None to save nothing.
         logger, bad_samples: where losses and bad samples are reported.
         arguments: the command line, kept in checkpoints.
-        validate: scores a network; called in the leading process only.
+        validate: measures what has been learned so far; the first measure is the score. None in processes that have no
+            part in it.
         best_score: of the validations before; only a better one replaces the best weights.
     """
 
     def __init__(
         self,
-        trainer: Trainer | Pretrainer | ClickTrainer,
+        trainer: Trainer | Pretrainer | ClickTrainer | BoxTrainer,
         process: Process,
         folder: RunFolder | None,
         logger: TrainingLogger,
@@ -110,17 +111,14 @@ class TrainingLoop:
         self.logger.pictures(iteration, batch["frames"], batch["masks"], output.masks, output.quality)
 
     def _validate(self, validate: Validate) -> None:
-        if self.folder is None:
-            return
-        network = self.trainer.result
-        if not isinstance(self.trainer, Trainer) or not isinstance(network, MemoryNetwork):
-            raise TypeError("only networks that segment are validated")
-        score = validate(network.eval())
-        self.trainer.learn()
-        self.logger.scalar("validation_j_and_f", score, self.trainer.iteration)
+        measures = validate()
+        for name, value in measures.items():
+            self.logger.scalar(f"validation_{name}", value, self.trainer.iteration)
+        score = next(iter(measures.values()))
         if score > self.best_score:
             self.best_score = score
-            save_checkpoint(self.folder.best, self._weights(), known=True)
+            if self.folder is not None:
+                save_checkpoint(self.folder.best, self._weights(), known=True)
 
     def _save_weights(self) -> None:
         if self.folder is not None:

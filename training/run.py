@@ -1,14 +1,15 @@
 """What the runs of the training scripts have in common: checkpoint, loader, folder, reports."""
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
 from torch.utils.data import DataLoader
 
-from datasets.train.clip_sampler import ClipSampler
+from datasets.boxes.pairs import BoxPairs
+from datasets.train.clip_sampler import ClipSampler, SampleRequest
 from datasets.train.clips import Sample, collate
 from datasets.train.stages import StageData
 from model.weights.checkpoint import Checkpoint, load_checkpoint, load_newest
@@ -26,11 +27,11 @@ def find_checkpoint(args: argparse.Namespace) -> tuple[Path, Checkpoint] | None:
     """The training checkpoint that the run resumes from."""
     if args.load_model:
         return args.load_model, load_checkpoint(args.load_model)
-    return load_newest(checkpoints_of(args.id)) if args.resume == "auto" else None
+    return load_newest(checkpoints_of(args.id, args.save_dir / SAVES)) if args.resume == "auto" else None
 
 
 def build_loader(
-    data: StageData, args: argparse.Namespace, process: Process, start: int, collate: Collate = collate
+    data: StageData | BoxPairs, args: argparse.Namespace, process: Process, start: int, collate: Collate = collate
 ) -> DataLoader:
     """Batches of this process from iteration `start` to the end, put together by `collate`."""
     sampler = ClipSampler(
@@ -43,9 +44,20 @@ def build_loader(
         world=process.world,
         seed=args.seed,
     )
+    return load_batches(data, sampler, args, process, collate)
+
+
+def load_batches(
+    data: StageData | BoxPairs,
+    batches: Iterable[list[SampleRequest]],
+    args: argparse.Namespace,
+    process: Process,
+    collate: Collate,
+) -> DataLoader:
+    """Samples of these batches of requests, put together by `collate`."""
     return DataLoader(
         data,
-        batch_sampler=sampler,
+        batch_sampler=batches,
         num_workers=args.num_workers,
         collate_fn=collate,
         pin_memory=process.device.type == "cuda",
@@ -73,8 +85,8 @@ def run_folder(
     if found is not None and args.resume:
         run_id = found[0].parent.name
     else:
-        run_id = new_run_folder(args.id) if process.leads else ""
-    folder = RunFolder(SAVES / from_leader(process, run_id))
+        run_id = new_run_folder(args.id, args.save_dir / SAVES) if process.leads else ""
+    folder = RunFolder(args.save_dir / SAVES / from_leader(process, run_id))
     with held(folder.path, "the run folder") if process.leads else nullcontext():
         yield folder
 
@@ -84,7 +96,7 @@ def build_reports(
 ) -> tuple[TrainingLogger, BadSamples]:
     """Where losses and bad samples are reported from iteration `start` on."""
     logger = TrainingLogger(
-        None if folder is None else Path("log") / folder.id,
+        None if folder is None else args.save_dir / "log" / folder.id,
         process,
         start=start,
         total=args.iterations,

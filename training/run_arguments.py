@@ -25,6 +25,7 @@ def add_run(group: argparse._ArgumentGroup, *, first_weights: str) -> None:
     group.add_argument("--load_network", type=Path, help=f"start from the weights of this {first_weights}")
     group.add_argument("--load_model", type=Path, help="resume from this training checkpoint")
     group.add_argument("--resume", choices=("auto",), help="go on with the newest run of this --id, if there is one")
+    group.add_argument("--save_dir", type=Path, default=Path(), help="folder in which saves/ and log/ are made")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     group.add_argument(
         "--num_workers", type=whole(0, 1024), default=min(8, os.cpu_count() or 1), help="loaders of each process"
@@ -33,9 +34,10 @@ def add_run(group: argparse._ArgumentGroup, *, first_weights: str) -> None:
     group.add_argument("--local_rank", "--local-rank", type=whole(0), default=0, help="set by torch.distributed.launch")
 
 
-def add_reports(group: argparse._ArgumentGroup, *, picture_interval: int) -> None:
-    """Options of what is written during a run."""
-    group.add_argument("--save_interval", type=positive, default=50_000, help="iterations between saved weights")
+def add_reports(group: argparse._ArgumentGroup, *, picture_interval: int, by_iterations: bool = True) -> None:
+    """Options of what is written during a run; with `by_iterations` when weights are saved, too."""
+    if by_iterations:
+        group.add_argument("--save_interval", type=positive, default=50_000, help="iterations between saved weights")
     group.add_argument(
         "--checkpoint_interval", type=positive, default=1000, help="iterations between training checkpoints"
     )
