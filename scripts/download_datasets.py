@@ -6,7 +6,7 @@
 
 Run the same command again to go on after an interruption: parts that are there are skipped. An archive that Google
 Drive refuses to send can be fetched by a browser and put into <root>/archives under the name that the message says.
-BL30K has its own command, scripts/download_bl30k.py.
+BL30K has its own command, scripts/download_bl30k.py; MOSE and SA-V are fetched by hand, see docs/datasets.md.
 """
 
 import argparse
@@ -29,6 +29,12 @@ HELP = {
     "davis": "DAVIS 2016, and 2017 trainval and test-dev at 480p",
     "youtube": "YouTube-VOS 2019 train, valid and all frames of valid",
     "youtube2018": "YouTube-VOS 2018 valid and all frames of valid",
+    "lvos": "LVOS v1 train, valid and test; its meta files are apart, see docs/datasets.md",
+    "lvos2": "LVOS v2 train, valid and test, likewise",
+    "long": "Long-time Video, also three times as long",
+    "vost": "VOST train and val",
+    "burst": "masks of BURST; its frames are those of TAO, see docs/datasets.md",
+    "ovis": "OVIS train as folders of masks",
 }
 
 

@@ -1,8 +1,8 @@
 """Writes masks that come as JSON, as those of BURST and OVIS do, as the folders that training and evaluation read.
 
-    python scripts/masks_of_json.py --json data/BURST/train/train.json --frames data/BURST/frames/train \\
+    python scripts/masks_of_json.py --json data/BURST/annotations/train/train.json --frames data/BURST/frames/train \\
         --output data/BURST/train-vos --annotated
-    python scripts/masks_of_json.py --json data/BURST/val/all_classes.json --frames data/BURST/frames/val \\
+    python scripts/masks_of_json.py --json data/BURST/annotations/val/all_classes.json --frames data/BURST/frames/val \\
         --output data/BURST/val-vos
     python scripts/masks_of_json.py --json data/OVIS/annotations_train.json --frames data/OVIS/train \\
         --output data/OVIS/train-vos

@@ -11,7 +11,7 @@ from pathlib import Path
 from datasets.video_list import read_scored_frames
 from scripts.download.fetch import fetch
 from scripts.download.sources import Download
-from scripts.download.unpack import unpack
+from scripts.download.unpack import find_holder, unpack
 from util.errors import InputError
 from util.files import RECORD, is_ours, make_output_folder
 from util.text_files import read_text
@@ -27,7 +27,7 @@ class Options:
 
     Args:
         root: data root.
-        mirror: address of the folder that holds the archives; None for Google Drive.
+        mirror: address of the folder that holds the archives; None for where they are published.
         keep_archives: whether archives stay in `<root>/archives`.
     """
 
@@ -45,7 +45,7 @@ def add_download_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what all downloads of data sets have in common."""
     add = parser.add_argument
     add("--root", type=Path, default=Path("data"), help="folder of all data sets (default data)")
-    add("--mirror", metavar="URL", help="fetch URL/<file name> instead of the copies on Google Drive")
+    add("--mirror", metavar="URL", help="fetch URL/<file name> instead of the published copies")
     add("--keep_archives", action="store_true", help=f"keep the archives in <root>/{ARCHIVES} after unpacking")
     add("--yes", action="store_true", help="accept the licences without being asked")
 
@@ -114,7 +114,8 @@ def obtain(part: Download, options: Options) -> None:
         fetch(part.remote(options.mirror), archive, unpacks=True)
         print(f"{part.name}: unpacking {part.file_name}", flush=True)
         target = _unmerged(part, options.root) if part.merged else options.root / part.folder
-        unpack(archive, target, part.member, missing_videos if part.merged else missing_content)
+        member = find_holder(archive, part.holds) if part.holds else part.member
+        unpack(archive, target, member, missing_videos if part.merged else missing_content)
     if part.merged:
         _merge(part, options.root)
     if not options.keep_archives and archive.is_file():

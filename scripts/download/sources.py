@@ -17,6 +17,12 @@ PAGES = {
     "davis": ("DAVIS: https://davischallenge.org",),
     "youtube": ("YouTube-VOS: https://youtube-vos.org",),
     "youtube2018": ("YouTube-VOS: https://youtube-vos.org",),
+    "lvos": ("LVOS: https://github.com/LingyiHongfd/LVOS - for research only",),
+    "lvos2": ("LVOS: https://github.com/LingyiHongfd/LVOS - for research only",),
+    "long": ("Long-time Video: https://github.com/xmlyqing00/AFB-URR - for academic use",),
+    "vost": ("VOST: https://www.vostdataset.org - CC BY-NC-SA 4.0",),
+    "burst": ("BURST: https://github.com/Ali2500/BURST-benchmark",),
+    "ovis": ("OVIS: https://songbai.site/ovis",),
     "bl30k": (
         "BL30K: https://github.com/hkchengrex/MiVOS - derived from ShapeNet, not for commercial use",
         "BL30K, the copy of its authors' university: https://doi.org/10.13012/B2IDB-1702934_V1",
@@ -34,12 +40,14 @@ class Download:
     Args:
         name: for the user.
         file_name: of the file, also on a mirror; no two are equal.
-        drive_id: on Google Drive.
+        drive_id: on Google Drive; empty where there is a link.
         folder: where an archive is unpacked, from the data root.
         member: folder of the archive that becomes `folder`; all of the archive by default.
+        holds: where it is not known what the archive calls it: a folder in what becomes `folder`.
         merged: whether `JPEGImages` and `Annotations` of several archives come together in `folder`.
         resized: folder of the smaller copy that is made of `folder` and is enough, from the data root.
         page: home page of weights.
+        link: address of the file, where it is not on Google Drive.
         size: of the file in bytes, where known.
         sha256: of the file, where known.
         rough_size: in bytes, where the exact size is not known.
@@ -47,29 +55,31 @@ class Download:
 
     name: str
     file_name: str
-    drive_id: str
+    drive_id: str = ""
     folder: str = ""
     member: str = ""
+    holds: str = ""
     merged: bool = False
     resized: str = ""
     page: str = ""
+    link: str = ""
     size: int | None = None
     sha256: str | None = None
     rough_size: int | None = None
 
     def remote(self, mirror: str | None) -> RemoteFile:
-        """The file on Google Drive, or on a mirror, where it is `<mirror>/<file_name>`.
+        """The file where it is published, or on a mirror, where it is `<mirror>/<file_name>`.
 
         Raises:
             InputError: the mirror is no http or https address.
         """
         if mirror is None:
-            link = f"https://drive.google.com/file/d/{self.drive_id}/view"
+            link = self.link or f"https://drive.google.com/file/d/{self.drive_id}/view"
         elif mirror.startswith(("http://", "https://")):
             link = f"{mirror.rstrip('/')}/{quote(self.file_name)}"
         else:
             raise InputError(f"--mirror {mirror} is no address; give one that begins with http:// or https://")
-        drive_id = self.drive_id if mirror is None else None
+        drive_id = self.drive_id or None if mirror is None else None
         return RemoteFile(link, drive_id, self.size, self.sha256, self.rough_size)
 
 
@@ -144,7 +154,68 @@ YOUTUBE_2018 = (
     ),
 )
 
-GROUPS = {"static": STATIC, "davis": DAVIS, "youtube": YOUTUBE, "youtube2018": YOUTUBE_2018}
+
+def _lvos(version: str, folder: str, **drive_ids: str) -> tuple[Download, ...]:
+    """The parts of a version of LVOS."""
+    return tuple(
+        Download(f"LVOS {version} {part}", f"LVOS-{version}-{part}.zip", drive, f"{folder}/{part}", holds="JPEGImages")
+        for part, drive in drive_ids.items()
+    )
+
+
+LVOS = _lvos(
+    *("v1", "LVOS"),
+    train="1pdA1Y7-VE4coj6yacya-kolZs6hKuQpS",
+    valid="1msjV2AAKROc-UsXh8lUic2gQpsLKfjQ0",
+    test="1zp8uqiby3o-2jSjZOqQx4ILh-LLqTz-0",
+)
+LVOS_2 = _lvos(
+    *("v2", "LVOSv2"),
+    train="1-ehpl5s0Fd14WwtT-GmWtIWa_BxZl9D6",
+    valid="17Hwc__6i2rpF5e2s5OPqoywNxG5bzlcO",
+    test="1Vp_y8dSUO4ktYmeBFkIQnmAxK6bl3Eyf",
+)
+LONG = (
+    Download(
+        *("Long-time Video", "LongTimeVideo.zip", "100MxAuV0_UL20ca5c-5CNpqQ5QYPDSoz", "long_video_set"),
+        holds="long_video",
+    ),
+)
+VOST = (
+    Download(
+        *("VOST", "VOST.zip"),
+        folder="VOST",
+        holds="JPEGImages",
+        link="https://tri-ml-public.s3.amazonaws.com/datasets/VOST.zip",
+    ),
+)
+BURST = (
+    Download(
+        *("BURST annotations", "BURST-annotations.zip"),
+        folder="BURST/annotations",
+        holds="info",
+        link="https://omnomnom.vision.rwth-aachen.de/data/BURST/annotations.zip",
+    ),
+)
+OVIS = (
+    Download(
+        *("OVIS train, as folders", "OVIS-VOS-train.zip", "1AZPyyqVqOl6j8THgZ1UdNJY9R1VGEFrX", "OVIS/train-vos"),
+        holds="JPEGImages",
+    ),
+)
+
+GROUPS = {
+    "static": STATIC,
+    "davis": DAVIS,
+    "youtube": YOUTUBE,
+    "youtube2018": YOUTUBE_2018,
+    "lvos": LVOS,
+    "lvos2": LVOS_2,
+    "long": LONG,
+    "vost": VOST,
+    "burst": BURST,
+    "ovis": OVIS,
+}
 
 BL30K = {
     part: Download(

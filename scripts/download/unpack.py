@@ -76,6 +76,23 @@ def unpack(archive: Path, target: Path, folder: str = "", lacks: Callable[[Path]
             )
 
 
+def find_holder(archive: Path, name: str) -> str:
+    """The folder of an archive, nearest to its top, that holds a folder of this name; "" for the top itself.
+
+    Raises:
+        InputError: there is none, or the archive is damaged.
+    """
+    with damage_reported(archive):
+        places = {_location(info.name) for info, _ in _members(archive)}
+    holders = {path.parents[-path.parts.index(name) - 1] for path in places if path and name in path.parts[:-1]}
+    if not holders:
+        raise InputError(
+            f"archive {archive} holds no folder {name}; check that it is the right one, or unpack it by hand"
+        )
+    nearest = min(holders, key=lambda path: (len(path.parts), path))
+    return "" if nearest == PurePosixPath() else str(nearest)
+
+
 def is_archive(path: Path) -> bool:
     """Whether a file begins like a tar archive or ends like a zip archive."""
     with suppress(*DAMAGES):

@@ -52,6 +52,15 @@ ARCHIVES = {
     "YouTube-2019-valid-all-frames.zip": {"valid_all_frames/JPEGImages/1b/00000.jpg": FRAME},
     "YouTube-2018-valid.zip": video_tree("valid", "2c"),
     "YouTube-2018-valid-all-frames.zip": {"valid_all_frames/JPEGImages/2c/00000.jpg": FRAME},
+    **{
+        f"LVOS-{version}-{part}.zip": video_tree(top, part)
+        for version in ("v1", "v2")
+        for part, top in (("train", "train"), ("valid", "LVOS/val"), ("test", "a/b"))
+    },
+    "LongTimeVideo.zip": {**video_tree("long_video", "rat"), **video_tree("long_video_x3", "rat")},
+    "VOST.zip": {**video_tree("VOST", "egg"), "VOST/ImageSets/val.txt": "egg", "README": "x"},
+    "BURST-annotations.zip": {"b/val/all_classes.json": "{}", "b/info/categories.json": "[]"},
+    "OVIS-VOS-train.zip": {name.removeprefix("./"): content for name, content in video_tree(".", "0f").items()},
 }
 
 LAYOUT = {
@@ -80,6 +89,20 @@ LAYOUT = {
     "YouTube2018/valid/JPEGImages/2c/00000.jpg",
     "YouTube2018/valid/Annotations/2c/00000.png",
     "YouTube2018/all_frames/valid_all_frames/JPEGImages/2c/00000.jpg",
+    *(
+        f"{place}/{name}"
+        for place, video in (
+            *((f"{root}/{part}", part) for root in ("LVOS", "LVOSv2") for part in ("train", "valid", "test")),
+            ("long_video_set/long_video", "rat"),
+            ("long_video_set/long_video_x3", "rat"),
+            ("VOST", "egg"),
+            ("OVIS/train-vos", "0f"),
+        )
+        for name in (f"JPEGImages/{video}/00000.jpg", f"Annotations/{video}/00000.png")
+    ),
+    "VOST/ImageSets/val.txt",
+    "BURST/annotations/val/all_classes.json",
+    "BURST/annotations/info/categories.json",
 }
 
 
@@ -127,7 +150,7 @@ def folders(root):
 def test_everything_comes_in_the_layout_that_training_reads(mirror, root, monkeypatch, capsys):
     get(monkeypatch, mirror, root, "--all")
     assert files(root) == LAYOUT
-    assert {path.name for path in root.iterdir()} == {"static", "DAVIS", "YouTube", "YouTube2018"}
+    assert {path.name for path in root.iterdir()} == {name.partition("/")[0] for name in LAYOUT}
     assert sorted(mirror.fetched) == sorted(ARCHIVES)
     assert Image.open(root / "YouTube/train_480p/JPEGImages/0a/00000.jpg").size == (853, 480)
     shown = capsys.readouterr().out
@@ -221,6 +244,13 @@ def test_a_list_of_another_archive_declares_nothing(mirror, root, monkeypatch):
     assert (root / "DAVIS/2017/trainval/ImageSets").is_dir()
 
 
+def test_an_archive_without_the_folder_that_tells_where_the_set_lies_is_named(mirror, root, monkeypatch):
+    (mirror.folder / "VOST.zip").write_bytes(zip_bytes({"VOST/frames/egg/00000.jpg": FRAME}))
+    with pytest.raises(InputError, match=r"VOST\.zip holds no folder JPEGImages"):
+        get(monkeypatch, mirror, root, "--vost")
+    assert not (root / "VOST").exists()
+
+
 def test_archives_stay_on_request(mirror, root, monkeypatch):
     get(monkeypatch, mirror, root, "--static", "--keep_archives")
     assert (root / "archives/static_data.zip").is_file()
@@ -262,7 +292,7 @@ def test_without_a_terminal_the_licences_need_the_option(mirror, root, monkeypat
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ([], "say what to download: --static, --davis, --youtube, --youtube2018 or --all"),
+        ([], "say what to download: --static, --davis, --youtube, --youtube2018, --lvos, "),
         (["--all", "--yes", "--mirror", "files.example.org"], "begins with http"),
     ],
 )
@@ -371,5 +401,5 @@ def test_weights_come_from_google_drive_by_their_id(tmp_path, monkeypatch):
 def test_no_two_downloads_share_a_file_an_id_or_a_folder():
     every = [*(part for group in GROUPS.values() for part in group), *BL30K.values(), *MODELS.values()]
     unpacked = [part.folder for part in every if part.folder and not part.merged]
-    for values in ([part.file_name for part in every], [part.drive_id for part in every], unpacked):
+    for values in ([part.file_name for part in every], [part.drive_id or part.link for part in every], unpacked):
         assert len(set(values)) == len(values)
