@@ -3,6 +3,7 @@
     python eval_vos.py --set mose2 --output output/mose2 --zip
     python eval_vos.py --set lvos2 --root data/LVOSv2 --score --report
     python eval_vos.py --set sav --split sav_test --score
+    python eval_vos.py --set lvos2 --results masks/of/another/program
     torchrun --nproc_per_node=2 eval_vos.py --set mose --truth data/MOSE/valid_truth --score
 
 Objects are given on the frames in which they first appear; frames before the first mask get empty results. Results are
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, help="where it lies (data/<its name>, see docs/datasets.md)")
     parser.add_argument("--split", help="part of the set (the first that is there)")
     parser.add_argument("--truth", type=Path, help="folder of true masks, where the set has only those that are given")
+    parser.add_argument("--results", type=Path, help="score these, which another program wrote, and segment nothing")
     parser.add_argument("--output_all", action="store_true", help="write every frame also where few have masks")
     add_arrival_arguments(parser)
     add_list_arguments(parser)
@@ -50,7 +52,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         list_file=args.list,
         only=args.videos,
     )
-    run_evaluation(args, MaskResults(dataset), InferenceCoreYV, f"{args.set}-{dataset.split}")
+    results = MaskResults(dataset)
+    if args.results is not None:
+        results.require_truth()
+        results.score(args.results)
+        return
+    run_evaluation(args, results, InferenceCoreYV, f"{args.set}-{dataset.split}")
 
 
 if __name__ == "__main__":

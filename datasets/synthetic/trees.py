@@ -267,7 +267,9 @@ def write_lists(output: Path, layout: str, plans: Sequence[VideoPlan]) -> None:
     if layout == "burst":
         for split, place in (("train", "train/train.json"), ("val", "val/all_classes.json")):
             sequences = [_burst_sequence(plan) for plan in plans if plan.split == split]
-            _write_text(output / place, json.dumps({"split": split, "categories": [], "sequences": sequences}))
+            _write_text(
+                output / "annotations" / place, json.dumps({"split": split, "categories": [], "sequences": sequences})
+            )
     if layout == "ovis":
         _write_text(output / "annotations_train.json", json.dumps(_ovis_annotations(plans)))
 

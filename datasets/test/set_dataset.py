@@ -107,8 +107,8 @@ class SetDataset(VideoSet):
         if not missing:
             return
         like = [name for name, other in SETS.items() if other is not entry and self._is_laid_out_as(other)]
-        hint = f"it is laid out as {SETS[like[0]].title}, so pass --set {like[0]}, or fetch it" if like else "fetch it"
-        raise self._error(f"{self.root} has no {missing[0].relative_to(self.root)}", hint)
+        hint = f"it is laid out as {SETS[like[0]].title}, so pass --set {like[0]}, or " if like else ""
+        raise self._error(f"{self.root} has no {missing[0].relative_to(self.root)}", hint + entry.remedy)
 
     def _is_laid_out_as(self, entry: VosSet) -> bool:
         return any(

@@ -50,6 +50,7 @@ class VosSet:
         late: objects may come after the first frame.
         objects_apart: each object has a folder of masks of its own, which may overlap, and is segmented by itself.
         sparse: only frames that have masks get results.
+        remedy: what to do where it is not there.
         size: most pixels of the shorter side that the network sees.
         scoring: see `Scoring`.
     """
@@ -66,6 +67,7 @@ class VosSet:
     late: bool = False
     objects_apart: bool = False
     sparse: bool = False
+    remedy: str = "fetch it"
     size: int = 480
     scoring: Scoring = field(default_factory=Scoring)
 
@@ -134,6 +136,7 @@ SETS: dict[str, VosSet] = {
         meta=("{split}/meta.json",),
         late=True,
         sparse=True,
+        remedy="make it by scripts/masks_of_json.py of what comes",
         size=600,
         scoring=Scoring(skip_first=False, skip_last=False, measures=("J&F", "J", "F")),
     ),

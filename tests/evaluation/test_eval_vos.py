@@ -36,7 +36,14 @@ def trees(tmp_path_factory):
             make_synthetic.main()
     burst = root / "burst"
     masks_of_json.main(
-        ["--json", f"{burst}/val/all_classes.json", "--frames", f"{burst}/frames/val", "--output", f"{burst}/val-vos"]
+        [
+            "--json",
+            f"{burst}/annotations/val/all_classes.json",
+            "--frames",
+            f"{burst}/frames/val",
+            "--output",
+            f"{burst}/val-vos",
+        ]
     )
     return root
 
@@ -143,6 +150,23 @@ def test_a_set_without_truth_is_sent_to_its_server(trees, tmp_path, capsys):
 def test_a_missing_root_is_named_with_the_set_and_where_it_comes_from(tmp_path, capsys):
     line = fail(capsys, "mose2", tmp_path / "none", tmp_path)
     assert "MOSE v2" in line and "mose.video" in line
+
+
+def test_burst_as_it_is_published_is_to_be_made_folders_of(trees, tmp_path, capsys):
+    line = fail(capsys, "burst", trees / "burst", tmp_path, "--split", "test-vos")
+    assert "BURST" in line and "scripts/masks_of_json.py" in line
+
+
+def test_results_of_another_program_are_scored(trees, tmp_path, capsys):
+    evaluate("lvos", trees / "lvos", tmp_path / "ours", "--score")
+    shutil.copytree(tmp_path / "ours", tmp_path / "theirs", ignore=shutil.ignore_patterns(".*"))
+    evaluate("lvos", trees / "lvos", tmp_path / "none", "--results", tmp_path / "theirs")
+    tables = [tmp_path / f"{name}-scores/global_results-valid.csv" for name in ("ours", "theirs")]
+    assert tables[0].read_text() == tables[1].read_text()
+    assert not (tmp_path / "none").exists()
+    next((tmp_path / "theirs/val00001").glob("*.png")).unlink()
+    line = fail(capsys, "lvos", trees / "lvos", tmp_path, "--results", tmp_path / "theirs")
+    assert "val00001" in line and "missing" in line
 
 
 @pytest.mark.parametrize(("asked", "there"), [("mose2", "vost"), ("vost", "sav"), ("lvos2", "sav"), ("sav", "vost")])

@@ -44,7 +44,7 @@ def roots(tmp_path_factory):
             make_synthetic.main()
     for layout, json, frames in (
         ("ovis", "annotations_train.json", "train"),
-        ("burst", "train/train.json", "frames/train"),
+        ("burst", "annotations/train/train.json", "frames/train"),
     ):
         options = ["--json", root / layout / json, "--frames", root / layout / frames]
         masks_of_json.main([*map(str, options), "--output", str(root / layout / "train-vos"), "--annotated"])
@@ -68,7 +68,7 @@ def test_their_own_stage_takes_all_five_and_each_can_be_left_out(roots):
     assert len(data.parts) == 5
     steps = [part.dataset.annotation_step for part in data.parts if isinstance(part.dataset, VOSDataset)]
     assert steps == [1, 5, 5, 3, 5]
-    for index in range(len(data)):
+    for index in range(4, len(data)):  # the last of DAVIS, which counts five times, and one of each other
         sample = data[SampleRequest(index, 0, 0, 100)]
         assert sample["frames"].shape == (3, 3, 32, 32) and not sample["rejected"]
     assert len(stage_data(MEGA, **{**roots, "ovis_root": Path("none")}).parts) == 4
