@@ -31,7 +31,7 @@ from training.loop import TrainingLoop, Validate
 from training.run import announce, build_loader, build_reports, find_checkpoint, run_folder
 from training.run_folder import RunFolder
 from training.trainer import Trainer
-from util.device import keep_freed_memory
+from util.device import allow_tf32, keep_freed_memory
 from util.distributed import Process, start, stop
 from util.errors import InputError, run
 
@@ -225,6 +225,7 @@ def main() -> None:
     check_image_size(args)
     process = start(args.device, args.local_rank)
     keep_freed_memory(process.device)
+    allow_tf32(args.tf32)
     torch.backends.cudnn.benchmark = args.benchmark
     torch.manual_seed(args.seed)
     fill_batch(args, process.world)

@@ -25,7 +25,7 @@ from training.pretrain_arguments import check_resumable, describe_run, fill_sche
 from training.pretrainer import Pretrainer
 from training.run import announce, build_loader, build_reports, find_checkpoint, run_folder
 from training.run_folder import RunFolder
-from util.device import keep_freed_memory
+from util.device import allow_tf32, keep_freed_memory
 from util.distributed import Process, start, stop
 from util.errors import InputError, run
 from util.tensors import denormalise
@@ -102,6 +102,7 @@ def main() -> None:
     args = parse_arguments()
     process = start(args.device, args.local_rank)
     keep_freed_memory(process.device)
+    allow_tf32(args.tf32)
     torch.manual_seed(args.seed)
     data = build_data(args)
     fill_schedule(args, process.world, len(data))

@@ -32,6 +32,7 @@ class BaseTrainer:
 
     Attributes:
         iteration: updates made or refused so far.
+        stopping: whether any process had been asked to stop before the last update.
     """
 
     def __init__(
@@ -57,13 +58,18 @@ class BaseTrainer:
         self._averaging: DistributedDataParallel | None = None
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
         self.iteration = 0
+        self.stopping = False
 
     def averaging(self, module: nn.Module) -> nn.Module:
         """The module in a form whose backward pass averages gradients over the processes, where there are several."""
         if not self.distributed:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
-        self._averaging = DistributedDataParallel(module, device_ids=devices)
+        # Batch-norm in training looks at its batch alone: nobody needs the leading process's statistics but those who
+        # save them, and it is that process which saves.
+        self._averaging = DistributedDataParallel(
+            module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
         return self._averaging
 
     def part_of_step(self, *, last: bool) -> AbstractContextManager[None]:
@@ -80,14 +86,19 @@ class BaseTrainer:
         """What the training has made so far: the network with the average of its weights, where there is one."""
         return self.network if self._average is None else cast(Network, self._average.module)
 
-    def update(self, loss: Tensor) -> bool:
+    def update(self, loss: Tensor, stop: bool = False) -> bool:
         """Change the weights by their gradients, unless loss or gradients are not finite in any process.
+
+        Args:
+            loss: of the iteration.
+            stop: whether this process has been asked to stop; `stopping` tells afterwards whether any has.
 
         Returns:
             Whether they were changed. A scaler that looks for its scale counts as a change.
         """
         self.iteration += 1
-        updated = not self._spoilt(loss)
+        spoilt, self.stopping = self._in_any(self._spoilt(loss), stop)
+        updated = not spoilt
         if updated:
             scale = None if self._average is None else self.scaler.get_scale()  # a GPU is waited for
             self.scaler.step(self.optimizer)
@@ -97,16 +108,22 @@ class BaseTrainer:
         self.scheduler.step()
         return updated
 
-    def _spoilt(self, loss: Tensor) -> bool:
-        bad = ~loss.isfinite()
-        if not self.scaler.is_enabled():
-            gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
-            bad = bad | ~torch.nn.utils.get_total_norm(gradients).isfinite()
-        if self.distributed:
-            count = bad.float()
-            dist.all_reduce(count)
-            bad = count > 0
-        return bool(bad)
+    def _spoilt(self, loss: Tensor) -> Tensor:
+        spoilt = ~loss.isfinite()
+        if self.scaler.is_enabled():
+            return spoilt
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        return spoilt | ~torch.nn.utils.get_total_norm(gradients).isfinite()
+
+    def _in_any(self, spoilt: Tensor, stop: bool) -> tuple[bool, bool]:
+        """Both flags, whether they are set in any process. The device is waited for once, the processes meet once."""
+        if not self.distributed:
+            return bool(spoilt), stop
+        flags = torch.stack([spoilt, torch.full_like(spoilt, stop)]).float()
+        dist.all_reduce(flags)
+        any_spoilt, any_stop = (flags > 0).tolist()
+        return any_spoilt, any_stop
 
     def checkpoint(self, arguments: dict[str, Any]) -> Checkpoint:
         """Everything that `restore` needs to go on; random draws follow from seed and iteration."""

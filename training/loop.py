@@ -19,7 +19,7 @@ from training.log import TrainingLogger
 from training.pretrainer import Pretrainer
 from training.run_folder import BadSamples, RunFolder
 from training.trainer import Trainer
-from util.distributed import Process, in_any
+from util.distributed import Process, leaders_turn
 from util.errors import Stopped, StopSignal
 
 Validate = Callable[[], Mapping[str, float]]
@@ -74,11 +74,12 @@ class TrainingLoop:
             torch.manual_seed(derive_seed(args["seed"], self.process.rank, self.trainer.iteration))
             waiting = time.perf_counter()
             parts = [next(batches) for _ in range(args["grad_accum"])]
-            self._step(parts, time.perf_counter() - waiting)
-            stopping = in_any(self.process, signal.requested)
+            self._step(parts, time.perf_counter() - waiting, signal.requested)
+            stopping = self.trainer.stopping if self.process.distributed else signal.requested
             ending = stopping or self.trainer.iteration == args["iterations"]
             if self.validate is not None and self._due("val_interval", ending and not stopping):
-                self._validate(self.validate)
+                with leaders_turn(self.process):
+                    self._validate(self.validate)
             if self._due("save_interval", ending):
                 self._save_weights()
             if self._due("checkpoint_interval", ending):
@@ -89,11 +90,11 @@ class TrainingLoop:
     def _due(self, interval: str, ending: bool) -> bool:
         return ending or self.trainer.iteration % self.arguments[interval] == 0
 
-    def _step(self, parts: list[Sample], waited: float) -> None:
+    def _step(self, parts: list[Sample], waited: float, stop: bool) -> None:
         iteration = self.trainer.iteration + 1
         self.bad_samples.unreadable(iteration, [message for part in parts for message in part["rejected"]])
         batches = [self._batch(part) for part in parts]
-        losses, output, updated = self.trainer.step(batches)
+        losses, output, updated = self.trainer.step(batches, stop)
         if not updated:
             self.bad_samples.not_finite(iteration, [name for part in parts for name in part["name"]])
             return

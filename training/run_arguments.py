@@ -31,6 +31,7 @@ def add_run(group: argparse._ArgumentGroup, *, first_weights: str) -> None:
         "--num_workers", type=whole(0, 1024), default=min(8, os.cpu_count() or 1), help="loaders of each process"
     )
     group.add_argument("--seed", type=whole(-(2**63), 2**63 - 1), default=14159265)
+    group.add_argument("--tf32", action="store_true", help="float32 is multiplied as TF32 by a CUDA device")
     group.add_argument("--local_rank", "--local-rank", type=whole(0), default=0, help="set by torch.distributed.launch")
 
 

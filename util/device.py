@@ -3,7 +3,11 @@
 import ctypes
 import resource
 import sys
+import warnings
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -14,6 +18,11 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MOST_KEPT = 1 << 30
 
 AUTOCAST = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+# CUDA errors come late and for good; older versions of torch have no class of their own for them.
+DEVICE_LOST = tuple(filter(None, [getattr(torch, "AcceleratorError", None)]))
+
+Result = TypeVar("Result")
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -45,6 +54,19 @@ def autocast(device: torch.device, amp: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=AUTOCAST[amp], enabled=amp != "off")
 
 
+def allow_tf32(allowed: bool) -> None:
+    """Whether CUDA devices multiply float32 as TF32, with 10 bits behind the point instead of 23; CPUs never do.
+
+    PyTorch by itself allows it in convolutions alone.
+    """
+    if hasattr(torch.backends.cudnn, "conv"):  # from torch 2.9 on
+        precision = "tf32" if allowed else "ieee"
+        torch.backends.cuda.matmul.fp32_precision = precision
+        torch.backends.cudnn.conv.fp32_precision = precision
+    else:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
 def keep_freed_memory(device: torch.device) -> None:
     """Where the work is done on a CPU, let this process keep the memory of freed tensors for the next ones.
 
@@ -55,6 +77,68 @@ def keep_freed_memory(device: torch.device) -> None:
     if libc is not None and hasattr(libc, "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, MOST_KEPT)
         libc.mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
+
+
+class Trial:
+    """A way of computing that is compared with the plain way once, on what it is first used for, before it is believed.
+
+    Where it fails or the results differ there is one warning, and the plain way is taken from then on.
+
+    Args:
+        name: what is computed, for the warning.
+
+    Attributes:
+        believed: None before the comparison.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.believed: bool | None = None
+
+    def run(
+        self,
+        device: torch.device,
+        own: Callable[[], Result | None],
+        plain: Callable[[], Result],
+        difference: Callable[[Result, Result], str],
+    ) -> Result:
+        """The result, by whichever way is to be believed.
+
+        Args:
+            device: where it is computed.
+            own: the way on trial; None where it does not go so far.
+            plain: the plain way.
+            difference: says in what the first result differs from the second; "" where it does not.
+
+        Raises:
+            torch.OutOfMemoryError: neither way is judged then.
+            torch.AcceleratorError: the device is lost for this process.
+        """
+        if self.believed is None:
+            expected = plain()
+            synchronise(device)  # so that what went wrong before is not blamed on it
+            try:
+                found = own()
+                synchronise(device)
+                fault = "" if found is None else difference(found, expected)
+            except (torch.OutOfMemoryError, *DEVICE_LOST):
+                raise
+            except Exception as error:
+                found, fault = expected, str(error) or type(error).__name__
+            if found is not None:
+                self.believed = not fault
+            if fault:
+                message = f"{self.name}: not as computed the plain way, which is taken from now on ({fault})"
+                warnings.warn(message, RuntimeWarning, stacklevel=3)
+            return expected
+        found = own() if self.believed else None
+        return plain() if found is None else found
+
+
+@cache
+def trial(name: str) -> Trial:
+    """The trial of that name; there is one in a process."""
+    return Trial(name)
 
 
 def synchronise(device: torch.device) -> None:

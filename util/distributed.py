@@ -3,9 +3,11 @@
 import argparse
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,6 +18,7 @@ from util.errors import InputError
 from util.numbers import whole
 
 PATIENCE = timedelta(minutes=30)
+LONG_PATIENCE = timedelta(days=30)
 SETTLE_SECONDS = 0.2
 Thing = TypeVar("Thing")
 
@@ -55,8 +58,8 @@ def start(device: str, local_rank: int = 0, *, backend: str | None = None, patie
         patience: how long one process waits for another.
 
     Raises:
-        InputError: there is no such device, the environment that launchers set makes no sense, or the processes do not
-            find each other.
+        InputError: there is no such device, several processes would share one, the environment that launchers set makes
+            no sense, or the processes do not find each other.
     """
     world, rank = _from_launcher("WORLD_SIZE", 1, least=1), _from_launcher("RANK", 0)
     if rank >= world:
@@ -66,9 +69,14 @@ def start(device: str, local_rank: int = 0, *, backend: str | None = None, patie
     if chosen.type == "cuda" and chosen.index is None:
         chosen = choose_device(f"cuda:{_from_launcher('LOCAL_RANK', local_rank)}")
         torch.cuda.set_device(chosen)
+    elif chosen.type == "cuda" and (neighbours := _from_launcher("LOCAL_WORLD_SIZE", world)) > 1:
+        raise InputError(
+            f"--device {device} would put {neighbours} processes on one GPU; pass --device cuda, and each takes its own"
+        )
     if world > 1:
+        backend = backend or ("nccl" if chosen.type == "cuda" else "gloo")
         try:
-            dist.init_process_group(backend or ("nccl" if chosen.type == "cuda" else "gloo"), timeout=patience)
+            dist.init_process_group(backend, timeout=patience, device_id=chosen if backend == "nccl" else None)
         except (ValueError, dist.DistError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
@@ -85,13 +93,16 @@ def _from_launcher(name: str, default: int, *, least: int = 0, most: int = 2**31
         raise InputError(f"{name}: {error}; start several processes by torchrun, or unset it") from error
 
 
-def in_any(process: Process, flag: bool) -> bool:
-    """Whether the flag is set in any process; all must ask at the same time."""
+@contextmanager
+def leaders_turn(process: Process) -> Iterator[None]:
+    """All enter, the leading process works, the others wait at the end of the block for as long as that takes."""
     if not process.distributed:
-        return flag
-    count = torch.tensor(float(flag), device=process.meeting_place)
-    dist.all_reduce(count)
-    return bool(count > 0)
+        yield
+        return
+    group: Any = dist.new_group(backend="gloo", timeout=LONG_PATIENCE)
+    yield
+    dist.barrier(group)
+    dist.destroy_process_group(group)
 
 
 def mean_over(process: Process, values: Tensor) -> Tensor:

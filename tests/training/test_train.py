@@ -85,6 +85,7 @@ def test_a_run_changes_the_weights(first_run):
 def test_several_processes_train_the_next_stage_from_the_last(first_run, data, tmp_path):
     weights = only(first_run[0], "saves/*/*_3.pth")
     arguments = ["--id", "s02", "--stage", "2", "--yv_root", "none", "--load_network", weights, "-i", "2", "-b", "1"]
+    arguments += ["--val_root", f"{data['davis'][1]}/2017", "--val_interval", "2"]
     code, output = complete(tmp_path, [*PUBLISHED, *data["davis"], *arguments], launcher("torchrun", 2))
     assert code == 0, output
     assert output.count("iteration 2:") == 1
@@ -93,7 +94,8 @@ def test_several_processes_train_the_next_stage_from_the_last(first_run, data, t
     assert network.options["multi_object"]
     before = load_network(weights, CPU).memory_encoder.conv1.weight
     torch.testing.assert_close(network.memory_encoder.conv1.weight[:, :4], before, atol=1e-3, rtol=0)
-    assert load_checkpoint(run / f"{run.name}_checkpoint.pth").iteration == 2
+    checkpoint = load_checkpoint(run / f"{run.name}_checkpoint.pth")
+    assert checkpoint.iteration == 2 and checkpoint.best_score >= 0
 
 
 def test_every_launcher_and_any_sharing_give_the_same_losses(data, tmp_path, monkeypatch, capsys):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from model import build_network
+from training import base_trainer
 from training.trainer import Trainer
 
 pytestmark = pytest.mark.slow
@@ -51,6 +52,35 @@ def test_a_batch_in_parts_gives_the_same_update():
     assert in_parts["total_loss"].item() == pytest.approx(losses["total_loss"].item(), rel=1e-4)
     gradients = [torch.cat([p.grad.flatten() for p in t.optimizer.param_groups[0]["params"]]) for t in (whole, parts)]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4 * gradients[0].abs().max().item())
+
+
+def test_a_parameter_without_gradient_is_left_out():
+    learner = trainer()
+    unused = torch.nn.Parameter(torch.ones(3))
+    learner.optimizer.param_groups[0]["params"].append(unused)
+    before = state(learner)
+    assert learner.step([batch()])[2]
+    assert unused.tolist() == [1, 1, 1] and changed(before, state(learner))
+
+
+@pytest.mark.parametrize(
+    ("others", "updated", "stopping"), [((0, 0), True, False), ((1, 0), False, False), ((0, 1), True, True)]
+)
+def test_processes_meet_once_in_an_iteration_for_all_their_flags(monkeypatch, others, updated, stopping):
+    meetings = []
+
+    def all_reduce(flags):
+        meetings.append(flags.clone())
+        flags += torch.tensor(others)
+
+    monkeypatch.setattr(base_trainer.dist, "all_reduce", all_reduce)
+    monkeypatch.setattr(base_trainer, "DistributedDataParallel", lambda module, **options: module)
+    learner = trainer(distributed=True)
+    assert learner.step([batch()])[2] is updated
+    assert learner.stopping is stopping
+    learner.step([batch()], stop=True)
+    assert [flags.tolist() for flags in meetings] == [[0, 0], [0, 1]]
+    assert learner.stopping
 
 
 @pytest.mark.parametrize("amp", ["off", "bf16"])

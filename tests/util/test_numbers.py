@@ -149,6 +149,15 @@ def test_what_a_launcher_says_is_checked(monkeypatch, variables, message):
         start("cpu")
 
 
+def test_processes_of_one_machine_do_not_share_a_gpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    for name, value in {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=r"--device cuda:1 would put 2 processes on one GPU; pass --device cuda"):
+        start("cuda:1")
+
+
 @pytest.mark.parametrize("make", [eval_davis.main, eval_generic.main, try_correspondence.main])
 def test_the_shipped_network_is_found_from_any_folder(monkeypatch, tmp_path, make):
     monkeypatch.chdir(tmp_path)
