@@ -65,7 +65,7 @@ class LabelPropagation(Stream):
         self._frame += 1
         if mask is not None:
             self._objects = tuple(objects or range(1, len(mask) + 1))
-        self.report = FrameReport(self._frame, self.objects, (), ())
+        self.report = FrameReport(self._frame, self.objects)
         padded, padding = pad_to_multiple(image[None])
         feature = F.normalize(self.encoder(padded)[-1][0], dim=0)
         if mask is not None:

@@ -9,17 +9,22 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from datasets.train.augment import View
-from datasets.train.render import render_clip, render_frame
+from datasets.train.render import ClipPlan, plan_clip, render_clip, render_frame, renders_apart
+from util.device import trial
 from util.tensors import normalise_images
 
 Sample = dict[str, Any]
 
 
 class Unrendered(NamedTuple):
-    """Source frames (T,3,H,W) or one for all (1,3,H,W), uint8, and the views to make of them on the device."""
+    """Source frames (T,3,H,W) or one for all (1,3,H,W), uint8, and what to make of them on the device."""
 
     sources: Tensor
-    views: list[View]
+    plan: ClipPlan
+
+    def rendered(self, device: torch.device) -> Tensor:
+        """The clip (T,3,H',W'), uint8, made on a device."""
+        return render_clip(self.sources.to(device, non_blocking=True), self.plan.to(device))
 
 
 def pack_clip(
@@ -44,7 +49,8 @@ def pack_clip(
         pictures = [render_frame(frame, view) for frame, view in zip(sources, views, strict=True)]
         made = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
     else:
-        made = Unrendered(torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous(), views)
+        stacked = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
+        made = Unrendered(stacked, plan_clip(views, (stacked.shape[2], stacked.shape[3])))
     return {"frames": made, "masks": masks, "selector": selector, "name": name}
 
 
@@ -82,7 +88,8 @@ def to_device(batch: Sample, device: torch.device) -> dict[str, Tensor]:
 
     Args:
         batch: from `collate`.
-        device: where the tensors go; unrendered frames are rendered there.
+        device: where the tensors go; unrendered frames are rendered there. A GPU that does so is on trial, see
+            `util.device.Trial`.
 
     Returns:
         frames (B,T,3,H,W) float32, normalised with ImageNet's mean and standard deviation; masks (B,T,K,H,W) float32
@@ -91,7 +98,7 @@ def to_device(batch: Sample, device: torch.device) -> dict[str, Tensor]:
     """
     frames = batch["frames"]
     if isinstance(frames, list):
-        frames = torch.stack([render_clip(clip.sources.to(device), clip.views) for clip in frames])
+        frames = torch.stack([_rendered(clip, device) for clip in frames])
     masks = batch["masks"].to(device, non_blocking=True).float().div_(255)
     number = torch.arange(1, masks.shape[2] + 1, device=device).view(-1, 1, 1)
     return {
@@ -100,3 +107,13 @@ def to_device(batch: Sample, device: torch.device) -> dict[str, Tensor]:
         "labels": ((masks > 0.5) * number).amax(2),
         "selector": batch["selector"].to(device, non_blocking=True),
     }
+
+
+def _rendered(clip: Unrendered, device: torch.device) -> Tensor:
+    """The clip (T,3,H',W'), uint8, on a device."""
+    cpu = torch.device("cpu")
+    if device.type == "cpu":
+        return clip.rendered(cpu)
+    return trial("frames made on the device").run(
+        device, lambda: clip.rendered(device), lambda: clip.rendered(cpu).to(device), renders_apart
+    )

@@ -1,7 +1,7 @@
 """Reading the memory: where in the past does each query position find itself?."""
 
-import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -9,8 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.memory.fused_read import available, fused_read
+from util.device import trial
 
 SIMILARITIES = ("dot", "l2")
+TOLERANCES = {torch.float32: 1e-3}  # of the largest value, between two ways of reading; of other types 0.03
+TIED = 0.01  # share of the query positions at which the last kept and the first left affinity may all but tie
 
 
 class Memory(NamedTuple):
@@ -60,7 +63,7 @@ class MemoryReader:
         similarity: of keys, `dot` or `l2`.
         max_elements: most affinities held at once.
         fused: read in Triton kernels where they can run, see `model.memory.fused_read`: on a GPU, without a gradient
-            and without km_sigma. When they fail there is a warning, and the reader goes on without them.
+            and without km_sigma. They are on trial, see `util.device.Trial`, for each type and number of values.
     """
 
     def __init__(
@@ -70,7 +73,7 @@ class MemoryReader:
         km_sigma: float | None = None,
         similarity: str = "dot",
         max_elements: int = 1 << 24,
-        fused: bool = True,
+        fused: bool = False,
     ) -> None:
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k is {top_k}; it must be at least 1, or None for all")
@@ -86,8 +89,13 @@ class MemoryReader:
 
     def __call__(self, memory: Memory, query_key: Tensor) -> Tensor:
         """Memory of N positions, query key (B,Ck,h,w) -> readout (B,K,Cv,h,w)."""
-        readout = self._read_fused(memory, query_key)
-        return self._read_in_chunks(memory, query_key, memory.value) if readout is None else readout
+        plain = partial(self._read_in_chunks, memory, query_key, memory.value)
+        if not self._reads_fused(memory, query_key):
+            return plain()
+        own = partial(fused_read, memory.key, memory.value, query_key, top_k=self.top_k, similarity=self.similarity)
+        kept = self.top_k if self.top_k is not None and self.top_k < memory.key.shape[2] else "all"
+        kind = f"{query_key.dtype}, top {kept}, {self.similarity}, {query_key.shape[1]} channels"
+        return trial(f"the fused memory read ({kind})").run(query_key.device, own, plain, reads_apart)
 
     def with_coverage(self, memory: Memory, query_key: Tensor) -> tuple[Tensor, Tensor]:
         """As a call, and the coverage that is read with the same weights, (B,K,1,h,w).
@@ -100,21 +108,11 @@ class MemoryReader:
         readout = self._read_in_chunks(memory, query_key, memory.value, memory.coverage)
         return readout[:, :, :-1], readout[:, :, -1:]
 
-    def _read_fused(self, memory: Memory, query_key: Tensor) -> Tensor | None:
-        """The readout, or None where the kernels cannot make it."""
+    def _reads_fused(self, memory: Memory, query_key: Tensor) -> bool:
+        """Whether the kernels are asked."""
         if not self.fused or self.km_sigma is not None or not available(query_key.device):
-            return None
-        if torch.is_grad_enabled() and any(x.requires_grad for x in (memory.key, memory.value, query_key)):
-            return None
-        try:
-            return fused_read(memory.key, memory.value, query_key, top_k=self.top_k, similarity=self.similarity)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            self.fused = False
-            message = f"the fused memory read does not work here, going on without it: {error}"
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
-            return None
+            return False
+        return not (torch.is_grad_enabled() and any(x.requires_grad for x in (memory.key, memory.value, query_key)))
 
     def _read_in_chunks(self, memory: Memory, query_key: Tensor, *values: Tensor) -> Tensor:
         """The readout of each of the values, side by side: (B,K,C1+C2+...,h,w)."""
@@ -171,6 +169,14 @@ class MemoryReader:
             best = torch.maximum(value, best)
             start += chunk.shape[2]
         return index
+
+
+def reads_apart(found: Tensor, expected: Tensor) -> str:
+    """In what a readout (B,K,Cv,h,w) differs from another by more than rounding and ties; "" if it does not."""
+    scale = expected.float().abs().amax()
+    wrong = ~((found.float() - expected.float()).abs().amax(2) <= TOLERANCES.get(expected.dtype, 0.03) * scale)
+    share = wrong.float().mean().item()
+    return f"{share:.1%} of the positions differ" if share > TIED else ""
 
 
 def _squared_distance(centres: Tensor, start: int, count: int, width: int) -> Tensor:

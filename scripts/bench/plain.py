@@ -11,7 +11,6 @@ from model.layers.vit import Attention, ViTEncoder
 from model.memory.read import Memory, MemoryEntry, MemoryReader, stack_entries
 
 MEMORY = "freed memory kept"
-FUSED, ENCODED_AHEAD = "fused read", "images encoded ahead"
 ENTRY = "first layers in float32"
 EXACT = {
     "sparse read": "affinity, dense scatter of the top k and product for one object after the other",
@@ -29,10 +28,6 @@ EXACT_DROPSEG = {
     **{name: EXACT[name] for name in ("channels last", "winograd", MEMORY)},
 }
 ONLY_CPU = ("winograd", MEMORY)
-EXACT_CUDA = {
-    FUSED: "the portable read",
-    ENCODED_AHEAD: "each image is encoded in its turn",
-}
 CONVOLVING = ("model.layers.decoder", "model.layers.resnet", "model.qdmn", "model.stm_cycle")
 
 
@@ -41,8 +36,6 @@ def exact_rows(arch: str, device: torch.device) -> dict[str, str]:
     rows = EXACT_DROPSEG if arch == "dropseg" else EXACT
     if device.type != "cpu":
         rows = {name: plain for name, plain in rows.items() if name not in ONLY_CPU}
-    if device.type == "cuda":
-        rows |= {name: plain for name, plain in EXACT_CUDA.items() if arch != "dropseg" or name != FUSED}
     return rows
 
 
@@ -107,15 +100,9 @@ def left_as_it_is(network: nn.Module) -> nn.Module:
     return network
 
 
-def unavailable(device: torch.device) -> bool:
-    """Whether the fused read can run on a device: never."""
-    return False
-
-
 FORM = "inference.fast_form"
 REPLACED: dict[str, tuple[tuple[str, object], ...]] = {
     "sparse read": (("model.memory.read.MemoryReader.__call__", plain_read),),
-    FUSED: (("model.memory.read.available", unavailable),),
     "slots in place": (("model.memory.bank.SlotBuffers", ConcatenatedSlots),),
     "shared halves": tuple((f"{module}.object_conv", plain_object_conv) for module in CONVOLVING),
     "folded batch-norm": ((f"{FORM}.fold_batch_norm", left_as_it_is),),

@@ -27,7 +27,7 @@ from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from scripts.bench.inference import fill_memory, unit_work
 from scripts.bench.measuring import Turns, busy_share, disagreement, measure
-from scripts.bench.plain import ENCODED_AHEAD, ENTRY, MEMORY, exact_rows, without
+from scripts.bench.plain import ENTRY, MEMORY, exact_rows, without
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.errors import InputError
 from util.numbers import pixels, positive
@@ -42,6 +42,8 @@ ON_TOP = {
     "bf16 throughout": "the same, the first layers in bf16 too",
     "window": "--decode_roi, around an object of a tenth of the frame",
     "bf16 and window": "both",
+    "fused read": "--fused_read, on CUDA devices",
+    "encoded ahead": "--look_ahead, on CUDA devices",
     "compiled": "--compile",
 }
 
@@ -54,6 +56,8 @@ class Setting(NamedTuple):
     amp: str = "off"
     window: bool = False
     frames: int = 1
+    fused: bool = False
+    ahead: bool = False
     compile: bool = False
 
 
@@ -67,6 +71,9 @@ def settings(arch: str, device: torch.device) -> list[Setting]:
         on_top.append(Setting("bf16 throughout", (ENTRY,), amp="bf16"))
     if NETWORKS[arch].decodes_windows:
         on_top += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
+    if device.type == "cuda":
+        on_top += [Setting("fused read", fused=True)] * NETWORKS[arch].reads_by_affinity
+        on_top.append(Setting("encoded ahead", ahead=True))
     left_out = [Setting(f"without {name}", (name,)) for name in exact]
     return [Setting(ALL_ON), Setting("plain", tuple(exact)), *left_out, *on_top, Setting("compiled", compile=True)]
 
@@ -118,7 +125,11 @@ def timed_setting(args: argparse.Namespace, objects: int, setting: Setting) -> G
             compile_network(network)
         return network
 
-    options = {"score_all": "scorer where used" in setting.off, "decode_roi": setting.window}
+    options = {
+        "score_all": "scorer where used" in setting.off,
+        "decode_roi": setting.window,
+        "fused_read": setting.fused,
+    }
     with torch.inference_mode(), without(setting.off), autocast(device, setting.amp):
         network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone}))
         form(network.to(device).eval())
@@ -165,7 +176,7 @@ def frame_work(
             if setting.frames > 1:
                 step_together(core, images, setting.frames)
             else:
-                step_each(core, list(images), ahead=on_cuda and ENCODED_AHEAD not in setting.off)
+                step_each(core, list(images), ahead=setting.ahead)
 
     return work, len(images)
 

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from datasets.train.clips import Unrendered, collate, pack_clip, to_device
 from datasets.train.geometry import flip, sampling_matrix
+from datasets.train.render import render_frame
 from datasets.train.static_dataset import StaticDataset
 from tests.helpers.pictures import (
     CANVAS,
@@ -64,12 +65,13 @@ def test_a_packed_clip_holds_its_frames_in_order(sources):
     assert sample["masks"] is masks and sample["selector"] is selector and sample["name"] == "clip"
 
 
-def test_an_unrendered_clip_holds_its_sources_and_views():
-    frame, views = smooth_picture(30, 40), [plain_view(SIZE), plain_view(SIZE)]
+def test_an_unrendered_clip_holds_its_sources_and_what_becomes_of_them():
+    frame, views = smooth_picture(SIZE, SIZE), [plain_view(SIZE), plain_view(SIZE, sampling_matrix(flip(SIZE)))]
     masks = torch.zeros(2, 1, SIZE, SIZE, dtype=torch.uint8)
     clip = pack_clip([frame], views, masks, torch.ones(1), "clip", render=False)["frames"]
     assert isinstance(clip, Unrendered)
-    assert torch.equal(clip.sources, as_clip(frame)) and clip.views == views
+    assert torch.equal(clip.sources, as_clip(frame))
+    assert torch.equal(clip.rendered(CPU), as_clip(*(render_frame(frame, view) for view in views)))
 
 
 def test_frames_are_normalised_with_imagenet_statistics():

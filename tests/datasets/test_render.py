@@ -7,7 +7,7 @@ import torch
 from datasets.train.augment import MEAN_COLOUR, letterboxed_views, static_views, video_views
 from datasets.train.colour import colour_map
 from datasets.train.geometry import affine, flip, sampling_matrix, scaling, translation, transposition
-from datasets.train.render import reduced, reduction, render_clip, render_frame, render_mask
+from datasets.train.render import plan_clip, reduced, reduction, render_clip, render_frame, render_mask, renders_apart
 from tests.helpers.pictures import RENDERERS, as_clip, ellipse, plain_view, smooth_picture
 
 SIDE = 64
@@ -25,6 +25,10 @@ def indices(side):
 
 def noise(height=SIDE, width=SIDE):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def clip_of(frames, views):
+    return render_clip(frames, plan_clip(views, frames.shape[2:]))
 
 
 def seen(view, picture, **options):
@@ -148,7 +152,7 @@ def test_both_renderers_agree(make, size, canvas):
     for seed in range(5):
         torch.manual_seed(seed)
         views = make(size, 3, canvas)
-        together = render_clip(as_clip(picture), views).permute(0, 2, 3, 1).numpy().astype(float)
+        together = clip_of(as_clip(picture), views).permute(0, 2, 3, 1).numpy().astype(float)
         for view, by_clip in zip(views, together, strict=True):
             by_frame = render_frame(picture, view).astype(float)
             alone = np.abs(by_frame - RENDERERS["torch"](picture, view))
@@ -163,15 +167,15 @@ def test_one_picture_serves_all_views():
     torch.manual_seed(0)
     picture = smooth_picture(90, 120)
     views = static_views((90, 120), 3, CANVAS)
-    clip = render_clip(as_clip(picture), views)
+    clip = clip_of(as_clip(picture), views)
     assert clip.shape == (3, 3, SIDE, SIDE) and clip.dtype == torch.uint8
-    assert torch.equal(clip, render_clip(as_clip(picture, picture, picture), views))
+    assert torch.equal(clip, clip_of(as_clip(picture, picture, picture), views))
 
 
 def test_every_frame_of_a_clip_gets_its_own_view():
     frames = as_clip(smooth_picture(SIDE, SIDE), noise())
     views = [plain_view(SIDE, sampling_matrix(flip(SIDE))), plain_view(SIDE, colour=GREY)]
-    first, second = render_clip(frames, views)
+    first, second = clip_of(frames, views)
     assert torch.equal(first, frames[0].flip(2))
     assert torch.equal(second[0], second[1]) and not torch.equal(first[0], first[1])
 
@@ -187,3 +191,9 @@ def test_sources_are_reduced_by_the_whole_number_that_the_most_shrunk_view_allow
 def test_a_reduced_picture_keeps_its_corners():
     corners = np.array([[-0.5, 199.5], [-0.5, 99.5], [1, 1]])
     assert np.allclose((reduced(4) @ corners)[:2], [[-0.5, 49.5], [-0.5, 24.5]])
+
+
+def test_rounding_is_no_difference_between_two_ways_of_rendering_and_a_shift_is():
+    clip = as_clip(smooth_picture(SIDE, SIDE))
+    assert renders_apart(clip, clip.clamp(1, 254)) == ""
+    assert "differ by more than 2" in renders_apart(clip, clip.roll(4, 3))

@@ -10,7 +10,7 @@ from datasets.mask_files import write_ids
 from datasets.train.augment import View, video_views
 from datasets.train.colour import colour_map
 from datasets.train.frame_sampling import sample_positions
-from datasets.train.render import render_clip, render_frame
+from datasets.train.render import plan_clip, render_clip, render_frame
 from datasets.train.vos_dataset import VOSDataset
 
 SIZE = 48
@@ -114,7 +114,7 @@ def as_clip(*frames):
 
 def render_by_torch(frame, view):
     """`render_clip` with the arguments of `render_frame`."""
-    return render_clip(as_clip(frame), [view])[0].permute(1, 2, 0).numpy()
+    return render_clip(as_clip(frame), plan_clip([view], frame.shape[:2]))[0].permute(1, 2, 0).numpy()
 
 
 RENDERERS = {"opencv": render_frame, "torch": render_by_torch}

@@ -7,10 +7,11 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from evaluation.averaging import AveragingCore, View
-from inference.prefetch import FeaturePrefetch
+from inference.prefetch import FeaturePrefetch, features_apart
 from inference_core import InferenceCore
 from model import NETWORKS
 from tests.helpers.weight_files import smallest_network
+from util.device import Trial
 
 HEIGHT, WIDTH = 44, 60
 FRAMES = 5
@@ -94,10 +95,19 @@ def test_a_gpu_encodes_in_a_stream_of_its_own_and_is_waited_for():
         ):
             ahead = FeaturePrefetch(network)
             ahead.prefetch(image)
+            ahead._trial = Trial("believed")
+            ahead._trial.believed = True
             assert ahead.take(image) == (feature,)
     assert order == [("side waits for", present), "in side", "encode", "out", "event", ("present waits for", "event")]
     kept.assert_called_once_with(side)
     feature.record_stream.assert_called_once_with(present)
+
+
+def test_features_are_compared_by_their_largest_value():
+    maps = torch.rand(1, 4, 5, 6), torch.rand(1, 8, 3, 3)
+    assert features_apart(tuple(x + 1e-4 for x in maps), maps) == ""
+    assert "map 2" in features_apart((maps[0], maps[1].flip(1)), maps)
+    assert "map 1" in features_apart((maps[0] * torch.nan, maps[1]), maps)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

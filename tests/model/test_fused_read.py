@@ -17,6 +17,7 @@ from model.memory import read as memory_read
 from model.memory.fused_read import available, fused_read
 from model.memory.read import Memory, MemoryReader
 from tests.model.test_memory_read import LargestTensor
+from util.device import DEVICE_LOST, trial
 
 pytestmark = pytest.mark.slow
 
@@ -217,9 +218,7 @@ def test_kernels_compile_for_a_gpu(launches, monkeypatch, tmp_path, top_k, simil
 @pytest.mark.parametrize("key_dim", [64, 128])
 def test_a_gpu_reads_like_the_definition(dtype, top_k, similarity, key_dim):
     memory, query = scene(1, 2, 5003, (7, 31), key_dim, 200, dtype=dtype, device="cuda")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        readout = MemoryReader(top_k=top_k, similarity=similarity)(memory, query)
+    readout = fused_read(memory.key, memory.value, query, top_k=top_k, similarity=similarity)
     exact = (x.double() for x in (memory.key, memory.value, query))
     expected = MemoryReader(top_k=top_k, similarity=similarity)(Memory(next(exact), next(exact)), next(exact))
     # Where the last kept and the first left affinity all but tie, either may be taken.
@@ -230,7 +229,7 @@ def test_a_gpu_reads_like_the_definition(dtype, top_k, similarity, key_dim):
 @needs_gpu
 def test_a_gpu_needs_little_memory():
     memory, query = scene(1, 1, 40_000, (30, 54), 64, 64, device="cuda")
-    reader = MemoryReader(top_k=50)
+    reader = MemoryReader(top_k=50, fused=True)
     reader(memory, query)
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -244,7 +243,10 @@ def small_scene():
 
 @pytest.fixture
 def fused_calls(monkeypatch):
-    """Lets readers on the CPU believe in the kernels; `answer` is what these return or raise."""
+    """Lets readers on the CPU believe that there are kernels; `answer` is what these return or raise.
+
+    They are on trial anew in every test.
+    """
     calls = SimpleNamespace(count=0, answer=None)
 
     def read(key, value, query_key, **options):
@@ -255,41 +257,73 @@ def fused_calls(monkeypatch):
 
     monkeypatch.setattr(memory_read, "available", lambda device: True)
     monkeypatch.setattr(memory_read, "fused_read", read)
-    return calls
+    trial.cache_clear()
+    yield calls
+    trial.cache_clear()
 
 
-def test_the_reader_takes_what_the_kernels_make(fused_calls):
-    fused_calls.answer = torch.ones(1)
-    assert MemoryReader()(*small_scene()) is fused_calls.answer
+def plain_and_fused(**options):
+    return MemoryReader(**options), MemoryReader(fused=True, **options)
+
+
+def test_kernels_are_believed_when_they_have_read_like_the_plain_way_once(fused_calls):
+    plain, fused = plain_and_fused()
+    scene = small_scene()
+    fused_calls.answer = plain(*scene) * (1 + 1e-6)
+    assert torch.equal(fused(*scene), plain(*scene))
+    assert fused(*scene) is fused_calls.answer
+    assert MemoryReader(fused=True)(*scene) is fused_calls.answer
+
+
+@pytest.mark.parametrize("wrong", [lambda right: right * 1.1, lambda right: right * torch.nan], ids=["more", "nan"])
+def test_kernels_that_read_something_else_are_reported_once_and_done_without(fused_calls, wrong):
+    plain, fused = plain_and_fused()
+    scene = small_scene()
+    fused_calls.answer = wrong(plain(*scene))
+    with pytest.warns(RuntimeWarning, match=r"fused memory read .*100.0% of the positions differ"):
+        assert torch.equal(fused(*scene), plain(*scene))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        assert torch.equal(MemoryReader(fused=True)(*scene), plain(*scene))
+    assert fused_calls.count == 1
+
+
+def test_another_kind_of_read_is_on_trial_by_itself(fused_calls):
+    scene = small_scene()
+    fused_calls.answer = torch.zeros(1, 1, 3, 1, 2)
+    with pytest.warns(RuntimeWarning, match="top 5"):
+        MemoryReader(fused=True, top_k=5)(*scene)
+    with pytest.warns(RuntimeWarning, match="top 7"):
+        MemoryReader(fused=True, top_k=7)(*scene)
 
 
 def test_the_reader_reads_itself_what_the_kernels_leave(fused_calls):
-    memory, query = small_scene()
-    torch.testing.assert_close(MemoryReader()(memory, query), MemoryReader(fused=False)(memory, query))
-    assert fused_calls.count == 1
+    plain, fused = plain_and_fused()
+    for _ in range(2):
+        assert torch.equal(fused(*small_scene()), plain(*small_scene()))
+    assert fused_calls.count == 2
 
 
 def test_broken_kernels_are_reported_once_and_done_without(fused_calls):
-    memory, query = small_scene()
-    reader, expected = MemoryReader(), MemoryReader(fused=False)(memory, query)
+    plain, fused = plain_and_fused()
+    scene = small_scene()
     fused_calls.answer = RuntimeError("no compiler found")
     with pytest.warns(RuntimeWarning, match="no compiler found"):
-        torch.testing.assert_close(reader(memory, query), expected)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        torch.testing.assert_close(reader(memory, query), expected)
+        assert torch.equal(fused(*scene), plain(*scene))
+    assert torch.equal(fused(*scene), plain(*scene))
     assert fused_calls.count == 1
 
 
-def test_a_full_gpu_is_no_reason_to_give_the_kernels_up(fused_calls):
-    fused_calls.answer = torch.OutOfMemoryError("full")
-    reader = MemoryReader()
-    with pytest.raises(torch.OutOfMemoryError):
-        reader(*small_scene())
-    assert reader.fused
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), *(kind("lost") for kind in DEVICE_LOST)])
+def test_what_the_kernels_are_not_to_blame_for_is_raised(fused_calls, error):
+    fused_calls.answer = error
+    _, fused = plain_and_fused()
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            fused(*small_scene())
 
 
-@pytest.mark.parametrize("options", [{"fused": False}, {"km_sigma": 1.5}])
+@pytest.mark.parametrize("options", [{}, {"fused": True, "km_sigma": 1.5}])
 def test_kernels_are_left_alone_where_they_are_not_wanted(fused_calls, options):
     MemoryReader(**options)(*small_scene())
     assert fused_calls.count == 0
@@ -297,12 +331,13 @@ def test_kernels_are_left_alone_where_they_are_not_wanted(fused_calls, options):
 
 def test_gradients_come_from_the_portable_read(fused_calls):
     memory, query = small_scene()
-    MemoryReader()(memory, query.requires_grad_()).sum().backward()
+    fused = MemoryReader(fused=True)
+    fused(memory, query.requires_grad_()).sum().backward()
     assert query.grad.abs().sum() > 0
     assert fused_calls.count == 0
-    fused_calls.answer = torch.ones(1)
     with torch.no_grad():
-        assert MemoryReader()(memory, query) is fused_calls.answer
+        fused(memory, query)
+    assert fused_calls.count == 1
 
 
 def test_there_are_no_kernels_on_the_cpu():
