@@ -1,7 +1,8 @@
 """Streaming segmentation when every object is given on the first annotated frame (DAVIS)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,28 +13,38 @@ from inference.chunks import ObjectSteps
 from inference.correction import MaskCorrection
 from inference.prefetch import FeaturePrefetch
 from model.layers.decoder import soft_aggregate
-from model.memory.bank import BankReport, ObjectMemory
+from model.memory.bank import BankReport, ObjectMemory, Scores, scores_of
 from model.memory.options import DAVIS_MEMORY, POLICIES, MemoryOptions
 from model.memory.read import MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, QueryFeatures
-from util.tensors import Padding, pad_to_multiple, unpad
+from util.tensors import Later, Padding, pad_to_multiple, take_rows, unpad
 
 
 @dataclass(frozen=True)
 class FrameReport:
-    """What happened on a frame.
+    """What happened on a frame. What a device is still at work on is waited for when it is first asked for.
 
     Attributes:
         frame: its index in the stream, from 0.
         objects: ids of the objects, in the order of the rows of the probabilities.
-        quality: predicted mask IoU of each object; empty when the network has no scorer or was not asked.
-        banks: what happened to the memory of all objects, in their order.
+        scores: see `quality`.
+        decided: see `banks`.
     """
 
     frame: int
     objects: tuple[int, ...]
-    quality: tuple[float, ...]
-    banks: tuple[BankReport, ...]
+    scores: Scores = field(default_factory=lambda: Later(tuple))
+    decided: Later[tuple[BankReport, ...]] = field(default_factory=lambda: Later(tuple))
+
+    @property
+    def quality(self) -> tuple[float, ...]:
+        """Predicted mask IoU of each object; empty when the network has no scorer or was not asked."""
+        return self.scores.value
+
+    @property
+    def banks(self) -> tuple[BankReport, ...]:
+        """What happened to the memory of all objects, in their order."""
+        return self.decided.value
 
 
 class Stream:
@@ -91,6 +102,7 @@ class InferenceCore(Stream):
             memory; None for no correction.
         write_corrected: return corrected masks where there are any, instead of those that they were made from.
         object_chunk, decode_roi: see `ObjectSteps`.
+        fused_read: see `MemoryReader`.
         score_all: report the quality of every frame, not only where the memory depends on it.
 
     Raises:
@@ -112,6 +124,7 @@ class InferenceCore(Stream):
         write_corrected: bool = False,
         object_chunk: int | None = None,
         decode_roi: bool = False,
+        fused_read: bool = False,
         score_all: bool = True,
     ) -> None:
         self.network = network
@@ -120,12 +133,13 @@ class InferenceCore(Stream):
             km_sigma=km_sigma,
             similarity=network.similarity,
             max_elements=max_elements,
+            fused=fused_read,
         )
         has_scorer = network.quality_scorer is not None
         self.options = memory.settled(
             policy=network.policy, keeps_previous=network.keeps_previous, has_scorer=has_scorer
         )
-        self.memory = self.memory_kind(self.options)
+        self._memory = self.memory_kind(self.options)
         self.write_corrected = write_corrected
         self._correct = None
         if correct_rate is not None:
@@ -139,9 +153,19 @@ class InferenceCore(Stream):
         self._pending: Pending | None = None
 
     @property
+    def memory(self) -> ObjectMemory:
+        """What is remembered. What is still open about the latest frame is decided when this is first asked for.
+
+        The next frame asks behind its encoding, so that a device need not stand still until its scores are here.
+        """
+        if self.report is not None:
+            _ = self.report.banks
+        return self._memory
+
+    @property
     def objects(self) -> tuple[int, ...]:
         """Ids of the objects in the order of the rows of the probabilities, behind the background."""
-        return self.memory.objects
+        return self._memory.objects
 
     @property
     def padding(self) -> Padding:
@@ -299,13 +323,23 @@ class InferenceCore(Stream):
 
     def _remember(self, entry: MemoryEntry | None, annotated: Sequence[int]) -> None:
         """Take in new objects, remember the frame and report."""
-        self.memory.add([k for k in annotated if k not in self.objects])
-        quality: tuple[float, ...] = ()
-        banks = self.memory.pass_over()
-        if entry is not None:
-            quality = () if entry.quality is None else tuple(entry.quality[0].tolist())
-            banks = self.memory.update(self._frame, entry, annotated)
-        self.report = FrameReport(self._frame, self.objects, quality, banks)
+        memory = self.memory
+        memory.add([k for k in annotated if k not in self.objects])
+        if entry is None:
+            self.report = FrameReport(self._frame, self.objects, decided=Later(memory.pass_over))
+        else:
+            scores = scores_of(entry)
+            decide = partial(self._decide, self._frame, entry, annotated, scores)
+            self.report = FrameReport(self._frame, self.objects, scores or Later(tuple), Later(decide))
+        if annotated or not memory.uses(self._frame)[1]:
+            _ = self.report.banks  # no score decides
+
+    @torch.inference_mode()
+    def _decide(
+        self, frame: int, entry: MemoryEntry, annotated: Sequence[int], scores: Scores | None
+    ) -> tuple[BankReport, ...]:
+        """Let the memory have a frame."""
+        return self._memory.update(frame, entry, annotated, scores)
 
     def _check_begun(self) -> None:
         if not self.objects:
@@ -336,7 +370,7 @@ def compose(masks: Tensor, given: Tensor, rows: Sequence[int | None]) -> Tensor:
         if row is not None:
             composed[:, row] = given[:, j]
     new = [j for j, row in enumerate(rows) if row is None]
-    return torch.cat([composed, given[:, new]], 1) if new else composed
+    return torch.cat([composed, take_rows(given, new, 1)], 1) if new else composed
 
 
 def check_mask(mask: Tensor, image: Tensor) -> None:
@@ -345,5 +379,6 @@ def check_mask(mask: Tensor, image: Tensor) -> None:
         raise ValueError(f"mask has shape {tuple(mask.shape)}; expected (objects, height, width)")
     if mask.shape[-2:] != image.shape[-2:]:
         raise ValueError(f"mask {tuple(mask.shape[-2:])} and frame {tuple(image.shape[-2:])} differ in size")
-    if not (mask.min() >= 0 and mask.max() <= 1):
+    low, high = torch.stack(mask.aminmax()).tolist()
+    if not (low >= 0 and high <= 1):
         raise ValueError("mask values must lie in [0, 1]")

@@ -9,6 +9,7 @@ from torch import Tensor
 from inference_core import InferenceCore
 from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from model.memory_network import MemoryNetwork
+from util.tensors import take_rows
 
 PRIORS = ("softmax", "max")
 
@@ -72,7 +73,7 @@ class InferenceCoreYV(InferenceCore):
         kept = [row for row, k in enumerate(self.objects, start=1) if k not in objects]
         gone = [row for row, k in enumerate(self.objects, start=1) if k in objects]
         last = self._last()
-        self._previous = torch.cat([last[:, [0, *gone]].sum(1, keepdim=True), last[:, kept]], 1)
+        self._previous = torch.cat([take_rows(last, [0, *gone], 1).sum(1, keepdim=True), take_rows(last, kept, 1)], 1)
         self.memory.remove(objects)
 
     def _prior(self) -> Tensor:

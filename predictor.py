@@ -26,7 +26,7 @@ from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from util.device import AUTOCAST, autocast, choose_device
 from util.errors import InputError
-from util.tensors import most_likely, one_hot
+from util.tensors import most_likely, one_hot, take_rows
 
 Frame = np.ndarray | Tensor | Image.Image
 Mask = np.ndarray | Tensor | Image.Image
@@ -113,7 +113,9 @@ class VideoPredictor:
         network = load_network(Path(weights), place)
         if not isinstance(network, MemoryNetwork):
             raise InputError(f"{weights} holds {network.arch}, which segments no objects; choose another checkpoint")
-        return cls(for_inference(network, place, amp=AUTOCAST.get(amp)), amp=amp, size=size, **options)
+        corrects = options.get("correct_rate") is not None
+        for_inference(network, place, amp=AUTOCAST.get(amp), corrects=corrects)
+        return cls(network, amp=amp, size=size, **options)
 
     def another(self, **options: Any) -> "VideoPredictor":
         """A predictor for another video beside this one, with the same network and options, but for those given."""
@@ -187,8 +189,8 @@ class VideoPredictor:
         if self.probabilities is not None:
             kept = [row for row, k in enumerate(before, start=1) if k in self.objects]
             gone = [row for row, k in enumerate(before, start=1) if k not in self.objects]
-            background = self.probabilities[[0, *gone]].sum(0, keepdim=True)
-            self.probabilities = torch.cat([background, self.probabilities[kept]])
+            background = take_rows(self.probabilities, [0, *gone]).sum(0, keepdim=True)
+            self.probabilities = torch.cat([background, take_rows(self.probabilities, kept)])
 
     def segment(self, video: str | Path | Iterable[Frame], masks: Masks) -> Iterator[tuple[np.ndarray, Any]]:
         """Segment a whole video.

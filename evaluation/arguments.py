@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).resolve().parents[1] / "saves/qdmn_small.pth"
 CHANGING = (
     *("use_km", "no_top", "top_k", "memory", "keep_previous", "mem_every", "mem_capacity", "mem_frames"),
     *("mem_annotated", "quality_threshold", "gate", "compat", "prior", "size", "flip", "scales"),
-    *("correct_rate", "correct_steps", "write_corrected", "amp", "decode_roi", "first_mask", "frames"),
+    *("correct_rate", "correct_steps", "write_corrected", "amp", "tf32", "decode_roi", "first_mask", "frames"),
     *("start", "background", "void", "snap", "box", "keep_rate"),
 )
 
@@ -119,6 +119,10 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--frame_batch", type=whole(1, 1024), default=1, help="frames at a time, DropSeg only (%(default)s)"
     )
     run.add_argument("--compile", action="store_true", help="let torch.compile fuse the network's operations")
+    run.add_argument("--benchmark", action="store_true", help="let cuDNN look for the fastest algorithms of each size")
+    run.add_argument("--tf32", action="store_true", default=None, help="float32 is multiplied as TF32 by a CUDA device")
+    run.add_argument("--fused_read", action="store_true", help="read the memory in Triton kernels (CUDA)")
+    run.add_argument("--look_ahead", action="store_true", help="encode the next image in a stream of its own (CUDA)")
     run.add_argument("--max_memory_gb", type=above_zero, metavar="GB", help="work in parts that fit into this")
     run.add_argument("--overwrite", action="store_true", help="segment finished videos again")
 

@@ -20,12 +20,13 @@ from inference.chunks import needed_bytes, plan_chunks
 from inference.fast_form import for_inference
 from inference_core import InferenceCore, Stream
 from inference_core_yv import InferenceCoreYV
+from model.memory.fused_read import available
 from model.memory.options import MemoryOptions
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from published.qdmn import PublishedCore, PublishedCoreYV
 from published.stm_cycle import PublishedSTMCycleCore
-from util.device import AUTOCAST, keep_freed_memory, used_memory_bytes
+from util.device import AUTOCAST, allow_tf32, keep_freed_memory, used_memory_bytes
 from util.distributed import start, stop
 from util.errors import InputError
 
@@ -98,23 +99,37 @@ def build_segmenter(args: argparse.Namespace, device: torch.device, core: type[I
         raise InputError(f"{network.arch} does not read by affinities; leave out --top_k, --no_top and --use_km")
     if args.frame_batch > 1:
         _check_frame_batch(args, network)
-    for_inference(network, device, amp=AUTOCAST[args.amp], compiled=args.compile)
+    _check_cuda_options(args, network, device)
+    allow_tf32(bool(args.tf32))
+    torch.backends.cudnn.benchmark = args.benchmark
+    corrects = args.correct_rate is not None
+    for_inference(network, device, amp=AUTOCAST[args.amp], compiled=args.compile, corrects=corrects)
     if args.compile:
-        compile_network(network)
+        compile_network(network, windows=args.decode_roi)
     return Segmenter(
         partial(new_core, args, network, device, core),
         device,
         args.amp,
         args.frame_batch,
         overlaps=device.type == "cuda" and not sparing,
+        looks_ahead=args.look_ahead,
         count_compiled=count_compiled if args.compile else int,
     )
 
 
-def compile_network(network: MemoryNetwork) -> None:
-    """Let `torch.compile` fuse encoders and decoder, in place; reading the memory, which grows, stays as it is."""
-    for name in COMPILED:
+def compile_network(network: MemoryNetwork, *, windows: bool = False) -> None:
+    """Let `torch.compile` fuse encoders and decoder, in place; reading the memory, which grows, stays as it is.
+
+    Args:
+        network: in the form of `for_inference`.
+        windows: parts of frames will be decoded. Their place must not be seen, or each would be compiled anew; their
+            size is a variable.
+    """
+    for name in COMPILED[:-1] if windows else COMPILED:
         setattr(network, name, torch.compile(getattr(network, name)))
+    if windows:
+        decoder: Any = network.decoder
+        decoder.upsample = torch.compile(decoder.upsample, dynamic=True)
 
 
 def count_compiled() -> int:
@@ -129,6 +144,19 @@ def _check_frame_batch(args: argparse.Namespace, network: MemoryNetwork) -> None
             "--frame_batch needs frames that do not depend on each other: DropSeg with --mem_frames 1, without "
             "averaging and correction"
         )
+
+
+def _check_cuda_options(args: argparse.Namespace, network: MemoryNetwork, device: torch.device) -> None:
+    """Refuse what would do nothing."""
+    for name in ("fused_read", "look_ahead"):
+        if getattr(args, name) and device.type != "cuda":
+            raise InputError(f"--{name} is for CUDA devices, and this run is on {device}; leave it out")
+    if args.look_ahead and (args.max_memory_gb is not None or args.frame_batch > 1):
+        raise InputError("--look_ahead goes neither with --max_memory_gb nor with --frame_batch; leave it out")
+    if args.fused_read and (args.use_km or args.decode_roi or not network.reads_by_affinity):
+        raise InputError("--fused_read goes neither with --use_km, --decode_roi nor with DropSeg; leave it out")
+    if args.fused_read and not available(device):
+        raise InputError("--fused_read needs Triton and a GPU of compute capability 8.0 or higher; leave it out")
 
 
 def new_core(
@@ -189,6 +217,7 @@ def core_options(args: argparse.Namespace) -> dict[str, Any]:
         "top_k": None if args.no_top else args.top_k or "auto",
         "km_sigma": KM_SIGMA if args.use_km else None,
         "decode_roi": args.decode_roi,
+        "fused_read": args.fused_read,
         "score_all": args.quality_csv or args.report,
         "correct_rate": args.correct_rate,
         "correct_steps": args.correct_steps,
@@ -211,9 +240,10 @@ def chunk_options(
         slots += 2 * len(video) // args.mem_every
     held, wanted = used_memory_bytes(device), args.max_memory_gb * 1e9
     objects = len(video.objects) * len(views)
-    chunks = plan_chunks(network, size, objects, slots, wanted - held)
+    stored_bytes = 4 if args.amp == "off" else 2
+    chunks = plan_chunks(network, size, objects, slots, wanted - held, stored_bytes)
     if chunks is None:
-        needed = (held + sum(needed_bytes(network, size, objects, slots))) / 1e9
+        needed = (held + sum(needed_bytes(network, size, objects, slots, stored_bytes))) / 1e9
         raise InputError(
             f"video {video.name} with {len(video.objects)} objects needs about {needed:.1f} GB; raise --max_memory_gb,"
             " or lower --size or --mem_capacity"

@@ -78,8 +78,8 @@ class Segmenter(VideoWorker):
         device: where it works.
         amp: automatic mixed precision, see `util.device.AUTOCAST`.
         frame_batch: most frames that the core is given at a time.
-        overlaps: the next frame is asked of the device before the masks of the present one are waited for, and its
-            image is encoded beside them.
+        overlaps: the next frame is asked of the device before the masks of the present one are waited for.
+        looks_ahead: what overlaps is also encoded beside the present frame, see `FeaturePrefetch`.
         count_compiled: how many graphs have been compiled so far.
     """
 
@@ -88,6 +88,7 @@ class Segmenter(VideoWorker):
     amp: str = "off"
     frame_batch: int = 1
     overlaps: bool = False
+    looks_ahead: bool = False
     count_compiled: Callable[[], int] = int
 
     def run(
@@ -206,7 +207,7 @@ def _run_pass(
         batch = next(batches, [])
         while batch:
             coming = next(batches, []) if segmenter.overlaps else []
-            if len(coming) == 1 and coming[0].mask is None:
+            if segmenter.looks_ahead and len(coming) == 1 and coming[0].mask is None:
                 core.prefetch(coming[0].image)
             for asked in _ask(core, batch, video, segmenter, speed):
                 if pending is not None:

@@ -145,10 +145,13 @@ def choose_window(coverage: Tensor, previous: Tensor) -> Window | None:
     height, width = coverage.shape[-2:]
     seen = torch.maximum(coverage, F.max_pool2d(previous.to(coverage.dtype), CELL)) > SEEN
     seen = seen.flatten(0, 1).any(0)
-    rows, columns = (seen.any(axis).nonzero().flatten() for axis in (1, 0))
-    if not len(rows):
+    ends = []
+    for line in (seen.any(1), seen.any(0)):
+        place = torch.arange(len(line), device=line.device)
+        ends += [place.where(line, len(line)).amin(), place.where(line, -1).amax()]
+    top, bottom, left, right = torch.stack(ends).tolist()  # a device is waited for once
+    if bottom < 0:
         return None
-    (top, bottom), (left, right) = (ends[[0, -1]].tolist() for ends in (rows, columns))
     window = Window(
         max(0, top - MARGIN), max(0, left - MARGIN), min(height, bottom + 1 + MARGIN), min(width, right + 1 + MARGIN)
     )
@@ -163,7 +166,9 @@ class Chunks(NamedTuple):
     elements: int
 
 
-def needed_bytes(network: MemoryNetwork, size: tuple[int, int], objects: int, slots: int) -> tuple[int, int]:
+def needed_bytes(
+    network: MemoryNetwork, size: tuple[int, int], objects: int, slots: int, stored_bytes: int = FLOAT_BYTES
+) -> tuple[int, int]:
     """Rough needs of a stream beside the weights: for the frame and the memory, and for each object of a chunk.
 
     Args:
@@ -171,9 +176,11 @@ def needed_bytes(network: MemoryNetwork, size: tuple[int, int], objects: int, sl
         size: height and width of the frames that the network sees.
         objects: in the video.
         slots: memory frames of an object.
+        stored_bytes: of a number in memory: 4, or 2 where it is made by autocast. Everything else is counted as
+            float32, which CPUs go back to under autocast; a GPU needs less.
     """
     pixels = prod(side + -side % 16 for side in size)
-    bank = objects * slots * (pixels // 256) * network.memory_channels * FLOAT_BYTES
+    bank = objects * slots * (pixels // 256) * network.memory_channels * stored_bytes
     masks = FRAME_COPIES * (objects + 1) * pixels * FLOAT_BYTES
     stem = FRAME_COPIES * 64 * (pixels // 4) * FLOAT_BYTES
     last = getattr(network.decoder, "up_8_4", network.decoder)
@@ -182,15 +189,21 @@ def needed_bytes(network: MemoryNetwork, size: tuple[int, int], objects: int, sl
 
 
 def plan_chunks(
-    network: MemoryNetwork, size: tuple[int, int], objects: int, slots: int, available_bytes: float
+    network: MemoryNetwork,
+    size: tuple[int, int],
+    objects: int,
+    slots: int,
+    available_bytes: float,
+    stored_bytes: int = FLOAT_BYTES,
 ) -> Chunks | None:
     """Chunks with which a stream stays within the available memory; None where it cannot.
 
     Args:
         network, size, objects, slots: see `needed_bytes`.
         available_bytes: beside the weights and whatever else is held already.
+        stored_bytes: see `needed_bytes`.
     """
-    fixed, each = needed_bytes(network, size, objects, slots)
+    fixed, each = needed_bytes(network, size, objects, slots, stored_bytes)
     free = available_bytes - fixed
     least = each + READ_COPIES * FLOAT_BYTES * LEAST_PLANNED
     if free < least:

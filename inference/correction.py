@@ -10,6 +10,7 @@ from model.layers.decoder import soft_aggregate
 from model.losses import HARD_SHARE, bootstrapped_cross_entropy, soft_iou_loss
 from model.memory.read import Memory, MemoryReader
 from model.memory_network import MemoryNetwork
+from util.tensors import take_rows
 
 
 class Reference(NamedTuple):
@@ -52,7 +53,7 @@ class MaskCorrection:
             stay = [j for j, k in enumerate(reference.objects) if k not in objects]
             if stay:
                 left = tuple(reference.objects[j] for j in stay)
-                kept.append(Reference(reference.image, reference.masks[:, stay], left))
+                kept.append(Reference(reference.image, take_rows(reference.masks, stay, 1), left))
         self._references = [*kept, Reference(image, masks, tuple(objects))]
 
     @torch.inference_mode(False)
@@ -82,7 +83,7 @@ class MaskCorrection:
         shared = [j for j, k in enumerate(reference.objects) if k in objects]
         if not shared:
             return None
-        image, masks = reference.image.clone(), reference.masks[:, shared].clone()
+        image, masks = reference.image.clone(), take_rows(reference.masks, shared, 1)
         query = self.network.encode_query(image, masks.amax(1, keepdim=True))
         background = 1 - masks.amax(1, keepdim=True)
         rows = [list(objects).index(reference.objects[j]) for j in shared]
@@ -90,7 +91,7 @@ class MaskCorrection:
 
     def _loss(self, prepared: tuple[NamedTuple, Tensor, list[int]], key: Tensor, value: Tensor) -> Tensor:
         query, labels, rows = prepared
-        memory = Memory(key[:, rows], value[:, rows])
+        memory = Memory(take_rows(key, rows, 1), take_rows(value, rows, 1))
         logits = soft_aggregate(self.network.segment(query, memory, self.reader).float().sigmoid())
         valid = torch.ones(1, logits.shape[1], device=logits.device)
         losses = bootstrapped_cross_entropy(logits, labels, HARD_SHARE, valid) + soft_iou_loss(logits, labels, valid)

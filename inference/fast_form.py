@@ -10,14 +10,21 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from model.layers.convolution import WinogradConv2d
 from model.layers.quality import QualityScorer
 from model.layers.resnet import ResNetEncoder
+from model.qdmn import PriorGate
 
 LEAST_CHANNELS = 192
+CAST = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, PriorGate)
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def for_inference(
-    network: Network, device: torch.device, *, amp: torch.dtype | None = None, compiled: bool = False
+    network: Network,
+    device: torch.device,
+    *,
+    amp: torch.dtype | None = None,
+    compiled: bool = False,
+    corrects: bool = False,
 ) -> Network:
     """Fold batch-norms and lay channels last, in place.
 
@@ -27,8 +34,10 @@ def for_inference(
     Args:
         network: in evaluation mode; it can be neither trained nor saved afterwards.
         device: where it will work.
-        amp: what autocast computes in; None without autocast.
+        amp: what autocast computes in; None without autocast. Weights are cast once, here: the network then works under
+            that autocast alone.
         compiled: the network will be compiled, which excludes Winograd's way.
+        corrects: masks will be corrected, which is done without autocast: weights stay as they are.
 
     Returns:
         The network.
@@ -37,6 +46,8 @@ def for_inference(
     lay_channels_last(network)
     if amp is torch.bfloat16:
         keep_entry_precise(network)
+    if amp is not None and not corrects:
+        cast_weights(network, amp)
     return use_winograd(network) if device.type == "cpu" and amp is None and not compiled else network
 
 
@@ -50,6 +61,18 @@ def keep_entry_precise(network: Network) -> Network:
     for module in network.modules():
         if isinstance(module, ResNetEncoder):
             module.precise_entry = True
+    return network
+
+
+def cast_weights(network: Network, dtype: torch.dtype) -> Network:
+    """Cast the weights that autocast would cast again on frames, in place; first layers in float32 keep theirs."""
+    kept = set()
+    for module in network.modules():
+        if isinstance(module, ResNetEncoder) and module.precise_entry:
+            kept |= {module.conv1, *module.layer1[0].modules()}
+    for module in network.modules():
+        if isinstance(module, CAST) and module not in kept:
+            module.to(dtype)
     return network
 
 

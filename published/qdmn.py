@@ -10,10 +10,11 @@ from torch import Tensor
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model.layers.decoder import soft_aggregate
-from model.memory.bank import BankReport, MemoryBank, ObjectMemory, Slot, report_of
+from model.memory.bank import BankReport, MemoryBank, ObjectMemory, Scores, Slot, report_of, scores_of
 from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from model.memory.read import MemoryEntry
 from model.memory_network import MemoryNetwork
+from util.tensors import Later
 
 
 class PublishedBank(MemoryBank):
@@ -70,26 +71,30 @@ class PublishedYouTubeMemory(PublishedMemory):
         super().__init__(options)
         self._reference: float | None = None
 
-    def update(self, frame: int, entry: MemoryEntry, annotated: Sequence[int]) -> tuple[BankReport, ...]:
+    def update(
+        self, frame: int, entry: MemoryEntry, annotated: Sequence[int], scores: Scores | None = None
+    ) -> tuple[BankReport, ...]:
         """See `ObjectMemory`."""
+        scores = scores or scores_of(entry)
+        parts = list(self._parts(entry, scores))
         if annotated:
             self._reference = None
-            return tuple(report_of(group, group.bank.annotate(frame, part)) for group, part in self._parts(entry))
+            return tuple(report_of(group, group.bank.annotate(frame, part, own)) for group, part, own in parts)
         score = ratio = None
-        if entry.quality is not None:
-            score = mean_above_zero(entry.quality)
+        if scores is not None:
+            score = mean_above_zero(scores.value)
             self._reference = score if self._reference is None else self._reference
             ratio = score / self._reference
         rank = score if len(self.objects) == 1 else ratio
         return tuple(
-            report_of(group, group.bank.remember(frame, part, quality=ratio, rank=rank))
-            for group, part in self._parts(entry)
+            report_of(group, group.bank.remember(frame, part, relative=Later(lambda: ratio), rank=rank))
+            for group, part, _ in parts
         )
 
 
-def mean_above_zero(quality: Tensor) -> float:
+def mean_above_zero(quality: Sequence[float]) -> float:
     """Mean of the qualities that are not 0; NaN when all are."""
-    known = [score for score in quality.flatten().tolist() if score != 0]
+    known = [score for score in quality if score != 0]
     return sum(known) / len(known) if known else math.nan
 
 

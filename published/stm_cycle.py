@@ -51,7 +51,8 @@ class PublishedSTMCycleCore(PublishedCore):
         if mask is None:
             return super().commit(masks)
         given = mask.new_zeros(len(self._all), *mask.shape[-2:])
-        given[[self._all.index(k) for k in ids]] = mask
+        for k, plane in zip(ids, mask, strict=True):
+            given[self._all.index(k)] = plane
         padding, begun = self.padding, bool(self.objects)
         result = super().commit(masks, given, self._all)
         return unpad(soft_aggregate(masks).softmax(1)[0], padding) if begun else result

@@ -112,9 +112,13 @@ class MaskDecoder(nn.Module):
         height, width = x.shape[-2:]
         if window is not None:
             x, f8, f4 = window.crop(x), window.crop(f8, 2), window.crop(f4, 4)
-        x = self.up_8_4(self.up_16_8(x, f8), f4)
-        logits = F.interpolate(self.predict(F.relu(x)), scale_factor=4, mode="bilinear", align_corners=False)
+        logits = self.upsample(x, f8, f4)
         return logits if window is None else window.paste(logits, (height, width), CELL, OUTSIDE)
+
+    def upsample(self, x: Tensor, f8: Tensor, f4: Tensor) -> Tensor:
+        """Objects (B*K,C,h,w), frame features (B,..,2h,2w) and (B,..,4h,4w) -> logits (B*K,1,16h,16w)."""
+        x = self.up_8_4(self.up_16_8(x, f8), f4)
+        return F.interpolate(self.predict(F.relu(x)), scale_factor=4, mode="bilinear", align_corners=False)
 
 
 def soft_aggregate(probabilities: Tensor) -> Tensor:

@@ -11,8 +11,13 @@ from torch import Tensor
 
 from model.memory.options import POLICIES, MemoryOptions, Rank
 from model.memory.read import Memory, MemoryEntry, has_shared_keys
+from util.tensors import Later, numbers_of, take_rows
 
 FIRST_SLOTS = 64
+
+Scores = Later[tuple[float, ...]]
+Relative = Later[float | None]
+UNKNOWN: Relative = Later(lambda: None)
 
 
 class BankEvent(NamedTuple):
@@ -21,14 +26,19 @@ class BankEvent(NamedTuple):
     Attributes:
         stored: the kind of slot that the frame went to; "" where it is not kept.
         evicted: the frame whose slot was given up for it, or None.
-        relative_quality: its quality relative to the annotated frame's; None without a scorer.
+        relative: its quality relative to the annotated frame's; None without a scorer.
         rejected: whether it was due for admission, but of too low a quality.
     """
 
     stored: Literal["permanent", "dynamic", "temporary", ""]
     evicted: int | None
-    relative_quality: float | None
+    relative: Relative
     rejected: bool = False
+
+    @property
+    def relative_quality(self) -> float | None:
+        """`relative`, which is waited for."""
+        return self.relative.value
 
 
 @dataclass
@@ -50,6 +60,9 @@ class MemoryBank:
 
     Args:
         options: settled, see `MemoryOptions`.
+
+    Attributes:
+        reference: quality of each object on the latest annotated frame; None without a scorer.
     """
 
     def __init__(self, options: MemoryOptions) -> None:
@@ -61,7 +74,7 @@ class MemoryBank:
         self._temporary: int | None = None
         self._stored = 0
         self._last_stored = 0
-        self.reference: tuple[float, ...] | None = None
+        self.reference: Scores | None = None
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -74,29 +87,34 @@ class MemoryBank:
         """Keys and values of all frames in memory; a view."""
         return self._buffers.view(len(self.frames))
 
-    def annotate(self, frame: int, entry: MemoryEntry) -> BankEvent:
+    def annotate(self, frame: int, entry: MemoryEntry, scores: Scores | None = None) -> BankEvent:
         """Give an annotated frame a permanent slot; its quality becomes the reference.
+
+        Args:
+            frame, entry: what is remembered.
+            scores: its quality, where that is being fetched already.
 
         Raises:
             ValueError: the policy goes by quality and the network has no scorer.
         """
         if entry.quality is None and self.policy.needs_quality:
             raise ValueError(f"policy {self.options.policy!r} needs a network with a quality scorer; choose 'latest'")
-        self.reference = None if entry.quality is None else tuple(entry.quality[0].tolist())
+        self.reference = scores or scores_of(entry)
         self._last_stored = frame
         evicted = self._make_room_for_annotation()
         self._append(frame, entry, evicted, permanent=True)
-        quality = None if self.reference is None else 1.0
-        return BankEvent("permanent", None if evicted is None else evicted.frame, quality)
+        relative: Relative = UNKNOWN if self.reference is None else Later(lambda: 1.0)
+        return BankEvent("permanent", None if evicted is None else evicted.frame, relative)
 
     def remember(
-        self, frame: int, entry: MemoryEntry, *, quality: float | None = None, rank: float | None = None
+        self, frame: int, entry: MemoryEntry, *, relative: Relative | None = None, rank: float | None = None
     ) -> BankEvent:
         """Put a predicted frame into a dynamic slot if it is admitted, else into the temporary one.
 
         Args:
             frame, entry: what is remembered.
-            quality: relative quality that decides on admission; by default that of the bank's own objects.
+            relative: relative quality that decides on admission; by default that of the bank's own objects. A device is
+                waited for it where the policy goes by it and the frame is due.
             rank: quality by which the frame is compared with others for eviction; by default the same.
 
         Raises:
@@ -104,22 +122,30 @@ class MemoryBank:
         """
         if not self._slots:
             raise ValueError("the first frame of a memory must be annotated")
-        quality = self._own_quality(entry) if quality is None else quality
+        relative = relative or self.judge(scores_of(entry))
         due = self.is_due(frame)
+        quality = relative.value if due and self.policy.needs_quality else None
         rejected = due and not self.policy.admits(quality, self.options.quality_threshold)
         if rejected or not due:
             if not self.options.keep_previous:
-                return BankEvent("", None, quality, rejected)
+                return BankEvent("", None, relative, rejected)
             self._temporary = frame
             self._buffers.write(len(self._slots), entry)
-            return BankEvent("temporary", None, quality, rejected)
+            return BankEvent("temporary", None, relative, rejected)
         self._stored += 1
         evicted = self._evict() if len(self._ranks) >= self.options.capacity else None
         rank = quality if rank is None else rank
         self._ranks.append(Rank(self._stored, 1.0 if rank is None else rank))
         self._last_stored = frame
         self._append(frame, entry, evicted, permanent=False)
-        return BankEvent("dynamic", None if evicted is None else evicted.frame, quality)
+        return BankEvent("dynamic", None if evicted is None else evicted.frame, relative)
+
+    def judge(self, scores: Scores | None) -> Relative:
+        """The relative quality of a frame with these scores of the bank's objects."""
+        reference = self.reference
+        if scores is None or reference is None:
+            return UNKNOWN
+        return Later(lambda: self.relative_quality(scores.value, reference.value))
 
     def is_due(self, frame: int) -> bool:
         """Whether a frame will be considered for a dynamic slot."""
@@ -131,7 +157,7 @@ class MemoryBank:
         chosen._buffers = self._buffers.select(objects)
         chosen._slots, chosen._ranks = list(self._slots), list(self._ranks)
         if self.reference is not None:
-            chosen.reference = tuple(self.reference[k] for k in objects)
+            chosen.reference = _some(self.reference, objects)
         return chosen
 
     @staticmethod
@@ -156,11 +182,6 @@ class MemoryBank:
         index = len(self._slots) if replaced is None else replaced.index
         self._slots.append(Slot(frame, index, permanent))
         self._buffers.write(index, entry)
-
-    def _own_quality(self, entry: MemoryEntry) -> float | None:
-        if entry.quality is None or self.reference is None:
-            return None
-        return self.relative_quality(entry.quality[0].tolist(), self.reference)
 
     def _give_up(self, slot: Slot) -> Slot:
         self._slots.remove(slot)
@@ -243,9 +264,9 @@ class SlotBuffers:
         chosen, rows = copy(self), list(objects)
         if self._key is not None and self._value is not None:
             shared = self._key_rows < self._objects
-            chosen._key = self._key.clone() if shared else self._key[:, rows]
-            chosen._value, chosen._objects = self._value[:, rows], len(rows)
-            chosen._coverage = None if self._coverage is None else self._coverage[:, rows]
+            chosen._key = self._key.clone() if shared else take_rows(self._key, rows, 1)
+            chosen._value, chosen._objects = take_rows(self._value, rows, 1), len(rows)
+            chosen._coverage = None if self._coverage is None else take_rows(self._coverage, rows, 1)
             chosen._key_rows = chosen._key.shape[1]
         return chosen
 
@@ -256,7 +277,7 @@ class BankReport:
 
     Attributes:
         objects: their ids.
-        relative_quality: the quality, relative to the annotated frame's, by which the frame was judged, or None.
+        relative: the quality, relative to the annotated frame's, by which the frame was judged, or None.
         stored: `permanent`, `dynamic`, `temporary`, or "" where the frame is not kept.
         rejected: whether it was due for admission, but of too low a quality.
         evicted: index of the frame that left the memory for this one, or None.
@@ -264,11 +285,16 @@ class BankReport:
     """
 
     objects: tuple[int, ...]
-    relative_quality: float | None
+    relative: Relative
     stored: str
     rejected: bool
     evicted: int | None
     memory_frames: tuple[int, ...]
+
+    @property
+    def relative_quality(self) -> float | None:
+        """`relative`, which is waited for."""
+        return self.relative.value
 
 
 @dataclass
@@ -277,6 +303,9 @@ class Group:
 
     objects: tuple[int, ...]
     bank: MemoryBank
+
+
+Part = tuple[Group, MemoryEntry, Scores | None]
 
 
 class ObjectMemory:
@@ -334,55 +363,70 @@ class ObjectMemory:
 
     def pass_over(self) -> tuple[BankReport, ...]:
         """What is to be told of a frame that leaves the memory as it is."""
-        unchanged = BankEvent("", None, None)
+        unchanged = BankEvent("", None, UNKNOWN)
         return tuple(report_of(group, unchanged) for group in self.groups)
 
-    def update(self, frame: int, entry: MemoryEntry, annotated: Sequence[int]) -> tuple[BankReport, ...]:
+    def update(
+        self, frame: int, entry: MemoryEntry, annotated: Sequence[int], scores: Scores | None = None
+    ) -> tuple[BankReport, ...]:
         """Remember a frame.
 
         Args:
             frame: its index.
             entry: all objects in the order of their rows.
             annotated: objects whose masks were given; they get a permanent slot.
+            scores: quality of all objects, where it is being fetched already.
 
         Raises:
             ValueError: the policy is `quality` and the network has no scorer.
         """
         self.groups = [part for group in self.groups for part in _split(group, annotated)]
-        pairs = list(self._parts(entry))
-        quality = self._joint_quality([p for p in pairs if p[0].objects[0] not in annotated])
+        parts = list(self._parts(entry, scores or scores_of(entry)))
+        joint = self._joint_quality([part for part in parts if part[0].objects[0] not in annotated])
         return tuple(
             report_of(
                 group,
-                group.bank.annotate(frame, part)
+                group.bank.annotate(frame, own, judged)
                 if group.objects[0] in annotated
-                else group.bank.remember(frame, part, quality=quality),
+                else group.bank.remember(frame, own, relative=joint or group.bank.judge(judged)),
             )
-            for group, part in pairs
+            for group, own, judged in parts
         )
 
-    def _joint_quality(self, pairs: Sequence[tuple[Group, MemoryEntry]]) -> float | None:
+    def _joint_quality(self, parts: Sequence[Part]) -> Relative | None:
         """Relative quality over the objects of several groups; None where each group is to use its own."""
-        if self.options.gate == "object":
+        found = [(judged, group.bank.reference) for group, _, judged in parts]
+        pairs = [(judged, reference) for judged, reference in found if judged is not None and reference is not None]
+        if self.options.gate == "object" or not pairs or len(pairs) < len(found):
             return None
-        scores: list[float] = []
-        references: list[float] = []
-        for group, part in pairs:
-            if part.quality is None or group.bank.reference is None:
-                return None
-            scores += part.quality[0].tolist()
-            references += group.bank.reference
-        return self.bank_kind.relative_quality(scores, references) if scores else None
 
-    def _parts(self, entry: MemoryEntry) -> Iterator[tuple[Group, MemoryEntry]]:
-        """Each group with its rows of the entry."""
+        def relative() -> float:
+            scores, references = (sum((each.value for each in side), ()) for side in zip(*pairs, strict=True))
+            return self.bank_kind.relative_quality(scores, references)
+
+        return Later(relative)
+
+    def _parts(self, entry: MemoryEntry, scores: Scores | None) -> Iterator[Part]:
+        """Each group with its rows of the entry, and its scores."""
         start = 0
         for group in self.groups:
-            rows = slice(start, start + len(group.objects))
+            stop = start + len(group.objects)
+            rows = slice(start, stop)
             quality = None if entry.quality is None else entry.quality[:, rows]
             coverage = None if entry.coverage is None else entry.coverage[:, rows]
-            yield group, MemoryEntry(entry.key[:, rows], entry.value[:, rows], quality, coverage)
-            start = rows.stop
+            judged = None if scores is None else _some(scores, range(start, stop))
+            yield group, MemoryEntry(entry.key[:, rows], entry.value[:, rows], quality, coverage), judged
+            start = stop
+
+
+def scores_of(entry: MemoryEntry) -> Scores | None:
+    """The quality of each object of an entry, which is being fetched; None without a scorer."""
+    return None if entry.quality is None else numbers_of(entry.quality[0])
+
+
+def _some(scores: Scores, rows: Sequence[int]) -> Scores:
+    """The scores of some objects, named by their rows."""
+    return Later(lambda: tuple(scores.value[row] for row in rows))
 
 
 def concatenate(entries: Sequence[MemoryEntry]) -> MemoryEntry:
@@ -404,9 +448,7 @@ def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 def report_of(group: Group, event: BankEvent) -> BankReport:
     """What a bank did with a frame, and what it holds now."""
-    return BankReport(
-        group.objects, event.relative_quality, event.stored, event.rejected, event.evicted, group.bank.frames
-    )
+    return BankReport(group.objects, event.relative, event.stored, event.rejected, event.evicted, group.bank.frames)
 
 
 def _split(group: Group, annotated: Sequence[int]) -> list[Group]:

@@ -92,6 +92,40 @@ def test_only_a_gpu_with_memory_to_spare_overlaps_frames(monkeypatch, device, fl
     assert build_segmenter(arguments(*flags), torch.device(device), InferenceCore).overlaps is overlaps
 
 
+@pytest.mark.parametrize(
+    ("device", "flags", "message"),
+    [
+        ("cpu", ["--fused_read"], "is for CUDA devices, and this run is on cpu"),
+        ("cpu", ["--look_ahead"], "is for CUDA devices, and this run is on cpu"),
+        ("cuda", ["--look_ahead", "--max_memory_gb", "2"], "nor with --frame_batch"),
+        ("cuda", ["--fused_read", "--use_km"], "goes neither with --use_km"),
+    ],
+)
+def test_what_would_do_nothing_on_a_device_is_refused(network, monkeypatch, device, flags, message):
+    monkeypatch.setattr(cores, "load_network", lambda path, device: network)
+    with pytest.raises(InputError, match=message):
+        build_segmenter(arguments(*flags), torch.device(device), InferenceCore)
+
+
+def test_what_a_gpu_has_not_shown_must_be_asked_for(monkeypatch):
+    monkeypatch.setattr(cores, "load_network", lambda path, device: build_network("qdmn_small").eval())
+    monkeypatch.setattr(cores, "available", lambda device: True)
+    device = torch.device("cuda")
+    plain, asked = (build_segmenter(arguments(*flags), device, InferenceCore) for flags in ((), ("--look_ahead",)))
+    assert (plain.looks_ahead, asked.looks_ahead) == (False, True)
+    plain, asked = (build_segmenter(arguments(*f), device, InferenceCore) for f in ((), ("--fused_read",)))
+    assert (plain.new_core(video()).reader.fused, asked.new_core(video()).reader.fused) == (False, True)
+
+
+def test_parts_of_frames_are_compiled_behind_the_cut(network, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(cores, "load_network", lambda path, device: build_network("qdmn_small").eval())
+    monkeypatch.setattr(torch, "compile", lambda function, **kw: compiled.append((function.__name__, kw)) or function)
+    build_segmenter(arguments("--compile", "--decode_roi"), CPU, InferenceCore)
+    assert compiled[-1] == ("upsample", {"dynamic": True})
+    assert [name for name, _ in compiled[:-1]] == ["encode_image", "encode_query", "encode_memory"]
+
+
 def test_compile_covers_the_networks_calls(network, monkeypatch):
     compiled = []
     monkeypatch.setattr(cores, "load_network", lambda path, device: network)

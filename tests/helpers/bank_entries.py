@@ -47,3 +47,8 @@ def tags(bank):
     slots = key[0].unflatten(1, (-1, POSITIONS)).flatten(2)
     assert (slots == slots[:1, :, :1]).all()
     return sorted(slots[0, :, 0].tolist())
+
+
+def told(event):
+    """What a bank says of a frame: where it is, whose slot it took, its relative quality."""
+    return event.stored, event.evicted, event.relative_quality

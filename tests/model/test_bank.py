@@ -9,7 +9,12 @@ from model.memory.bank import MemoryBank
 from model.memory.options import MemoryOptions
 from model.memory.read import MemoryEntry
 from published.qdmn import PublishedBank
-from tests.helpers.bank_entries import POSITIONS, REFERENCE, annotated_bank, entry, feed, settled, tags
+from tests.helpers.bank_entries import POSITIONS, REFERENCE, annotated_bank, entry, feed, settled, tags, told
+from util.tensors import Later
+
+
+def known(relative):
+    return Later(lambda: relative)
 
 
 def test_a_frame_is_admitted_when_the_interval_has_passed():
@@ -47,7 +52,7 @@ def test_an_admitted_frame_needs_no_temporary_slot():
 def test_an_annotation_replaces_the_temporary_frame_and_restarts_the_interval():
     bank = annotated_bank(mem_every=4)
     feed(bank, [1.0] * 2)
-    assert bank.annotate(3, entry(3, REFERENCE))[:3] == ("permanent", None, 1.0)
+    assert told(bank.annotate(3, entry(3, REFERENCE))) == ("permanent", None, 1.0)
     assert bank.frames == (0, 3)
     events = feed(bank, [1.0] * 4, start=4)
     assert [event.stored for event in events] == ["temporary"] * 3 + ["dynamic"]
@@ -103,7 +108,7 @@ def test_every_keeps_all():
 def test_a_network_without_scorer_works_with_other_policies(policy):
     bank = MemoryBank(settled(policy=policy, mem_every=2))
     assert bank.annotate(0, entry(0)).relative_quality is None
-    assert [bank.remember(t, entry(t))[:3] for t in (1, 2)] == [("temporary", None, None), ("dynamic", None, None)]
+    assert [told(bank.remember(t, entry(t))) for t in (1, 2)] == [("temporary", None, None), ("dynamic", None, None)]
 
 
 def test_a_network_without_scorer_is_refused_by_policy_quality():
@@ -170,7 +175,7 @@ def test_a_selected_object_has_the_same_history_and_goes_on_by_itself():
         bank.remember(t, two_objects(t, 0.5))
     second = bank.select([1])
     assert second.frames == (0, 1, 2)
-    assert second.reference == (0.25,)
+    assert second.reference.value == (0.25,)
     assert second.memory.key[0, 0, ::POSITIONS, 0].tolist() == [1000, 1001, 1002]
     second.remember(3, MemoryEntry(*(part[:, 1:] for part in two_objects(3, 0.5)[:3])))
     assert (bank.frames, second.frames) == ((0, 1, 2), (0, 1, 2, 3))
@@ -179,7 +184,7 @@ def test_a_selected_object_has_the_same_history_and_goes_on_by_itself():
 
 def test_quality_and_rank_can_come_from_elsewhere():
     bank = annotated_bank(mem_every=1, capacity=2, quality_threshold=0.8)
-    assert bank.remember(1, entry(1, REFERENCE), quality=0.5).rejected
-    bank.remember(2, entry(2, 0.0), quality=1.0, rank=3.0)
-    bank.remember(3, entry(3, 0.0), quality=1.0, rank=1.0)
-    assert bank.remember(4, entry(4, 0.0), quality=1.0, rank=1.0).evicted == 3
+    assert bank.remember(1, entry(1, REFERENCE), relative=known(0.5)).rejected
+    bank.remember(2, entry(2, 0.0), relative=known(1.0), rank=3.0)
+    bank.remember(3, entry(3, 0.0), relative=known(1.0), rank=1.0)
+    assert bank.remember(4, entry(4, 0.0), relative=known(1.0), rank=1.0).evicted == 3

@@ -6,7 +6,7 @@ import pytest
 
 from model.memory.bank import MemoryBank
 from published.qdmn import PublishedBank
-from tests.helpers.bank_entries import POSITIONS, REFERENCE, annotated_bank, entry, feed, random_ratios, tags
+from tests.helpers.bank_entries import POSITIONS, REFERENCE, annotated_bank, entry, feed, random_ratios, tags, told
 
 
 def published_rule(ratios, *, capacity, mem_every, threshold, protect):
@@ -42,7 +42,7 @@ def test_admission_and_eviction_follow_the_published_rule(compat, capacity, mem_
     evictions = 0
     for frame, (ratio, (stored, evicted, memory)) in enumerate(zip(ratios, rule, strict=True), 1):
         event = bank.remember(frame, entry(frame, REFERENCE * ratio))
-        assert event[:3] == ("temporary" if stored is None else "dynamic", evicted, ratio)
+        assert told(event) == ("temporary" if stored is None else "dynamic", evicted, ratio)
         assert bank.frames == (*memory, *([frame] if stored is None else []))
         assert tags(bank) == sorted(bank.frames)
         evictions += evicted is not None
@@ -78,7 +78,7 @@ def test_memory_stays_in_its_place_and_size_over_a_long_video(policy):
 def test_the_evicted_frame_is_the_worst_in_quality_and_temporal_consistency():
     bank = annotated_bank(capacity=3, mem_every=1)
     *_, event = feed(bank, [0.9, 1.0, 0.85, 1.2])
-    assert event[:3] == ("dynamic", 1, pytest.approx(1.2))
+    assert told(event) == ("dynamic", 1, pytest.approx(1.2))
     assert bank.frames == (0, 2, 3, 4)
 
 
