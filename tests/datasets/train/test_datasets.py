@@ -55,7 +55,7 @@ def test_frames_left_to_the_device_are_the_sources_of_the_same_draw(video_root, 
         rendered, left = ((torch.manual_seed(5), dataset(render=render)[0])[1] for render in (True, False))
         assert isinstance(left["frames"], Unrendered)
         assert left["frames"].sources.shape[1:] == (3, 60, 80) and left["frames"].sources.dtype == torch.uint8
-        assert len(left["frames"].views) == len(rendered["frames"])
+        assert len(left["frames"].plan.matrices) == len(rendered["frames"])
         assert all(torch.equal(rendered[key], left[key]) for key in ("masks", "selector"))
 
 
