@@ -67,6 +67,9 @@ class SetDataset(VideoSet):
         meta = self._first_file(entry.meta)
         self._objects = None if meta is None else read_object_frames(meta)
         self._meta = meta
+        if entry.meta and meta is None:
+            told = entry.meta[0].format(split=self.split)
+            logger.warning("%s: %s is missing, so all masks are read to see where objects begin", entry.title, told)
         unseen = self._first_file(entry.unseen)
         self._unseen = None if unseen is None else frozenset(read_video_list(unseen))
         names = self._video_names(list_file, only)

@@ -12,7 +12,7 @@ import eval_vos
 from datasets.mask_files import read_ids, write_ids
 from datasets.test.sets import SETS
 from evaluation import cores
-from scripts import make_synthetic, masks_of_json
+from scripts import burst_json, make_synthetic, masks_of_json
 from tests.helpers.davis_trees import FAKE_NETWORK, FakeCore
 from tests.helpers.failures import failure_line
 
@@ -155,6 +155,33 @@ def test_a_missing_root_is_named_with_the_set_and_where_it_comes_from(tmp_path, 
 def test_burst_as_it_is_published_is_to_be_made_folders_of(trees, tmp_path, capsys):
     line = fail(capsys, "burst", trees / "burst", tmp_path, "--split", "test-vos")
     assert "BURST" in line and "scripts/masks_of_json.py" in line
+
+
+def test_results_of_burst_become_the_json_of_its_own_evaluation_and_back(trees, tmp_path, capsys):
+    root, results = trees / "burst", tmp_path / "results"
+    evaluate("burst", root, results)
+    given = root / "annotations/val/all_classes.json"
+    burst_json.main(["--json", str(given), "--results", str(results), "--output", str(tmp_path / "burst.json")])
+    frames = ["--frames", str(root / "frames/val"), "--output", str(tmp_path / "back")]
+    masks_of_json.main(["--json", str(tmp_path / "burst.json"), *frames])
+    for path in results.rglob("*.png"):
+        back = tmp_path / "back/Annotations" / path.relative_to(results)
+        np.testing.assert_array_equal(read_ids(path), read_ids(back))
+    (first, *_) = json.loads((tmp_path / "burst.json").read_text())["sequences"]
+    assert len(first["segmentations"]) == len(first["annotated_image_paths"]) == -(-FRAMES // 5)
+    next(results.rglob("*.png")).unlink()
+    options = ["--json", str(given), "--results", str(results), "--output", str(tmp_path / "none.json")]
+    assert "BURST" in failure_line(capsys, lambda: burst_json.main(options))
+    assert not (tmp_path / "none.json").exists()
+
+
+def test_where_objects_begin_is_looked_up_in_all_masks_only_with_a_word(copied, tmp_path, caplog):
+    root = copied("lvos")
+    evaluate("lvos", root, tmp_path / "a")
+    assert "meta" not in caplog.text
+    (root / "valid/valid_meta.json").unlink()
+    evaluate("lvos", root, tmp_path / "b")
+    assert "LVOS v1: valid/valid_meta.json is missing" in caplog.text
 
 
 def test_results_of_another_program_are_scored(trees, tmp_path, capsys):
