@@ -32,7 +32,7 @@ class BaseTrainer:
 
     Attributes:
         iteration: updates made or refused so far.
-        stopping: whether any process had been asked to stop before the last update.
+        stopping: whether this process has been asked to stop; from an update on, whether any process has.
     """
 
     def __init__(
@@ -86,18 +86,14 @@ class BaseTrainer:
         """What the training has made so far: the network with the average of its weights, where there is one."""
         return self.network if self._average is None else cast(Network, self._average.module)
 
-    def update(self, loss: Tensor, stop: bool = False) -> bool:
+    def update(self, loss: Tensor) -> bool:
         """Change the weights by their gradients, unless loss or gradients are not finite in any process.
-
-        Args:
-            loss: of the iteration.
-            stop: whether this process has been asked to stop; `stopping` tells afterwards whether any has.
 
         Returns:
             Whether they were changed. A scaler that looks for its scale counts as a change.
         """
         self.iteration += 1
-        spoilt, self.stopping = self._in_any(self._spoilt(loss), stop)
+        spoilt, self.stopping = self._in_any(self._spoilt(loss), self.stopping)
         updated = not spoilt
         if updated:
             scale = None if self._average is None else self.scaler.get_scale()  # a GPU is waited for

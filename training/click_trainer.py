@@ -87,15 +87,12 @@ class ClickTrainer(BaseTrainer):
         self.rounds = rounds
         self.decode = self.averaging(Decode(decoder))
 
-    def step(
-        self, batches: Sequence[Mapping[str, Tensor]], stop: bool = False
-    ) -> tuple[dict[str, Tensor], Rounds, bool]:
+    def step(self, batches: Sequence[Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], Rounds, bool]:
         """One iteration on one batch, or on several whose gradients are averaged.
 
         Args:
             batches: of equal size, on the device: `frames` (B,1,3,H,W), normalised, of whole cells of 16 pixels, and
                 `masks` (B,1,K,H,W), from which one object of each sample is drawn.
-            stop: see `BaseTrainer.update`.
 
         Returns:
             `total_loss`, `iou` after the last round and `iou_first` after the first, averaged; what came of the last
@@ -110,7 +107,7 @@ class ClickTrainer(BaseTrainer):
             first, last = (ious[:, i].mean() if known.any() else loss.new_zeros(()) for i in (0, -1))
             reports.append({"total_loss": loss, "iou_first": first, "iou": last})
         losses = {name: torch.stack([report[name] for report in reports]).mean() for name in reports[0]}
-        return losses, rounds, self.update(losses["total_loss"], stop)
+        return losses, rounds, self.update(losses["total_loss"])
 
     def _run(self, batch: Mapping[str, Tensor], *, last: bool, share: float) -> tuple[Tensor, Rounds]:
         """The rounds of a batch, and their gradients times `share`; the mean loss."""

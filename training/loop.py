@@ -74,7 +74,8 @@ class TrainingLoop:
             torch.manual_seed(derive_seed(args["seed"], self.process.rank, self.trainer.iteration))
             waiting = time.perf_counter()
             parts = [next(batches) for _ in range(args["grad_accum"])]
-            self._step(parts, time.perf_counter() - waiting, signal.requested)
+            self.trainer.stopping = signal.requested
+            self._step(parts, time.perf_counter() - waiting)
             stopping = self.trainer.stopping if self.process.distributed else signal.requested
             ending = stopping or self.trainer.iteration == args["iterations"]
             if self.validate is not None and self._due("val_interval", ending and not stopping):
@@ -90,11 +91,11 @@ class TrainingLoop:
     def _due(self, interval: str, ending: bool) -> bool:
         return ending or self.trainer.iteration % self.arguments[interval] == 0
 
-    def _step(self, parts: list[Sample], waited: float, stop: bool) -> None:
+    def _step(self, parts: list[Sample], waited: float) -> None:
         iteration = self.trainer.iteration + 1
         self.bad_samples.unreadable(iteration, [message for part in parts for message in part["rejected"]])
         batches = [self._batch(part) for part in parts]
-        losses, output, updated = self.trainer.step(batches, stop)
+        losses, output, updated = self.trainer.step(batches)
         if not updated:
             self.bad_samples.not_finite(iteration, [name for part in parts for name in part["name"]])
             return

@@ -48,14 +48,11 @@ class Pretrainer(BaseTrainer):
         super().__init__(network, device, optimizer, scheduler, amp=amp, distributed=distributed)
         self.complete = self.averaging(network)
 
-    def step(
-        self, batches: Sequence[Mapping[str, Tensor]], stop: bool = False
-    ) -> tuple[dict[str, Tensor], Completion, bool]:
+    def step(self, batches: Sequence[Mapping[str, Tensor]]) -> tuple[dict[str, Tensor], Completion, bool]:
         """One iteration on one batch, or on several whose gradients are averaged.
 
         Args:
             batches: of equal size, on the device: `frames` (B,2,3,H,W), normalised, the earlier one first.
-            stop: see `update`.
 
         Returns:
             `total_loss`, averaged; what was made of the last batch; whether the weights were updated, see `update`.
@@ -69,7 +66,7 @@ class Pretrainer(BaseTrainer):
                 self.scaler.scale(output.loss / len(batches)).backward()
             losses.append(output.loss.detach())
         loss = torch.stack(losses).mean()
-        return {"total_loss": loss}, Completion(*(x.detach() for x in output)), self.update(loss, stop)
+        return {"total_loss": loss}, Completion(*(x.detach() for x in output)), self.update(loss)
 
 
 def rate_factor(iteration: int, warmup: int, iterations: int) -> float:

@@ -281,7 +281,7 @@ class Trainer(BaseTrainer):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
-    def step(self, batches: Sequence[Batch], stop: bool = False) -> tuple[dict[str, Tensor], ClipOutput, bool]:
+    def step(self, batches: Sequence[Batch]) -> tuple[dict[str, Tensor], ClipOutput, bool]:
         """One iteration on one batch, or on several whose gradients are averaged.
 
         A loss or a gradient that is not finite, in any process, leaves weights and statistics as they were.
@@ -289,7 +289,6 @@ class Trainer(BaseTrainer):
         Args:
             batches: of equal size, on the device: `frames` (B,T,3,H,W), `masks` (B,T,K,H,W), `labels` (B,T,H,W),
                 `selector` (B,K).
-            stop: see `update`.
 
         Returns:
             The losses of `Objective`, detached and averaged; the predictions for the last batch; whether the weights
@@ -306,7 +305,7 @@ class Trainer(BaseTrainer):
                 self.scaler.scale(losses["total_loss"] / len(batches)).backward()
             parts.append({name: value.detach() for name, value in losses.items()})
         losses = {name: torch.stack([part[name] for part in parts]).mean(0) for name in parts[0]}
-        updated = self.update(losses["total_loss"], stop)
+        updated = self.update(losses["total_loss"])
         if not updated:
             for buffer, value in zip(self.network.buffers(), statistics, strict=False):
                 buffer.copy_(value)

@@ -78,7 +78,8 @@ def test_processes_meet_once_in_an_iteration_for_all_their_flags(monkeypatch, ot
     learner = trainer(distributed=True)
     assert learner.step([batch()])[2] is updated
     assert learner.stopping is stopping
-    learner.step([batch()], stop=True)
+    learner.stopping = True
+    learner.step([batch()])
     assert [flags.tolist() for flags in meetings] == [[0, 0], [0, 1]]
     assert learner.stopping
 
