@@ -7,7 +7,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from model.layers.vit import Attention, ViTEncoder
+from model.layers.vit import Attention, Block, ViTEncoder
 from model.memory.read import Memory, MemoryEntry, MemoryReader, stack_entries
 
 MEMORY = "freed memory kept"
@@ -27,13 +27,19 @@ EXACT_DROPSEG = {
     "last block for the query": "the last block for all tokens",
     **{name: EXACT[name] for name in ("channels last", "winograd", MEMORY)},
 }
+EXACT_DROPTRACK = {
+    "fused attention": "the whole attention matrix in memory",
+    "ranking rows alone": "the whole attention matrix, of which the ranking token's row is read",
+    "last block for the search region": "the last block for all tokens",
+    **{name: EXACT[name] for name in ("folded batch-norm", "channels last", "winograd", MEMORY)},
+}
 ONLY_CPU = ("winograd", MEMORY)
 CONVOLVING = ("model.layers.decoder", "model.layers.resnet", "model.qdmn", "model.stm_cycle")
 
 
 def exact_rows(arch: str, device: torch.device) -> dict[str, str]:
     """The exact optimisations of a network on a device, with what they replace."""
-    rows = EXACT_DROPSEG if arch == "dropseg" else EXACT
+    rows = {"dropseg": EXACT_DROPSEG, "droptrack": EXACT_DROPTRACK}.get(arch, EXACT)
     if device.type != "cpu":
         rows = {name: plain for name, plain in rows.items() if name not in ONLY_CPU}
     return rows
@@ -75,6 +81,28 @@ def plain_attention(attention: Attention, x: Tensor, last: int) -> Tensor:
     return attention.project((weight @ value).transpose(1, 2).flatten(2))[:, -last:]
 
 
+def plain_block(block: Block, x: Tensor, last: int) -> Tensor:
+    """Tokens (B,n,D) -> the last of them, (B,last,D); all go through the whole block."""
+    x = x + block.drop_path(block.attention(block.norm1(x), x.shape[1]))
+    return block.transform(x)[:, -last:]
+
+
+def plain_eliminate(
+    block: Block, tokens: Tensor, search: int, kept: int, ranking: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `model.droptrack.eliminate`, by way of the whole attention matrix (B,heads,n,n)."""
+    query, key, value = block.attention.split(block.norm1(tokens))
+    attention = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5).softmax(3)
+    out = (attention @ value).transpose(1, 2).flatten(2)
+    tokens = tokens + block.attention.project(out)
+    template = tokens.shape[1] - search
+    worth = (attention[:, :, ranking, template:] * weights[:, None, :, None]).sum(2).mean(1)
+    order = worth.argsort(dim=1, descending=True)
+    staying, leaving = order[:, :kept].sort(1).values, order[:, kept:].sort(1).values
+    left = tokens[:, template:].gather(1, staying.unsqueeze(2).expand(-1, -1, tokens.shape[2]))
+    return block.transform(torch.cat([tokens[:, :template], left], 1)), staying, leaving
+
+
 def plain_encoder(encoder: ViTEncoder, memory: Tensor, query: Tensor) -> Tensor:
     """Tokens of the memory frame (B,m,D) and of the query (B,n,D) -> (B,n,D); every block takes all of them."""
     return encoder.encode(torch.cat([memory, query], 1))[:, -query.shape[1] :]
@@ -110,6 +138,8 @@ REPLACED: dict[str, tuple[tuple[str, object], ...]] = {
     "winograd": ((f"{FORM}.use_winograd", left_as_it_is),),
     ENTRY: ((f"{FORM}.keep_entry_precise", left_as_it_is),),
     "fused attention": (("model.layers.vit.Attention.forward", plain_attention),),
+    "ranking rows alone": (("model.droptrack.eliminate", plain_eliminate),),
+    "last block for the search region": (("model.layers.vit.Block.forward", plain_block),),
     "last block for the query": (("model.layers.vit.ViTEncoder.forward", plain_encoder),),
 }
 

@@ -21,10 +21,13 @@ from inference.chunks import choose_window
 from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
+from model.droptrack import DropTrack
 from model.layers.resnet import BACKBONES
+from model.layers.vit import SIZES
 from model.memory.options import DAVIS_MEMORY, MemoryOptions
 from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
+from scripts.bench import tracking
 from scripts.bench.inference import fill_memory, unit_work
 from scripts.bench.measuring import Turns, busy_share, disagreement, measure
 from scripts.bench.plain import ENTRY, MEMORY, exact_rows, without
@@ -255,7 +258,12 @@ def measure_table(args: argparse.Namespace, objects: int, chosen: Sequence[Setti
 
 
 def run(args: argparse.Namespace) -> None:
-    """A table for each number of objects."""
+    """A table for each number of objects; one for a box tracker."""
+    if args.arch == DropTrack.arch:
+        tracking.run(args)
+        return
+    args.model = args.model or SHIPPED
+    args.backbone = args.backbone or "resnet50"
     device = choose_device(args.device)
     chosen = [s for s in settings(args.arch, device) if wanted(s, args.only)]
     if len(chosen) == 1:
@@ -274,10 +282,10 @@ def run(args: argparse.Namespace) -> None:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py speed`."""
-    command.add_argument("--arch", choices=NETWORKS, default="qdmn")
-    command.add_argument("--backbone", choices=BACKBONES, default="resnet50")
+    command.add_argument("--arch", choices=(*NETWORKS, DropTrack.arch), default="qdmn")
+    command.add_argument("--backbone", choices=(*BACKBONES, *SIZES), help="(resnet50, of trackers vit_b16)")
     command.add_argument(
-        "--model", type=Path, default=SHIPPED, help="whose masks are compared (%(default)s); DropSeg's are its own"
+        "--model", type=Path, help="whose masks or boxes are compared (the network that ships; DropSeg's are its own)"
     )
     command.add_argument("--objects", type=positive, nargs="+", default=[1, 3])
     command.add_argument("--size", type=pixels, nargs=2, metavar=("H", "W"), default=[480, 854])
