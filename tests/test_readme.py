@@ -19,10 +19,8 @@ FILE = re.compile(r"(?<![\w./<>*-])((?:[\w-]+/)*[\w-]+\.py)(?![\w/*])")
 FOLDER = re.compile(rf"`((?:{'|'.join(sorted(PACKAGES))}|docs|examples|saves)/(?:\w+/)*)`")
 # What a page tells its reader to write, and commands of other projects.
 NOT_OURS = {
-    *("model/tiny.py", "model.tiny", "create_default_local_file.py", "tracking/create_default_local_file.py"),
-    *("main_pretrain.py", "train_dropseg.py", "transform_got10k.py"),
+    *("model/tiny.py", "model.tiny", "main_pretrain.py", "train_dropseg.py"),
     *("MOSEv2/sam2_rcms/tools/score.py", "sav_dataset/utils/sav_benchmark.py"),
-    *("tracking/analysis_results.py", "tracking/test.py", "tracking/train.py"),
 }
 
 

@@ -52,7 +52,8 @@ def start(device: str, local_rank: int = 0, *, backend: str | None = None, patie
     """Join the other processes, if a launcher (torchrun, torch.distributed.launch) has started several.
 
     Args:
-        device: see `choose_device`; with several GPUs each process of a machine takes its own.
+        device: see `choose_device`; with several GPUs each process of a machine takes its own. Behind gloo, more
+            processes than GPUs share them.
         local_rank: number of this process on its machine, unless LOCAL_RANK says otherwise.
         backend: by default nccl for GPUs and gloo for others.
         patience: how long one process waits for another.
@@ -67,7 +68,8 @@ def start(device: str, local_rank: int = 0, *, backend: str | None = None, patie
     _from_launcher("MASTER_PORT", 0, most=2**16 - 1)
     chosen = choose_device(device)
     if chosen.type == "cuda" and chosen.index is None:
-        chosen = choose_device(f"cuda:{_from_launcher('LOCAL_RANK', local_rank)}")
+        place = _from_launcher("LOCAL_RANK", local_rank)
+        chosen = choose_device(f"cuda:{place % torch.cuda.device_count() if backend == 'gloo' else place}")
         torch.cuda.set_device(chosen)
     elif chosen.type == "cuda" and (neighbours := _from_launcher("LOCAL_WORLD_SIZE", world)) > 1:
         raise InputError(

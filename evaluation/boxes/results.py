@@ -203,6 +203,9 @@ LAYOUTS = {
     "ostrack_got10k": Layout(
         f"{_OSTRACK}/got10k/{{name}}.txt", f"{_OSTRACK}/got10k/{{name}}_time.txt", *_OSTRACK_FORMS
     ),
+    "ostrack_trackingnet": Layout(
+        f"{_OSTRACK}/trackingnet/{{name}}.txt", f"{_OSTRACK}/trackingnet/{{name}}_time.txt", *_OSTRACK_FORMS
+    ),
     "ostrack_submission": Layout(_BOXES, _TIMES, "%d", ",", "%f", packed=True),
     "submission": Layout(_BOXES, _TIMES, packed=True),
     "trackingnet": Layout("{name}.txt", None, packed=True),
