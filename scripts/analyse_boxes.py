@@ -1,4 +1,4 @@
-"""Compare the boxes of one or more trackers with the true ones of LaSOT or GOT-10k val.
+"""Compare the boxes of one or more trackers with the true ones of LaSOT, GOT-10k val or another test set.
 
     python scripts/analyse_boxes.py --dataset lasot --root data/lasot --results output/lasot
     python scripts/analyse_boxes.py --dataset got10k_val --results output/small output/large --output output/compared
@@ -26,12 +26,13 @@ from util.progress import Progress
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    scored = [name for name in BOX_SETS if name != "got10k_test"]
+    scored = [name for name in BOX_SETS if name not in ("got10k_test", "trackingnet")]
     parser.add_argument("--dataset", choices=scored, required=True, help="what was tracked")
-    parser.add_argument("--root", type=Path, help="of the dataset (data/lasot or data/got10k)")
+    parser.add_argument("--root", type=Path, help="of the dataset (data/lasot, data/got10k, ...)")
     parser.add_argument("--results", type=Path, nargs="+", required=True, metavar="FOLDER", help="one for each tracker")
     parser.add_argument("--names", nargs="+", metavar="NAME", help="of the trackers (those of the folders)")
     parser.add_argument("--output", type=Path, help="folder of the tables (<first folder>-scores)")
+    parser.add_argument("--compat", action="store_true", help="count lost frames as the published analysis does")
     add_list_arguments(parser)
     return parser.parse_args()
 
@@ -49,7 +50,8 @@ def main() -> None:
     output = score_folder(args.results[0], args.output)
     with Progress(len(args.results) * len(tree.names)) as progress:
         scores = [
-            score_tree(tree, folder, name, progress.advance) for folder, name in zip(args.results, names, strict=True)
+            score_tree(tree, folder, name, progress.advance, compat=args.compat)
+            for folder, name in zip(args.results, names, strict=True)
         ]
     report_scores(scores, output, args.dataset)
 

@@ -19,7 +19,7 @@ from datasets.boxes.trees import open_tree
 from evaluation.arguments import add_list_arguments
 from evaluation.boxes.scores import report_scores, score_tree
 from tracking.paths import read_paths
-from tracking.results import TEST_SETS, results_of, root_of, kind_of
+from tracking.results import TEST_SETS, kind_of, results_of, root_of
 from util.errors import InputError, run
 
 

@@ -21,7 +21,7 @@ import util.startup  # noqa: F401
 from datasets.boxes.trees import open_tree
 from evaluation.boxes.results import export, read_result
 from tracking.paths import Paths, read_paths
-from tracking.results import NOT_OFFERED, TEST_SETS, layout_of, newest_weights, results_of, root_of, kind_of
+from tracking.results import NOT_OFFERED, TEST_SETS, kind_of, layout_of, newest_weights, results_of, root_of
 from util.errors import InputError, run
 from util.numbers import positive, whole
 
