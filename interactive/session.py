@@ -225,7 +225,7 @@ class InteractiveSession:
             note = FrameNote(
                 {**before.note.quality, object_id: 1.0},
                 before.note.corrected | {object_id},
-                frozenset(DIRECTIONS),
+                self._ahead(index),
                 {**before.note.prompts, object_id: given},
             )
             self._correct(index, FrameMask(ids, note), type(prompt).__name__.lower())
@@ -254,7 +254,7 @@ class InteractiveSession:
             for k in added:
                 self.folder.objects[k] = SessionObject(k, f"object {k}")
                 self.quality[k] = self._unknown()
-            note = FrameNote(dict.fromkeys(found, 1.0), frozenset(found), frozenset(DIRECTIONS))
+            note = FrameNote(dict.fromkeys(found, 1.0), frozenset(found), self._ahead(index))
             self._correct(index, FrameMask(ids.astype(np.uint8), note), kind, added)
 
     def clear(self, index: int, object_id: int) -> None:
@@ -293,7 +293,7 @@ class InteractiveSession:
                 before.note,
                 quality=dict.fromkeys(everything, 1.0),
                 corrected=everything,
-                pending=frozenset(DIRECTIONS),
+                pending=self._ahead(index),
             )
             self._correct(index, FrameMask(before.ids, note), "confirm")
 
@@ -519,6 +519,10 @@ class InteractiveSession:
             prompts={k: given for k, given in note.prompts.items() if k not in gone},
         )
         return FrameMask(np.where(np.isin(saved.ids, gone), 0, saved.ids).astype(np.uint8), kept)
+
+    def _ahead(self, index: int) -> frozenset[str]:
+        """The directions in which there are frames beyond this one."""
+        return frozenset(d for d, end in (("forward", len(self) - 1), ("backward", 0)) if index != end)
 
     def _present(self, mask: FrameMask) -> frozenset[int]:
         """Objects that have pixels on a frame, or were corrected there."""

@@ -131,7 +131,7 @@ def test_only_what_is_new_is_propagated(session):
     session.prompt(0, k, LEFT)
     run(session)
     session.prompt(11, k, RIGHT)
-    assert run(session, "forward") == [11]
+    assert run(session, "forward") == []
     session.prompt(6, k, RIGHT)
     assert run(session, "forward") == [6, 7, 8, 9, 10]
 
