@@ -1,19 +1,27 @@
-"""Count the clicks that masks take (NoC): by the network that ships for clicks, beside OpenCV's GrabCut.
+"""Count the clicks that masks take (NoC), or go round after round through whole videos, as in DAVIS interactive.
 
     python eval_interactive.py --stills data/static/ecssd --list saves/interactive_held_out.txt --output output/ecssd
     python eval_interactive.py --davis data/DAVIS/2016 --videos blackswan libby --every 10 --output output/clicks
     python eval_interactive.py --stills data/static/ccp --objects 2 --no_grabcut
+    python eval_interactive.py --davis data/DAVIS/2016 --videos blackswan libby --rounds 8 --output output/rounds
 
 A simulated user clicks at the farthest point of the largest error, at most 20 times. Printed are the mean number of
 clicks to an IoU of 80, 85 and 90, how many objects do not reach it, the IoU after one click, and the seconds.
-Results are <output>/clicks.csv with the IoU after each click, table.txt, and sheets of typical and of bad cases.
+Results are <output>/clicks.csv with the IoU after each click, table.txt, and sheets of typical and of bad cases. The
+network that ships for clicks stands beside OpenCV's GrabCut.
+
+With --rounds the user clicks once on each object, and in each further round corrects a bad frame: the worst by the true
+masks, or the one that predicted quality tells; each with and without the blending of both sides. Printed is J&F after
+each round and over time. Results are <output>/rounds.csv, rounds.txt and rounds.png.
 """
 
 import util.startup  # noqa: F401
 
 import argparse
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -35,6 +43,11 @@ from evaluation.interactive import (
     write_cases,
 )
 from evaluation.report.pictures import write_picture
+from evaluation.scoring import annotated_sequences
+from inference.fast_form import for_inference
+from interactive.rounds import WAYS, Round, TrueVideo, Way, plot_rounds, rounds_table, simulate, write_rounds
+from interactive.session import InteractiveSession
+from model.interactive import ClickNetwork
 from model.memory_network import AffinityNetwork
 from model.weights.checkpoint import load_click_network, load_network
 from util.device import AUTOCAST, choose_device
@@ -44,6 +57,7 @@ from util.numbers import positive
 from util.progress import Progress
 
 FILES = ("clicks.csv", "table.txt", "typical.png", "bad.png")
+ROUND_FILES = ("rounds.csv", "rounds.txt", "rounds.png")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -59,12 +73,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--every", type=positive, default=10, metavar="N", help="every N-th frame (%(default)s)")
     parser.add_argument("--objects", type=positive, metavar="N", help="most objects of a picture; all")
     parser.add_argument("--no_grabcut", action="store_true", help="the network alone")
+    rounds = parser.add_argument_group("rounds")
+    rounds.add_argument("--rounds", type=positive, metavar="N", help="go through whole videos, correct and propagate")
+    rounds.add_argument("--clicks", type=positive, default=3, help="on an object in a round (%(default)s)")
+    rounds.add_argument("--size", type=positive, default=480, help="most pixels of the shorter side (%(default)s)")
     parser.add_argument("--output", type=Path, help="folder for the results (output/clicks-<set>)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
     parser.add_argument("--amp", choices=AUTOCAST, default="off", help="automatic mixed precision (%(default)s)")
     args = parser.parse_args(argv)
     if args.stills is not None and args.videos:
         parser.error("--videos belongs to --davis")
+    if args.stills is not None and args.rounds:
+        parser.error("--rounds belongs to --davis")
     return args
 
 
@@ -72,20 +92,65 @@ def find_pictures(args: argparse.Namespace) -> list[Picture]:
     """What the clicks are about."""
     if args.stills is not None:
         return find_stills(args.stills, None if args.list is None else read_picture_list(args.list, "list"))
-    videos = args.videos
-    if args.list is not None:
-        videos = choose_videos(read_given_list(args.list, "list"), args.videos, args.list)
-    return find_frames(args.davis, videos, args.every)
+    return find_frames(args.davis, named_videos(args), args.every)
+
+
+def named_videos(args: argparse.Namespace) -> Sequence[str]:
+    """The videos that the command line names; none for all."""
+    if args.list is None:
+        return args.videos
+    return choose_videos(read_given_list(args.list, "list"), args.videos, args.list)
+
+
+def load_networks(args: argparse.Namespace) -> tuple[AffinityNetwork, ClickNetwork]:
+    """The network whose image encoder is used, and the one for clicks."""
+    network = load_network(args.trunk, choose_device(args.device))
+    if not isinstance(network, AffinityNetwork):
+        raise InputError(f"--trunk {args.trunk} holds {network.arch}, which shares no image encoder; give another one")
+    return network, load_click_network(args.model, network.query_encoder)
 
 
 def build_methods(args: argparse.Namespace) -> list[Method]:
     """The network, and what it is compared with."""
-    device = choose_device(args.device)
-    network = load_network(args.trunk, device)
-    if not isinstance(network, AffinityNetwork):
-        raise InputError(f"--trunk {args.trunk} holds {network.arch}, which shares no image encoder; give another one")
-    methods: list[Method] = [ByNetwork(load_click_network(args.model, network.query_encoder), args.amp)]
+    methods: list[Method] = [ByNetwork(load_networks(args)[1], args.amp)]
     return methods if args.no_grabcut else [*methods, ByGrabCut()]
+
+
+def play_rounds(args: argparse.Namespace) -> None:
+    """Go through whole videos in each way, print the table, and write the results; those so far are never lost."""
+    device, amp = choose_device(args.device), AUTOCAST[args.amp]
+    networks = load_networks(args)
+    network, clicks = (for_inference(one, device, amp=amp) for one in networks)
+    names = named_videos(args) or annotated_sequences(args.davis / "Annotations" / "480p")
+    results: dict[Way, list[Round]] = {way: [] for way in WAYS}
+    with Progress(len(names) * len(WAYS) * args.rounds) as progress, TemporaryDirectory(dir=args.output) as folder:
+        for name in names:
+            video = TrueVideo.open(args.davis, name)
+            for number, way in enumerate(WAYS):
+                place = Path(folder) / f"{name}-{number}"
+                with closing(
+                    InteractiveSession(
+                        video.source,
+                        name,
+                        place,
+                        network,
+                        clicks,
+                        device=device,
+                        amp=args.amp,
+                        size=args.size,
+                        blends=way.blends,
+                    )
+                ) as session:
+                    played = simulate(session, video, rounds=args.rounds, clicks=args.clicks, choice=way.choice)
+                    for one in played:
+                        results[way].append(one)
+                        write_rounds(args.output / "rounds.csv", results)
+                        progress.advance(name)
+                progress.part_done(f"{name}, {way}: J&F {100 * results[way][-1].score:.1f}")
+    text = rounds_table(results, args.rounds)
+    print(text)
+    write_text(args.output / "rounds.txt", text + "\n")
+    plot_rounds(args.output / "rounds.png", results, args.rounds)
 
 
 def count_clicks(args: argparse.Namespace, methods: Sequence[Method], pictures: Sequence[Picture]) -> None:
@@ -131,8 +196,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and run."""
     args = parse(argv)
     source = args.stills or args.davis
-    args.output = args.output or Path("output") / f"clicks-{source.name}"
+    args.output = args.output or Path("output") / f"{'rounds' if args.rounds else 'clicks'}-{source.name}"
     require_apart([args.output], [source, args.model, args.trunk, *([args.list] if args.list else [])])
+    if args.rounds:
+        require_replaceable(make_output_folder(args.output), ROUND_FILES)
+        play_rounds(args)
+        return
     pictures = find_pictures(args)
     methods = build_methods(args)
     require_replaceable(make_output_folder(args.output), FILES)

@@ -198,7 +198,7 @@ def mean_scores(rounds: Sequence[Round], most: int) -> list[float]:
     return [fmean(video[min(number, len(video)) - 1].score for video in videos) for number in range(1, most + 1)]
 
 
-def table(results: Mapping[Way, Sequence[Round]], most: int) -> str:
+def rounds_table(results: Mapping[Way, Sequence[Round]], most: int) -> str:
     """What the ways came to: J&F after each round, after a minute, and how many rounds each video took until 85."""
     head = "".join(f"{number:>7}" for number in range(1, most + 1))
     lines = [f"{'J&F after round':<54}{head}{'60 s':>8}{'AUC 60 s':>10}"]

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+import eval_interactive
 from datasets.frame_files import FrameFolder
 from datasets.mask_files import write_ids
 from interactive.rounds import (
@@ -16,12 +17,20 @@ from interactive.rounds import (
     area_to,
     mean_scores,
     plot_rounds,
+    rounds_table,
     score_at,
     simulate,
-    table,
     write_rounds,
 )
-from tests.helpers.interactive_sessions import HEIGHT, RADIUS, WIDTH, open_session, still_frames
+from tests.helpers.interactive_sessions import (
+    HEIGHT,
+    RADIUS,
+    WIDTH,
+    DiskClicks,
+    StillNetwork,
+    open_session,
+    still_frames,
+)
 from util.errors import InputError
 
 COUNT = 9
@@ -104,9 +113,20 @@ def test_a_video_that_ended_earlier_keeps_its_score(tmp_path):
     rounds = [a_round(1, 1, 0.5), a_round(2, 2, 0.9), a_round(1, 1, 0.7, "b")]
     assert mean_scores(rounds, 3) == pytest.approx([0.6, 0.8, 0.8])
     results = dict.fromkeys(WAYS, rounds)
-    text = table(results, 3)
+    text = rounds_table(results, 3)
     assert "a 2, b -" in text and text.count("60.0") == len(WAYS)
     write_rounds(tmp_path / "rounds.csv", {Way("truth", True): rounds})
     assert (tmp_path / "rounds.csv").read_text().splitlines()[2] == "truth,1,a,2,0,2,2.00,0.9000,0.9000,0.9000"
     plot_rounds(tmp_path / "rounds.png", results, 3)
     assert (tmp_path / "rounds.png").stat().st_size > 5000
+
+
+def test_the_command_plays_all_ways(tree, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(eval_interactive, "load_networks", lambda args: (StillNetwork().eval(), DiskClicks()))
+    output = tmp_path / "output"
+    eval_interactive.main(["--davis", str(tree), "--rounds", "2", "--clicks", "1", "--output", str(output)])
+    assert sorted(path.name for path in output.glob("[!.]*")) == ["rounds.csv", "rounds.png", "rounds.txt"]
+    assert len((output / "rounds.csv").read_text().splitlines()) == 1 + 2 * len(WAYS)
+    assert "rounds until 85" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        eval_interactive.main(["--stills", str(tree), "--rounds", "2"])
