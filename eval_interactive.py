@@ -119,8 +119,9 @@ def build_methods(args: argparse.Namespace) -> list[Method]:
 def play_rounds(args: argparse.Namespace) -> None:
     """Go through whole videos in each way, print the table, and write the results; those so far are never lost."""
     device, amp = choose_device(args.device), AUTOCAST[args.amp]
-    networks = load_networks(args)
-    network, clicks = (for_inference(one, device, amp=amp) for one in networks)
+    network, clicks = load_networks(args)
+    for_inference(network, device, amp=amp)
+    for_inference(clicks, device, amp=amp)
     names = named_videos(args) or annotated_sequences(args.davis / "Annotations" / "480p")
     results: dict[Way, list[Round]] = {way: [] for way in WAYS}
     with Progress(len(names) * len(WAYS) * args.rounds) as progress, TemporaryDirectory(dir=args.output) as folder:

@@ -188,7 +188,7 @@ class PageServer:
             "undo": folder.done[-1].kind if folder.done else None,
             "redo": folder.undone[-1].kind if folder.undone else None,
             "job": None if progress is None else asdict(progress),
-            "folder": str(folder.folder),
+            "exports": [form for form in SUFFIXES if self._written(form).exists()],
         }
 
     async def _state(self, request: Request) -> Response:
@@ -383,11 +383,13 @@ class PageServer:
     def _exports(self) -> Path:
         return self.session.folder.folder / "export"
 
+    def _written(self, form: str) -> Path:
+        return self._exports / f"{form}{SUFFIXES[form]}"
+
     async def _download(self, request: Request) -> Response:
         """A finished export; folders come as an archive."""
         form = request.path_params["form"]
-        path = self._exports / f"{form}{SUFFIXES[form]}" if form in SUFFIXES else None
-        if path is None or not path.exists():
+        if form not in SUFFIXES or not (path := self._written(form)).exists():
             return PlainTextResponse("this has not been exported yet", 404)
         name = f"{_safe(self.session.name)}-{form}"
         if path.is_file():

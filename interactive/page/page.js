@@ -66,9 +66,8 @@ function listen() {
     }
     if (told.all) await refresh();
     if (state) {
-      const before = state.job;
       state.job = told.job;
-      showJob(before);
+      showJob();
     }
     if (changed.includes(frame)) await show(frame);
     drawTime();
@@ -372,9 +371,17 @@ function showState() {
   $("undo").title = state.undo ? `Undo: ${state.undo} (Ctrl+Z)` : "Nothing to undo";
   $("redo").title = state.redo ? `Redo: ${state.redo} (Ctrl+Y)` : "Nothing to redo";
   $("needy").disabled = state.neediest === null;
+  $("download").replaceChildren(...state.exports.map((form) => {
+    const line = document.createElement("div"), link = document.createElement("a");
+    link.href = `export/${form}`;
+    link.textContent = `Download ${form}`;
+    link.download = "";
+    line.append(link);
+    return line;
+  }));
   const list = $("objects");
   if (!list.contains(document.activeElement) || document.activeElement.tagName !== "INPUT") list.replaceChildren(...state.objects.map(objectRow));
-  showJob(state.job);
+  showJob();
   showPosition();
   drawTime();
   repaint();
@@ -413,8 +420,8 @@ function choose(id) {
   showHint();
 }
 
-function showJob(before) {
-  const job = state.job, running = job && (job.state === "running" || job.state === "stopping");
+function showJob() {
+  const job = state.job, before = showJob.last, running = job && (job.state === "running" || job.state === "stopping");
   $("stop").hidden = !running;
   $("stop").disabled = Boolean(job) && job.state === "stopping";
   $("progress").hidden = !running;
@@ -431,18 +438,8 @@ function showJob(before) {
   $("undo").disabled = running || !state.undo;
   $("redo").disabled = running || !state.redo;
   for (const button of document.querySelectorAll("[data-form]")) button.disabled = running || !state.masks.includes("1");
-  if (job && before && job.number === before.number && before.state !== job.state) {
-    if (job.state === "failed") complain(job.message);
-    if (job.state === "done" && job.kind.startsWith("export")) {
-      const form = job.kind.split(" ")[1], link = document.createElement("a");
-      link.href = `export/${form}`;
-      link.textContent = `Download ${form}`;
-      link.download = "";
-      const where = document.createElement("div");
-      where.textContent = job.message;
-      $("download").replaceChildren(link, where);
-    }
-  }
+  if (job && before && job.number === before.number && before.state !== job.state && job.state === "failed") complain(job.message);
+  showJob.last = job;
   showHint();
 }
 

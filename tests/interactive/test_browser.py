@@ -174,6 +174,7 @@ def test_from_clicks_to_exported_masks_and_again(start, tmp_path):
     hand.page.locator("#exports summary").click()
     hand.page.locator("[data-form=masks]").click()
     assert hand.finish() == "done"
+    assert hand.page.locator("#download").text_content() == "Download masks"
     exported = np.stack([read_ids(path) for path in sorted((tmp_path / "session/export/masks").glob("*.png"))])
     assert (exported == propagated).all()
     hand.close()
