@@ -64,7 +64,7 @@ def object_conv(
     """
     if shared is None:
         return conv(own)
-    objects = len(own) // len(shared)
+    objects = own.shape[0] // shared.shape[0]
     if objects == 1 or isinstance(conv, nn.Identity):
         shared = shared.repeat_interleave(objects, 0)
         return conv(torch.cat([shared, own] if shared_first else [own, shared], 1))

@@ -44,10 +44,8 @@ class QualityScorer(nn.Module):
             nn.init.zeros_(fc.bias)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Memory feature (N,C,h,w) -> score (N,). Maps of another size than 24x24 are resized."""
-        x = feature
-        if x.shape[-2:] != (GRID, GRID):
-            x = F.interpolate(x, size=(GRID, GRID), mode="bilinear", align_corners=False)
+        """Memory feature (N,C,h,w), resized to 24x24 -> score (N,)."""
+        x = F.interpolate(feature, size=(GRID, GRID), mode="bilinear", align_corners=False)
         silent_below_zero = self.activation == "relu"
         rectify = F.relu if silent_below_zero else F.leaky_relu
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):

@@ -171,8 +171,6 @@ def sincos_grid(width: int, side: int) -> Tensor:
 
 def resize_grid(grid: Tensor, size: tuple[int, int]) -> Tensor:
     """Positions (1,D,h,w) for another grid, bicubic as published."""
-    if tuple(grid.shape[-2:]) == tuple(size):
-        return grid
     return F.interpolate(grid, size=tuple(size), mode="bicubic", align_corners=False)
 
 

@@ -123,7 +123,7 @@ class MemoryReader:
         if self.similarity == "l2":
             factor, penalty = 2.0, scale * key.float().square().sum(-1).unsqueeze(2)
         query = (query_key * (factor * scale)).flatten(2).transpose(1, 2).unsqueeze(1)
-        chunks = query.split(max(1, self.max_elements // key[..., 0].numel()), dim=2)
+        chunks = self._chunks(query, key)
         centres = None if self.km_sigma is None else self._best_query(key, chunks)
         spread = 1.0 if self.km_sigma is None else 2 * self.km_sigma**2
         readouts, start = [], 0
@@ -136,6 +136,10 @@ class MemoryReader:
             readouts.append(self._weighted_values(affinity, values))
             start += chunk.shape[2]
         return torch.cat(readouts, 2).transpose(2, 3).unflatten(3, grid)
+
+    def _chunks(self, query: Tensor, key: Tensor) -> Sequence[Tensor]:
+        """Query positions (B,1,h*w,Ck) in parts whose affinities with all keys (B,K,N,Ck) may be held at once."""
+        return query.split(max(1, self.max_elements // key[..., 0].numel()), dim=2)
 
     def _weighted_values(self, affinity: Tensor, values: Sequence[Tensor]) -> Tensor:
         """Affinity (B,K,c,N), or (B,1,c,N) if all objects share it, values (B,K,N,C) -> (B,K,c,C1+C2+...)."""
