@@ -105,6 +105,8 @@ def made_video(args: argparse.Namespace) -> tuple[np.ndarray, list[Box]]:
 
 def print_table(args: argparse.Namespace, rows: dict[str, Row]) -> None:
     """One line for each setting, beside all on and beside the published way."""
+    if args.model is None:
+        print("\nfirst weights: scores are nearly flat, so that boxes of inexact settings tell nothing; pass --model")
     print(f"\n{args.model or args.backbone or BACKBONE}, frames of {args.size[0]}x{args.size[1]}")
     print(f"{'':36}{'s/frame':>9}{'of all on':>11}{'of plain':>10}{'peak MB':>9}{'boxes apart, pixels':>21}")
     plain = rows["plain"].ratio if "plain" in rows else float("nan")

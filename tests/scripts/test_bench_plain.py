@@ -1,14 +1,19 @@
 """The published way of computing, as the benchmark has it, gives the product's results."""
 
+import argparse
+
+import numpy as np
 import pytest
 import torch
 
 from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model.dropseg import DropSeg
+from model.droptrack import DropTrack
 from model.memory.bank import MemoryBank
 from model.memory.read import Memory, MemoryReader, stack_entries
-from scripts.bench.plain import EXACT, EXACT_DROPSEG, ONLY_CPU, plain_read, without
+from scripts.bench import tracking
+from scripts.bench.plain import EXACT, EXACT_DROPSEG, EXACT_DROPTRACK, ONLY_CPU, plain_read, without
 from scripts.bench.speed import settings
 from tests.helpers.bank_entries import MemoryOptions, settled
 from tests.helpers.weight_files import small_network
@@ -70,3 +75,30 @@ def test_each_optimisation_of_a_device_has_a_row(device, optimisations):
     assert {row.name for row in rows if len(row.off) == 1 and row.amp == "off"} == {
         f"without {o}" for o in optimisations
     }
+
+
+@torch.no_grad()
+def test_droptrack_is_the_same_without_any_optimisation():
+    torch.manual_seed(0)
+    network = DropTrack(backbone="vit_ti16", template_size=48, search_size=96, head_channels=16).eval()
+    template, search = torch.randn(1, 3, 48, 48), torch.randn(1, 3, 96, 96)
+    found = network(template, search)
+    with without(EXACT_DROPTRACK):
+        plain = network(template, search)
+    torch.testing.assert_close(found.maps, plain.maps, atol=1e-5, rtol=0)
+    for ours, expected in zip(found.removed, plain.removed, strict=True):
+        assert ours.tolist() == expected.tolist()
+
+
+def test_a_tracker_takes_its_turns_and_gives_its_boxes():
+    args = argparse.Namespace(
+        model=None, backbone="vit_ti16", size=[64, 96], compared_frames=3, device="cpu", warmup=1, repeats=1
+    )
+    boxes = []
+    for setting in tracking.settings(torch.device("cpu"))[:2]:
+        turns = tracking.timed_tracker(args, setting)
+        assert next(turns) > 0 and turns.send(True) > 0
+        boxes.append(turns.send(False)[1])
+        turns.close()
+    assert boxes[0].shape == (2, 4)
+    np.testing.assert_allclose(boxes[0], boxes[1], atol=0.05)
