@@ -47,13 +47,12 @@ from evaluation.scoring import annotated_sequences
 from inference.fast_form import for_inference
 from interactive.rounds import WAYS, Round, TrueVideo, Way, plot_rounds, rounds_table, simulate, write_rounds
 from interactive.session import InteractiveSession
-from model.interactive import ClickNetwork
 from model.memory_network import AffinityNetwork
 from model.weights.checkpoint import load_click_network, load_network
 from util.device import AUTOCAST, choose_device
 from util.errors import InputError, run
 from util.files import make_output_folder, require_apart, require_replaceable, write_text
-from util.numbers import positive
+from util.numbers import positive, whole
 from util.progress import Progress
 
 FILES = ("clicks.csv", "table.txt", "typical.png", "bad.png")
@@ -75,7 +74,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--no_grabcut", action="store_true", help="the network alone")
     rounds = parser.add_argument_group("rounds")
     rounds.add_argument("--rounds", type=positive, metavar="N", help="go through whole videos, correct and propagate")
-    rounds.add_argument("--clicks", type=positive, default=3, help="on an object in a round (%(default)s)")
+    rounds.add_argument(
+        "--clicks",
+        type=whole(0, 100),
+        default=3,
+        help="on an object in a round; 0 gives true masks instead (%(default)s)",
+    )
     rounds.add_argument("--size", type=positive, default=480, help="most pixels of the shorter side (%(default)s)")
     parser.add_argument("--output", type=Path, help="folder for the results (output/clicks-<set>)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
@@ -102,26 +106,28 @@ def named_videos(args: argparse.Namespace) -> Sequence[str]:
     return choose_videos(read_given_list(args.list, "list"), args.videos, args.list)
 
 
-def load_networks(args: argparse.Namespace) -> tuple[AffinityNetwork, ClickNetwork]:
-    """The network whose image encoder is used, and the one for clicks."""
+def load_trunk(args: argparse.Namespace) -> AffinityNetwork:
+    """The network whose image encoder is used."""
     network = load_network(args.trunk, choose_device(args.device))
     if not isinstance(network, AffinityNetwork):
         raise InputError(f"--trunk {args.trunk} holds {network.arch}, which shares no image encoder; give another one")
-    return network, load_click_network(args.model, network.query_encoder)
+    return network
 
 
 def build_methods(args: argparse.Namespace) -> list[Method]:
     """The network, and what it is compared with."""
-    methods: list[Method] = [ByNetwork(load_networks(args)[1], args.amp)]
+    methods: list[Method] = [ByNetwork(load_click_network(args.model, load_trunk(args).query_encoder), args.amp)]
     return methods if args.no_grabcut else [*methods, ByGrabCut()]
 
 
 def play_rounds(args: argparse.Namespace) -> None:
     """Go through whole videos in each way, print the table, and write the results; those so far are never lost."""
     device, amp = choose_device(args.device), AUTOCAST[args.amp]
-    network, clicks = load_networks(args)
+    network = load_trunk(args)
+    clicks = load_click_network(args.model, network.query_encoder) if args.clicks else None
     for_inference(network, device, amp=amp)
-    for_inference(clicks, device, amp=amp)
+    if clicks is not None:
+        for_inference(clicks, device, amp=amp)
     names = named_videos(args) or annotated_sequences(args.davis / "Annotations" / "480p")
     results: dict[Way, list[Round]] = {way: [] for way in WAYS}
     with Progress(len(names) * len(WAYS) * args.rounds) as progress, TemporaryDirectory(dir=args.output) as folder:

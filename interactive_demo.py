@@ -37,9 +37,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     networks.add_argument(
         "--model", type=Path, default=ROOT / "saves/qdmn_small.pth", help="propagates masks (the shipped network)"
     )
-    networks.add_argument(
-        "--click_model", type=Path, default=ROOT / "saves/interactive_small.pth", help="turns clicks into masks"
-    )
+    networks.add_argument("--click_model", type=Path, help="turns clicks into masks (saves/interactive_small.pth)")
     networks.add_argument(
         "--click_trunk",
         type=Path,

@@ -66,10 +66,12 @@ def keep_entry_precise(network: Network) -> Network:
 
 def cast_weights(network: Network, dtype: torch.dtype) -> Network:
     """Cast the weights that autocast would cast again on frames, in place; first layers in float32 keep theirs."""
-    kept = set()
+    kept: set[nn.Module] = set()
     for module in network.modules():
         if isinstance(module, ResNetEncoder) and module.precise_entry:
             kept |= {module.conv1, *module.layer1[0].modules()}
+        if isinstance(module, nn.MultiheadAttention):  # reads the weights of its parts itself, without autocast
+            kept |= {*module.children()}
     for module in network.modules():
         if isinstance(module, CAST) and module not in kept:
             module.to(dtype)

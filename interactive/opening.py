@@ -1,20 +1,28 @@
 """From a command line to a session: the video, the networks, and the masks to begin with."""
 
 import argparse
+import logging
 from pathlib import Path
+
+import torch
 
 from datasets.frame_files import FrameFolder, FrameSource
 from datasets.mask_files import match_size
 from datasets.test.annotated_video import AnnotatedVideo
 from datasets.test.generic_videos import GenericDataset, GenericOptions, find_videos
 from datasets.test.video_file import VideoFile
+from evaluation.arguments import SHIPPED
 from inference.fast_form import for_inference
 from interactive.session import InteractiveSession
 from interactive.storage import MOST_OBJECTS
+from model.interactive import ClickNetwork
+from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_click_network, load_network
 from util.device import AUTOCAST, choose_device, keep_freed_memory
 from util.errors import InputError
 from util.files import real_path, require_apart
+
+logger = logging.getLogger(__name__)
 
 
 def open_session(args: argparse.Namespace) -> InteractiveSession:
@@ -24,18 +32,16 @@ def open_session(args: argparse.Namespace) -> InteractiveSession:
         InputError: the video, a mask, a network or the folder cannot be used.
     """
     device = choose_device(args.device)
-    if not args.click_model.is_file():
-        raise InputError(f"{args.click_model} does not exist; train one by train_interactive.py, or pass --click_model")
     name, source = open_video(args.input)
     annotated = _annotated(args) if args.masks else None
     folder = args.session or Path("output") / "interactive" / name
     require_apart([folder], [args.input, *args.masks])
     network = load_network(args.model, device)
-    trunk = network if args.click_trunk == args.model else load_network(args.click_trunk, device)
-    clicks = load_click_network(args.click_model, trunk.query_encoder)
+    clicks = _load_clicks(args, network, device)
     keep_freed_memory(device)
-    amp = AUTOCAST[args.amp]
-    network, clicks = for_inference(network, device, amp=amp), for_inference(clicks, device, amp=amp)
+    for_inference(network, device, amp=AUTOCAST[args.amp])
+    if clicks is not None:
+        for_inference(clicks, device, amp=AUTOCAST[args.amp])
     session = InteractiveSession(
         source, name, folder, network, clicks, device=device, amp=args.amp, size=args.size, resume=args.resume
     )
@@ -46,6 +52,18 @@ def open_session(args: argparse.Namespace) -> InteractiveSession:
         session.close()
         raise
     return session
+
+
+def _load_clicks(args: argparse.Namespace, network: MemoryNetwork, device: torch.device) -> ClickNetwork | None:
+    """The network for clicks; None, which is said, where none is asked for and none is there."""
+    model = args.click_model or SHIPPED.with_name("interactive_small.pth")
+    if args.click_model is None and not model.is_file():
+        logger.warning(
+            "%s is not there: masks can be painted and given, but not clicked; see train_interactive.py", model
+        )
+        return None
+    trunk = network if args.click_trunk == args.model else load_network(args.click_trunk, device)
+    return load_click_network(model, trunk.query_encoder)
 
 
 def open_video(path: Path) -> tuple[str, FrameSource]:

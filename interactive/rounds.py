@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets.frame_files import FrameFolder
-from datasets.mask_files import drop_void, list_pairs, match_size, read_ids
+from datasets.mask_files import VOID, drop_void, list_pairs, match_size, read_ids
 from evaluation.metrics import boundary_f, jaccard
 from evaluation.report.plots import figure, legend_above
 from interactive.session import InteractiveSession
@@ -100,7 +100,8 @@ class TrueVideo:
             raise InputError(
                 f"{masks} has masks of {len(pairs)} of {len(source.names)} frames; rounds need all of them"
             )
-        return cls(name, source, drop_void([match_size(read_ids(mask), source.size, mask) for _, mask in pairs]))
+        truth = drop_void([match_size(read_ids(mask), source.size, mask) for _, mask in pairs])
+        return cls(name, source, [np.where(ids == VOID, np.uint8(1), ids) for ids in truth])  # left is the only object
 
     @property
     def objects(self) -> list[int]:
@@ -126,7 +127,8 @@ def simulate(
         session: of the video, without objects.
         video: with its true masks.
         rounds: at most; fewer where there is nothing left to correct.
-        clicks: most clicks for each object in a round behind the first, which has one.
+        clicks: most clicks for each object in a round behind the first, which has one; 0: the user gives the true mask
+            of the frame instead, which tells what propagation and the choice of frames are worth by themselves.
         choice: see `Way`.
 
     Raises:
@@ -134,14 +136,18 @@ def simulate(
     """
     if not video.objects:
         raise InputError(f"the masks of {video.name} show no object; leave it out")
-    objects = {k: session.add_object(str(k)) for k in video.objects}
+    objects = {k: session.add_object(str(k)) if clicks else k for k in video.objects}
     frame: int | None = next(index for index, ids in enumerate(video.truth) if ids.any())
     used, seconds = 0, 0.0
     for number in range(1, rounds + 1):
         if frame is None:
             return
         start = time.perf_counter()
-        used += _correct(session, video.truth[frame], frame, objects, clicks if number > 1 else 1)
+        if clicks:
+            used += _correct(session, video.truth[frame], frame, objects, clicks if number > 1 else 1)
+        else:
+            session.set_mask(frame, video.truth[frame])
+        session.confirm(frame)
         for _ in session.propagate():
             pass
         seconds += time.perf_counter() - start
@@ -151,7 +157,7 @@ def simulate(
 
 
 def _correct(session: InteractiveSession, truth: np.ndarray, frame: int, objects: Mapping[int, int], most: int) -> int:
-    """Click on the errors of a frame, and say that the rest is right; how many clicks it took."""
+    """Click on the errors of a frame; how many clicks it took."""
     count = 0
     for k, own in objects.items():
         for _ in range(most):
@@ -161,7 +167,6 @@ def _correct(session: InteractiveSession, truth: np.ndarray, frame: int, objects
                 break
             session.prompt(frame, own, click)
             count += 1
-    session.confirm(frame)
     return count
 
 

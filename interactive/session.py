@@ -52,7 +52,7 @@ class InteractiveSession:
         name: of the video.
         folder: of the session, see `SessionFolder`.
         network: propagates masks; in evaluation mode.
-        clicks: makes masks of prompts, with the image encoder of any network.
+        clicks: makes masks of prompts, with the image encoder of any network; None: masks are painted or given.
         device: where both are.
         amp: automatic mixed precision, see `util.device.AUTOCAST`.
         size: most pixels of the shorter side that the networks see.
@@ -76,7 +76,7 @@ class InteractiveSession:
         name: str,
         folder: Path,
         network: MemoryNetwork,
-        clicks: ClickNetwork,
+        clicks: ClickNetwork | None,
         *,
         device: torch.device,
         amp: str = "off",
@@ -195,7 +195,8 @@ class InteractiveSession:
 
     def encode(self, index: int) -> None:
         """Make what clicks on a frame need, so that the first one is answered sooner."""
-        self._encoded(index)
+        if self._clicks is not None:
+            self._encoded(self._clicks, index)
 
     def prompt(self, index: int, object_id: int, prompt: Prompt) -> np.ndarray:
         """Say something about an object on a frame; its mask there counts as corrected from now on.
@@ -205,17 +206,21 @@ class InteractiveSession:
 
         Raises:
             ValueError: there is no such frame or object.
-            InputError: the frame cannot be read.
+            InputError: the frame cannot be read, or there is no network for what is said.
         """
         self._object(object_id)
         self._check_frame(index)
-        features = None if isinstance(prompt, Paint | Polygon) else self._encoded(index)
+        features = None
+        if not isinstance(prompt, Paint | Polygon):
+            if self._clicks is None:
+                raise InputError("there is no network for clicks; paint, draw a polygon, or start with --click_model")
+            features = self._encoded(self._clicks, index)
         with self._lock:
             before = self._read(index)
             given = (*before.note.prompts.get(object_id, ()), prompt)
             mask = before.ids == object_id
-            if features is not None:
-                mask = self._segment(features, given, mask)
+            if features is not None and self._clicks is not None:
+                mask = self._segment(self._clicks, features, given, mask)
             painted = mask.astype(np.uint8)
             for one in [prompt] if features is None else given:
                 if isinstance(one, Paint | Polygon):
@@ -528,18 +533,20 @@ class InteractiveSession:
         """Objects that have pixels on a frame, or were corrected there."""
         return frozenset(int(k) for k in np.unique(mask.ids) if k) | mask.note.corrected
 
-    def _encoded(self, index: int) -> ClickFeatures:
+    def _encoded(self, clicks: ClickNetwork, index: int) -> ClickFeatures:
         with self._encoding:
             if index not in self._features:
                 image = self._image(self.frame(index))
                 with self._computing():
-                    self._features[index] = self._clicks.encode(image[None])
+                    self._features[index] = clicks.encode(image[None])
                 while len(self._features) > ENCODED:
                     self._features.popitem(last=False)
             self._features.move_to_end(index)
             return self._features[index]
 
-    def _segment(self, features: ClickFeatures, prompts: Sequence[Prompt], before: np.ndarray) -> np.ndarray:
+    def _segment(
+        self, clicks: ClickNetwork, features: ClickFeatures, prompts: Sequence[Prompt], before: np.ndarray
+    ) -> np.ndarray:
         """The mask (H,W), bool, that prompts ask for, from the object's mask so far."""
         (height, width), (frame_height, frame_width) = features.size, self.source.size
         seen = scaled(prompts, width / frame_width, height / frame_height)
@@ -547,7 +554,7 @@ class InteractiveSession:
         with self._computing():
             mask = torch.from_numpy(before).to(self._device).float()[None, None]
             previous = F.interpolate(mask, features.size, mode="area") if before.any() else None
-            logits = self._clicks.segment(features, planes, previous).float()
+            logits = clicks.segment(features, planes, previous).float()
             logits = F.interpolate(logits, self.source.size, mode="bilinear", align_corners=False)
             return (logits[0, 0] > 0).cpu().numpy()
 

@@ -71,13 +71,13 @@ def still_frames(folder, count=12):
     return folder
 
 
-def open_session(frames, folder, network=None, clicks=None, **options):
+def open_session(frames, folder, network=None, clicks=None, can_click=True, **options):
     return InteractiveSession(
         FrameFolder(frames),
         "still",
         folder,
         (network or StillNetwork()).eval(),
-        clicks or DiskClicks(),
+        (clicks or DiskClicks()) if can_click else None,
         device=torch.device("cpu"),
         **options,
     )

@@ -100,3 +100,16 @@ class Casts(TorchDispatchMode):
         if function in (torch.ops.aten._to_copy.default, torch.ops.aten.to.dtype):
             self.count += args[0].untyped_storage().data_ptr() in self.weights
         return function(*args, **(kwargs or {}))
+
+
+def test_attention_works_in_bf16():
+    layer = nn.ModuleDict(
+        {"attention": nn.MultiheadAttention(16, 2, batch_first=True), "after": nn.Linear(16, 4)}
+    ).eval()
+    tokens = torch.randn(1, 5, 16)
+    expected = layer["after"](layer["attention"](tokens, tokens, tokens, need_weights=False)[0])
+    for_inference(layer, CPU, amp=torch.bfloat16)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        found = layer["after"](layer["attention"](tokens, tokens, tokens, need_weights=False)[0])
+    assert layer["after"].weight.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)

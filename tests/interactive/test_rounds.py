@@ -53,10 +53,10 @@ def tree(tmp_path_factory):
     return tree
 
 
-def play(tree, folder, choice="truth", rounds=4, **options):
+def play(tree, folder, choice="truth", rounds=4, clicks=2):
     video = TrueVideo.open(tree, "still")
-    session = open_session(tree / "JPEGImages/480p/still", folder, **options)
-    found = list(simulate(session, video, rounds=rounds, clicks=2, choice=choice))
+    session = open_session(tree / "JPEGImages/480p/still", folder)
+    found = list(simulate(session, video, rounds=rounds, clicks=clicks, choice=choice))
     session.close()
     return found
 
@@ -75,6 +75,11 @@ def test_the_session_may_choose_the_frame(tree, tmp_path):
     assert rounds[0].frame == 0 != rounds[1].frame
 
 
+def test_without_clicks_the_true_mask_is_given(tree, tmp_path):
+    rounds = play(tree, tmp_path / "session", rounds=COUNT, clicks=0)
+    assert rounds[-1].clicks == 0 and rounds[0].score < rounds[-1].score == 1
+
+
 def test_rounds_end_when_every_frame_was_corrected(tree, tmp_path):
     assert len(play(tree, tmp_path / "session", rounds=COUNT + 5)) == COUNT
 
@@ -85,6 +90,14 @@ def test_scores_are_those_of_the_true_masks(tree):
     assert (j == 1).all() and (f == 1).all()  # the second object is nowhere, and rightly so
     j, f = video.scores(lambda index: np.zeros((HEIGHT, WIDTH)), {1: 5})
     assert (j == 0).all() and (f == 0).all()
+
+
+def test_a_mask_of_0_and_255_shows_one_object(tree, tmp_path):
+    still_frames(tmp_path / "JPEGImages/480p/still", 2)
+    (tmp_path / "Annotations/480p/still").mkdir(parents=True)
+    for index in range(2):
+        write_ids(tmp_path / f"Annotations/480p/still/{index:05d}.png", 255 * moving(index))
+    assert TrueVideo.open(tmp_path, "still").objects == [1]
 
 
 def test_all_frames_need_true_masks(tree, tmp_path):
@@ -122,7 +135,9 @@ def test_a_video_that_ended_earlier_keeps_its_score(tmp_path):
 
 
 def test_the_command_plays_all_ways(tree, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(eval_interactive, "load_networks", lambda args: (StillNetwork().eval(), DiskClicks()))
+    monkeypatch.setattr(eval_interactive, "load_trunk", lambda args: StillNetwork().eval())
+    monkeypatch.setattr(StillNetwork, "query_encoder", None, raising=False)
+    monkeypatch.setattr(eval_interactive, "load_click_network", lambda path, trunk: DiskClicks())
     output = tmp_path / "output"
     eval_interactive.main(["--davis", str(tree), "--rounds", "2", "--clicks", "1", "--output", str(output)])
     assert sorted(path.name for path in output.glob("[!.]*")) == ["rounds.csv", "rounds.png", "rounds.txt"]

@@ -82,6 +82,16 @@ def test_painted_pixels_stay_through_later_clicks(session):
     assert ids[40, 60] == k and ids[24, 16] == 0 and ids[30, 18] == k
 
 
+def test_without_a_network_for_clicks_masks_are_painted(frames, tmp_path):
+    session = open_session(frames, tmp_path / "session", can_click=False)
+    k = session.add_object()
+    session.encode(0)
+    with pytest.raises(InputError, match="no network for clicks"):
+        session.prompt(0, k, LEFT)
+    assert session.prompt(0, k, Paint(((20.0, 20.0),))).any()
+    session.close()
+
+
 def test_a_polygon_covers_the_pixels_within(session):
     ids = session.prompt(0, session.add_object(), Polygon(((10, 10), (20, 10), (20, 20), (10, 20))))
     assert (ids[10:20, 10:20] == 1).all() and 100 <= (ids > 0).sum() <= 144
