@@ -349,7 +349,9 @@ def _fault(args: argparse.Namespace) -> str:
         "--repeat_frames belongs to --clip_draw mivos": args.repeat_frames and args.clip_draw != "mivos",
         "--drop_path must be less than 1": args.drop_path == 1,
         "--momentum must be less than 1": args.momentum == 1,
-        "--zoom belongs to --augmentation mivos": args.zoom > 1 and args.augmentation == "stm_cycle",
+        "--zoom is for pictures and videos of --augmentation mivos": bool(
+            args.zoom > 1 and args.augmentation == "stm_cycle" and args.stage
+        ),
         "--ema must be less than 1": args.ema == 1,
         "--composites must be less than 1": args.composites == 1,
         "--composite_stills belongs to --composites in the stages of videos": bool(

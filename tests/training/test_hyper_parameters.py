@@ -20,6 +20,7 @@ OTHERWISE = [
 ]
 OTHERWISE += [("momentum", 0.5), ("augmentation", "stm_cycle"), ("clip_draw", "stm_cycle"), ("samples_per_video", 2)]
 OTHERWISE += [("skip_growth", 5), ("skip_start", (9, 9)), ("composites", 0.5), ("composite_stills", True)]
+OTHERWISE += [("zoom", 2.0)]
 READERS = [ROOT / name for name in ("train.py", "training/run.py", "training/loop.py", "training/arguments.py")]
 
 
@@ -117,6 +118,8 @@ def test_debug_reports_every_iteration():
         ("--clip_draw", "random"),
         ("--augmentation", "none"),
         ("--repeat_frames", "--clip_draw", "stm_cycle"),
+        ("--zoom", "0.5"),
+        ("--zoom", "2", "--augmentation", "stm_cycle", "--stage", "2"),
         ("--composites", "1"),
         ("--composites", "-0.1"),
         ("--composite_stills", "--stage", "2"),
