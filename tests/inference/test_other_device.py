@@ -34,6 +34,7 @@ def values(monkeypatch):
     """A meta tensor has no values: masks pass unseen, and every score is 0.9."""
     for module in (inference_core, inference_average):
         monkeypatch.setattr(module, "check_mask", lambda mask, image: None)
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: tensor)
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: [0.9] * tensor.numel())
 
 
