@@ -176,7 +176,7 @@ def stage_data(
     wanted = [entry for entry in TRAINING_SETS if stage in entry.stages]
     for entry in wanted:
         root = places[entry.option]
-        if len(wanted) > 1 and root == NO_ROOT:
+        if len(wanted) > 1 and str(root) == str(NO_ROOT):
             continue
         if entry.clips is None:
             found = static_datasets(
