@@ -19,7 +19,7 @@ from training.log import TrainingLogger
 from training.pretrainer import Pretrainer
 from training.run_folder import BadSamples, RunFolder
 from training.trainer import Trainer
-from util.distributed import Process, leaders_turn
+from util.distributed import Process
 from util.errors import Stopped, StopSignal
 
 Validate = Callable[[], Mapping[str, float]]
@@ -79,8 +79,7 @@ class TrainingLoop:
             stopping = self.trainer.stopping if self.process.distributed else signal.requested
             ending = stopping or self.trainer.iteration == args["iterations"]
             if self.validate is not None and self._due("val_interval", ending and not stopping):
-                with leaders_turn(self.process):
-                    self._validate(self.validate)
+                self._validate(self.validate)
             if self._due("save_interval", ending):
                 self._save_weights()
             if self._due("checkpoint_interval", ending):
