@@ -26,7 +26,7 @@ from model.memory_network import MemoryNetwork
 from model.weights.checkpoint import load_network
 from util.device import AUTOCAST, autocast, choose_device
 from util.errors import InputError
-from util.tensors import most_likely, one_hot, take_rows
+from util.tensors import from_device, most_likely, one_hot, take_rows
 
 Frame = np.ndarray | Tensor | Image.Image
 Mask = np.ndarray | Tensor | Image.Image
@@ -226,17 +226,17 @@ class VideoPredictor:
             height, width = self._frame_size
             raise ValueError(f"the frame is {size[1]}x{size[0]}, the first one was {width}x{height}")
         objects, planes = (None, None) if ids is None else self._planes(ids, form, size)
-        image = self._sizing.image(pixels).to(self.device)
+        image = self._sizing.image(pixels, self.device)
         with torch.inference_mode():
             with autocast(self.device, self._amp):
                 found = self._core.step(image, planes, objects).float()
             found = self._sizing.restore(found, size, form.size)
-            if not bool(found.sum().isfinite()):
+            total, labels = from_device(found.sum()), from_device(most_likely(found))
+            if not bool(total().isfinite()):
                 raise ValueError("the probabilities are not finite; look at the weights, or choose amp='off'")
-            labels = most_likely(found).cpu().numpy()
         self._frame_size = size
         self.probabilities = found
-        return form.wrap(np.array((0, *self.objects))[labels])
+        return form.wrap(np.array((0, *self.objects))[labels().numpy()])
 
     def _planes(self, ids: np.ndarray, form: _MaskForm, size: Size) -> tuple[tuple[int, ...] | None, Tensor | None]:
         """The objects of a mask and their planes (J,h,w) in the size that the network sees; None without objects."""

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
 from types import TracebackType
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -159,14 +160,19 @@ def segment_video(
             write_mask(partial / f"{name}.png", np.zeros(video.output_size, np.uint8))
         writers = [stack.enter_context(writer) for writer in make_writers(partial)]
         at_once = [writer for writer in writers if simple or not writer.in_order]
-        for way in video.passes:
-            with PngWriter(write_mask) as masks:
 
-                def take(result: Result, masks: PngWriter = masks) -> None:
+        def add_to_all(result: Result) -> None:
+            for writer in at_once:
+                writer.add(result)
+
+        for way in video.passes:
+            with PngWriter(write_mask) as masks, Background(add_to_all, threads=1, capacity=4) as add:
+
+                def take(result: Result, masks: PngWriter = masks, add: Background = add) -> None:
                     if video.wants(result.name):
                         masks.write(partial / f"{result.name}.png", result.ids)
-                    for writer in at_once:
-                        writer.add(result)
+                    if at_once:
+                        add(result)
 
                 _run_pass(video, way, segmenter, partial, progress, speed, take)
         if not simple:
@@ -199,10 +205,16 @@ def _run_pass(
                 return
             ids = _add_objects(read_written_ids(folder / f"{frame.name}.png"), ids, list(masks))
         seconds = asked.seconds + waited
+        if asked.report is not None:
+            _ = asked.report.banks  # decided in the core's own thread, before those of writers ask
         take(Result(frame.index, frame.name, frame.pixels, ids, masks, asked.report, way.position, seconds))
 
     pending: Asked | None = None
-    with closing(video.frames(way)) as frames, torch.inference_mode(), autocast(segmenter.device, segmenter.amp):
+    with (
+        closing(video.frames(way, segmenter.device)) as frames,
+        torch.inference_mode(),
+        autocast(segmenter.device, segmenter.amp),
+    ):
         batches = _batches(frames, segmenter)
         batch = next(batches, [])
         while batch:
@@ -222,10 +234,9 @@ def _run_pass(
 
 
 def _batches(frames: Iterator[Frame], segmenter: Segmenter) -> Iterator[list[Frame]]:
-    """Frames in batches, their images on the device; one with a mask comes alone."""
+    """Frames in batches; one with a mask comes alone."""
     batch: list[Frame] = []
     for frame in frames:
-        frame = replace(frame, image=to_device(frame.image, segmenter.device))
         if frame.mask is not None and batch:
             yield batch
             batch = []
@@ -294,48 +305,51 @@ def _show_again(video: AnnotatedVideo, folder: Path, writers: Sequence[Writer]) 
                     writer.add(Result(frame.index, frame.name, frame.pixels, ids))
 
 
-class PngWriter:
-    """Writes masks on background threads; `write` blocks while `capacity` masks wait.
+Caller = TypeVar("Caller", bound="Background")
 
-    A failure to write is raised by the next `write` or by `close`. Leaving the `with` block closes the writer;
-    leaving it by an exception drops the masks that still wait.
+
+class Background:
+    """Calls a function on background threads; a call blocks while `capacity` others wait.
+
+    A failure is raised by the next call or by `close`. Leaving the `with` block closes; leaving it by an exception
+    drops what still waits.
 
     Args:
-        save: writes one mask, e.g. `util.images.write_ids`; called as `save(path, mask)`.
-        threads: masks written at the same time.
-        capacity: masks that may wait or be in work.
+        function: what is called.
+        threads: calls at the same time; of one, the calls keep their order.
+        capacity: calls that may wait or be in work.
     """
 
-    def __init__(self, save: Callable[[Path, np.ndarray], None], *, threads: int = 2, capacity: int = 8) -> None:
-        self._save = save
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="png")
+    def __init__(self, function: Callable[..., None], *, threads: int, capacity: int) -> None:
+        self._function = function
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="write")
         self._free = BoundedSemaphore(capacity)
         self._failure: BaseException | None = None
 
-    def write(self, path: Path, mask: np.ndarray) -> None:
-        """Queue `mask`, (H, W) uint8 or bool, which the caller must not change afterwards.
+    def __call__(self, *args: Any) -> None:
+        """Queue a call, whose arguments nobody may change afterwards.
 
         Raises:
-            OSError: an earlier mask could not be written.
+            Exception: an earlier call failed.
         """
         self._free.acquire()
         try:
             self._raise_failure()
-            self._pool.submit(self._save_named, path, mask).add_done_callback(self._finished)
+            self._pool.submit(self._function, *args).add_done_callback(self._finished)
         except BaseException:
             self._free.release()
             raise
 
     def close(self) -> None:
-        """Wait until every mask is on disk.
+        """Wait for all calls.
 
         Raises:
-            OSError: a mask could not be written.
+            Exception: a call failed.
         """
         self._pool.shutdown()
         self._raise_failure()
 
-    def __enter__(self) -> "PngWriter":
+    def __enter__(self: Caller) -> Caller:
         return self
 
     def __exit__(
@@ -346,13 +360,6 @@ class PngWriter:
         else:
             self._pool.shutdown(cancel_futures=True)
 
-    def _save_named(self, path: Path, mask: np.ndarray) -> None:
-        try:
-            self._save(path, mask)
-        except OSError as error:
-            error.filename = error.filename or str(path)
-            raise
-
     def _finished(self, job: "Future[None]") -> None:
         if not job.cancelled() and self._failure is None:
             self._failure = job.exception()
@@ -361,3 +368,31 @@ class PngWriter:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+
+class PngWriter(Background):
+    """Writes masks in the background.
+
+    Args:
+        save: writes one mask, e.g. `util.images.write_ids`; called as `save(path, mask)`.
+        threads, capacity: see `Background`.
+    """
+
+    def __init__(self, save: Callable[[Path, np.ndarray], None], *, threads: int = 2, capacity: int = 8) -> None:
+        super().__init__(lambda path, mask: _save_named(save, path, mask), threads=threads, capacity=capacity)
+
+    def write(self, path: Path, mask: np.ndarray) -> None:
+        """Queue `mask`, (H, W) uint8 or bool, which the caller must not change afterwards.
+
+        Raises:
+            OSError: an earlier mask could not be written.
+        """
+        self(path, mask)
+
+
+def _save_named(save: Callable[[Path, np.ndarray], None], path: Path, mask: np.ndarray) -> None:
+    try:
+        save(path, mask)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -218,10 +219,13 @@ class SoftWriter(Writer):
 
     def add(self, result: Result) -> None:
         """See `Writer`."""
-        for k, mask in result.masks.items():
+        if not result.masks:
+            return
+        planes = (torch.stack(list(result.masks.values())) * 255).round().byte().cpu().numpy()  # fetched together
+        for k, plane in zip(result.masks, planes, strict=True):
             folder = self._partial / str(k)
             folder.mkdir(exist_ok=True)
-            picture = Image.fromarray((mask * 255).round().byte().cpu().numpy())
+            picture = Image.fromarray(plane)
             picture.save(folder / f"{result.name}.png", compress_level=1)
 
 

@@ -564,7 +564,7 @@ class InteractiveSession:
             yield
 
     def _image(self, pixels: np.ndarray) -> Tensor:
-        return self._sizing.image(pixels).to(self._device)
+        return self._sizing.image(pixels, self._device)
 
     def _planes(self, ids: np.ndarray, objects: list[int]) -> Tensor:
         return self._sizing.mask(one_hot(ids, objects), self.source.size).to(self._device)

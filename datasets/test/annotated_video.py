@@ -6,17 +6,19 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from datasets.frame_files import FrameSource
 from datasets.mask_files import match_size
 from datasets.test.sets import DAVIS, Scoring
-from datasets.test.sizing import FULL_SIZE, Sizing
+from datasets.test.sizing import CPU, FULL_SIZE, Sizing
 from util.errors import InputError
 from util.files import content_hash
 from util.tensors import one_hot
@@ -36,7 +38,7 @@ class Frame:
         index: its position in the video.
         name: under which its result is saved.
         pixels: RGB (H, W, 3), uint8.
-        image: (3, h, w) float32, normalised for the network, in the size in which it works.
+        image: (3, h, w) float32, normalised for the network, in the size in which it works, on its device.
         mask: (J, h, w) float32 in {0, 1}, one row for each object whose mask is given; None where none is.
         objects: ids of the rows.
     """
@@ -287,17 +289,17 @@ class AnnotatedVideo:
         early = self.source.names[: self.covered.start] if self.padded else []
         return [name for name in early if self.wants(name)]
 
-    def frames(self, way: Pass) -> Generator[Frame, None, None]:
-        """Stream the frames of a pass; a few are read ahead, in background threads.
+    def frames(self, way: Pass, device: torch.device = CPU) -> Generator[Frame, None, None]:
+        """Stream the frames of a pass; a few are read ahead and sent to the device, in background threads.
 
         Raises:
             InputError: at the frame that cannot be read or whose size differs from the first frame's.
         """
         positions = range(way.start, way.stop)[:: -1 if way.reverse else 1]
         items = self.source.items(way.start, way.stop, reverse=way.reverse)
-        return read_ahead(self._load, zip(positions, items, strict=self.has_end))
+        return read_ahead(partial(self._load, device), zip(positions, items, strict=self.has_end))
 
-    def _load(self, place: tuple[int, object]) -> Frame:
+    def _load(self, device: torch.device, place: tuple[int, object]) -> Frame:
         index, item = place
         pixels = self.source.load(item)
         mask: Tensor | None = None
@@ -306,7 +308,7 @@ class AnnotatedVideo:
             ids = match_size(self.read_mask(self.masks[index]), self.source.size, self.masks[index])
             objects = tuple(np.unique(ids[ids > 0]).tolist())
             mask = self.sizing.mask(one_hot(ids, list(objects)), self.source.size) if objects else None
-        return Frame(index, self.source.names[index], pixels, self.sizing.image(pixels), mask, objects)
+        return Frame(index, self.source.names[index], pixels, self.sizing.image(pixels, device), mask, objects)
 
     def restore(self, probabilities: Tensor) -> Tensor:
         """Probabilities (K+1,h,w) in the size that the network sees -> (K+1,H,W) in the size of the results."""

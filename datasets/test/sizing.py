@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from util.errors import InputError
-from util.tensors import Padding, normalise, normalise_images, unpad
+from util.tensors import Padding, normalise_images, to_device, unpad
 
 Size = tuple[int, int]
+CPU = torch.device("cpu")
 
 
 class Sizing(ABC):
@@ -22,9 +23,18 @@ class Sizing(ABC):
     def working(self, size: Size) -> Size:
         """The size that the network sees of frames of this size."""
 
+    def image(self, pixels: np.ndarray, device: torch.device = CPU) -> Tensor:
+        """RGB (H,W,3) uint8 -> (3,h,w) float32, normalised, on the device.
+
+        A CUDA device is sent bytes, which nobody waits for, and does the rest.
+        """
+        where = device if device.type == "cuda" else CPU
+        sent = to_device(torch.from_numpy(np.ascontiguousarray(pixels)), where)
+        return self._image(sent.permute(2, 0, 1)).to(device)
+
     @abstractmethod
-    def image(self, pixels: np.ndarray) -> Tensor:
-        """RGB (H,W,3) uint8 -> (3,h,w) float32, normalised."""
+    def _image(self, picture: Tensor) -> Tensor:
+        """RGB (3,H,W) uint8 -> (3,h,w) float32, normalised."""
 
     @abstractmethod
     def mask(self, mask: Tensor, size: Size) -> Tensor:
@@ -60,9 +70,9 @@ class Limit(Sizing):
             return limits[0], max(1, width * limits[0] // height)
         return max(1, height * limits[1] // width), limits[1]
 
-    def image(self, pixels: np.ndarray) -> Tensor:
-        image = normalise(pixels)
-        height, width = pixels.shape[:2]
+    def _image(self, picture: Tensor) -> Tensor:
+        image = normalise_images(picture)
+        height, width = picture.shape[1:]
         size = self.working((height, width))
         if size == (height, width):
             return image
@@ -98,10 +108,9 @@ class Letterbox(Sizing):
     def working(self, size: Size) -> Size:
         return self.canvas
 
-    def image(self, pixels: np.ndarray) -> Tensor:
-        height, width = pixels.shape[:2]
-        frame = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float()
-        return normalise_images(self._place(frame, (height, width)))
+    def _image(self, picture: Tensor) -> Tensor:
+        height, width = picture.shape[1:]
+        return normalise_images(self._place(picture.float(), (height, width)))
 
     def mask(self, mask: Tensor, size: Size) -> Tensor:
         return self._place(mask, size).floor()
