@@ -19,7 +19,7 @@ from training.log import TrainingLogger
 from training.pretrainer import Pretrainer
 from training.run_folder import BadSamples, RunFolder
 from training.trainer import Trainer
-from util.distributed import Process
+from util.distributed import Process, all_wait, mean_over
 from util.errors import Stopped, StopSignal
 
 Validate = Callable[[], Mapping[str, float]]
@@ -70,6 +70,7 @@ class TrainingLoop:
 
     def _run(self, batches: Iterator[Sample], signal: StopSignal) -> None:
         args = self.arguments
+        validates = bool(mean_over(self.process, torch.tensor(float(self.validate is not None))) > 0)  # any process
         while self.trainer.iteration < args["iterations"]:
             torch.manual_seed(derive_seed(args["seed"], self.process.rank, self.trainer.iteration))
             waiting = time.perf_counter()
@@ -78,8 +79,9 @@ class TrainingLoop:
             self._step(parts, time.perf_counter() - waiting)
             stopping = self.trainer.stopping if self.process.distributed else signal.requested
             ending = stopping or self.trainer.iteration == args["iterations"]
-            if self.validate is not None and self._due("val_interval", ending and not stopping):
-                self._validate(self.validate)
+            if validates and self._due("val_interval", ending and not stopping):
+                with all_wait(self.process):
+                    self._validate()
             if self._due("save_interval", ending):
                 self._save_weights()
             if self._due("checkpoint_interval", ending):
@@ -111,8 +113,10 @@ class TrainingLoop:
         """Log what the trainer made of a batch."""
         self.logger.pictures(iteration, batch["frames"], batch["masks"], output.masks, output.quality)
 
-    def _validate(self, validate: Validate) -> None:
-        measures = validate()
+    def _validate(self) -> None:
+        if self.validate is None:
+            return
+        measures = self.validate()
         for name, value in measures.items():
             self.logger.scalar(f"validation_{name}", value, self.trainer.iteration)
         score = next(iter(measures.values()))

@@ -96,8 +96,8 @@ def _from_launcher(name: str, default: int, *, least: int = 0, most: int = 2**31
 
 
 @contextmanager
-def leaders_turn(process: Process) -> Iterator[None]:
-    """All enter, the leading process works, the others wait at the end of the block for as long as that takes."""
+def all_wait(process: Process) -> Iterator[None]:
+    """All enter; at the end of the block those who have less to do wait for the others, however long it takes."""
     if not process.distributed:
         yield
         return

@@ -82,12 +82,11 @@ def test_nobody_waits_in_a_steady_frame(arch, kind):
                 _ = core.report.quality
 
 
-@pytest.mark.parametrize("arch", ["qdmn", "qdmn_small"])
-def test_scores_are_waited_for_once_in_a_frame_that_they_decide(arch, read):
+def test_scores_are_waited_for_once_in_a_frame_that_they_decide(read):
     with fake_gpu(), torch.inference_mode():
-        core = InferenceCore(on_gpu(smallest_network(arch)), OFTEN)
+        core = InferenceCore(on_gpu(smallest_network("qdmn_small")), OFTEN)
         waited = []
-        for number in range(8):
+        for number in range(6):
             before = len(read)
             core.step(empty(3, HEIGHT, WIDTH), empty(2, HEIGHT, WIDTH) if number == 0 else None)
             waited.append(len(read) - before)
@@ -105,7 +104,7 @@ def test_scores_are_waited_for_once_in_a_frame_that_they_decide(arch, read):
 
 def test_objects_come_and_go_without_waiting(read):
     with fake_gpu(), torch.inference_mode():
-        core = InferenceCoreYV(on_gpu(smallest_network("qdmn")), RARE)
+        core = InferenceCoreYV(on_gpu(smallest_network("qdmn_small")), RARE)
         core.step(empty(3, HEIGHT, WIDTH), empty(3, HEIGHT, WIDTH), [1, 2, 3])
         with Waits() as waits:
             core.step(empty(3, HEIGHT, WIDTH), empty(2, HEIGHT, WIDTH), [3, 7])
@@ -114,7 +113,7 @@ def test_objects_come_and_go_without_waiting(read):
     assert probabilities.shape[0] == 1 + 3 and waits.found == [] and read == []
 
 
-@pytest.mark.parametrize("arch", ["qdmn_small", "stm_cycle", "dropseg"])
+@pytest.mark.parametrize("arch", ["stm_cycle", "dropseg"])
 def test_correction_waits_for_nothing(arch, monkeypatch):
     """But for the backward pass itself, which wants a real device."""
     monkeypatch.setattr(torch.autograd, "grad", lambda loss, masks: (torch.empty_like(masks),))
