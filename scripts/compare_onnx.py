@@ -3,7 +3,8 @@
     python scripts/export.py --model saves/qdmn_small.pth --format onnx --output output/onnx
     python scripts/compare_onnx.py --model saves/qdmn_small.pth --graphs output/onnx --frames video/ --mask first.png
 
-Both take turns, a frame each, on one thread. The core has the form that is fastest here.
+Both take turns, a frame each, on one thread; the core has its fastest exact form. Each line ends with the positions
+that both hold in memory.
 """
 
 import argparse
@@ -68,11 +69,8 @@ def compare(model: Path, graphs: Path, frames: list[np.ndarray], masks: np.ndarr
         times.append([b - a for a, b in zip([*start, *middle], [*middle, *end], strict=True)])
         differences.append(float(np.abs(ours - theirs).max()))
         pixels.append(int((ours.argmax(0) != theirs.argmax(0)).sum()))
-        kept = core.report.banks[0].memory_frames if core.report else ()
-        print(f"{t:3}: largest difference {differences[-1]:.1e}, {pixels[-1]} pixels; {len(kept)} frames in memory")
-        stored = 1 + len(stream.bank.ranks)
-        if stored + (stream.bank.options["keep_previous"] and kept[-1] == t and stored < len(kept)) != len(kept):
-            print(f"     the graphs' bank holds {stored}")
+        held = core.memory.groups[0].bank.memory.value.shape[2], stream.bank.memory["memory_value"].shape[2]
+        print(f"{t:3}: largest difference {differences[-1]:.1e}, {pixels[-1]} pixels; memory {held[0]} and {held[1]}")
     wall, cpu, wall_onnx, cpu_onnx = np.median(np.array(times[1:]), 0)
     print(f"largest difference {max(differences):.1e}; {sum(pixels)} of {len(frames) * masks[0].size} pixels")
     print(

@@ -18,7 +18,7 @@ from model.memory.options import MemoryOptions
 from model.memory.read import MemoryReader, stack_entries
 from model.memory_network import sum_of_others
 from model.weights.checkpoint import save_checkpoint
-from scripts import export
+from scripts import compare_onnx, export, quantise_onnx
 from tests.helpers import light_network
 from tests.helpers.bank_entries import entry, settled, tags
 from tests.helpers.weight_files import checkpoint_of, smallest_network
@@ -91,6 +91,30 @@ def test_the_example_writes_masks_with_the_ids_and_colours_of_the_first(light_gr
     assert np.array_equal(results[0], first)
     assert all(result.getpalette() == first.getpalette() for result in results)
     assert set(np.unique(results[1])) <= {0, 3, 200}
+
+
+@pytest.mark.slow
+def test_quantised_graphs_are_smaller_and_nearly_the_same(light, light_graphs, tmp_path, monkeypatch, capsys):
+    frames, masks = frames_and_masks(96, 128, 1, 4)
+    Image.fromarray(masks[0].astype(np.uint8)).save(tmp_path / "mask.png")
+    for t, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{t}.jpg")
+    video = ["--frames", tmp_path, "--mask", tmp_path / "mask.png"]
+    arguments = ["--graphs", light_graphs, "--frames", tmp_path, "--masks", tmp_path / "mask.png"]
+    output = tmp_path.with_name(f"{tmp_path.name}-int8")
+    run_main(monkeypatch, quantise_onnx, *arguments, "--output", output)
+    sizes = [(folder / "decode.onnx").stat().st_size for folder in (output, light_graphs)]
+    assert sizes[0] < 0.5 * sizes[1]
+    light_network.register(monkeypatch)
+    capsys.readouterr()
+    model = light_graphs.parent / "light.pth"
+    largest = []
+    for graphs in (light_graphs, output):
+        run_main(monkeypatch, compare_onnx, "--model", model, "--graphs", graphs, *video, "--size", 96)
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == len(frames) + 3
+        largest.append(float(lines[-3].split()[2].strip(";")))
+    assert largest[0] < 1e-4 < largest[1] < 0.2
 
 
 @pytest.mark.parametrize("policy", ["quality", "latest", "annotated"])
