@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from typing import Any, cast
 
 import torch
@@ -67,9 +68,9 @@ class BaseTrainer:
         devices = [self.device] if self.device.type == "cuda" else None
         # Batch-norm in training looks at its batch alone: nobody needs the leading process's statistics but those who
         # save them, and it is that process which saves.
-        self._averaging = DistributedDataParallel(
-            module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        renamed = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # of late
+        unshared: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+        self._averaging = DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True, **unshared)
         return self._averaging
 
     def part_of_step(self, *, last: bool) -> AbstractContextManager[None]:

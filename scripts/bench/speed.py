@@ -31,7 +31,7 @@ from scripts.bench import tracking
 from scripts.bench.inference import fill_memory, unit_work
 from scripts.bench.measuring import Turns, busy_share, disagreement, measure
 from scripts.bench.plain import ENTRY, MEMORY, exact_rows, without
-from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
+from util.device import AUTOCAST, allow_tf32, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.errors import InputError
 from util.numbers import pixels, positive
 from util.tensors import normalise, one_hot
@@ -47,6 +47,7 @@ ON_TOP = {
     "bf16 and window": "both",
     "fused read": "--fused_read, on CUDA devices",
     "encoded ahead": "--look_ahead, on CUDA devices",
+    "tf32": "--tf32, on CUDA devices",
     "compiled": "--compile",
 }
 
@@ -61,6 +62,7 @@ class Setting(NamedTuple):
     frames: int = 1
     fused: bool = False
     ahead: bool = False
+    tf32: bool = False
     compile: bool = False
 
 
@@ -76,7 +78,7 @@ def settings(arch: str, device: torch.device) -> list[Setting]:
         on_top += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
     if device.type == "cuda":
         on_top += [Setting("fused read", fused=True)] * NETWORKS[arch].reads_by_affinity
-        on_top.append(Setting("encoded ahead", ahead=True))
+        on_top += [Setting("encoded ahead", ahead=True), Setting("tf32", tf32=True)]
     left_out = [Setting(f"without {name}", (name,)) for name in exact]
     return [Setting(ALL_ON), Setting("plain", tuple(exact)), *left_out, *on_top, Setting("compiled", compile=True)]
 
@@ -120,6 +122,7 @@ def timed_setting(args: argparse.Namespace, objects: int, setting: Setting) -> G
     device = choose_device(args.device)
     if MEMORY not in setting.off:
         keep_freed_memory(device)
+    allow_tf32(setting.tf32)
     torch.manual_seed(0)
 
     def form(network: MemoryNetwork) -> MemoryNetwork:

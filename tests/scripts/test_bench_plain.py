@@ -70,7 +70,7 @@ def test_each_optimisation_of_a_device_has_a_row(device, optimisations):
     rows = settings("qdmn", torch.device(device))
     assert [row.name for row in rows[:2]] == ["all on", "plain"]
     assert set(rows[1].off) == optimisations
-    asked_for = {"fused read", "encoded ahead"}
+    asked_for = {"fused read", "encoded ahead", "tf32"}
     assert asked_for & {row.name for row in rows} == (asked_for if device == "cuda" else set())
     assert {row.name for row in rows if len(row.off) == 1 and row.amp == "off"} == {
         f"without {o}" for o in optimisations
