@@ -152,4 +152,8 @@ def test_other_errors_while_libraries_load_are_shown():
 def test_every_script_is_ready_before_it_imports_anything_slow(path):
     imported = [line.split()[1] for line in path.read_text().splitlines() if line.startswith(("import ", "from "))]
     first = imported.index("util.startup")
-    assert set(imported[:first]) <= sys.stdlib_module_names | {"collections.abc", "concurrent.futures"}
+    assert set(imported[:first]) <= sys.stdlib_module_names | {
+        "collections.abc",
+        "concurrent.futures",
+        "importlib.util",
+    }

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from util import text_files
 from util.errors import InputError
 from util.text_files import read_json, read_numbers, read_text
 
@@ -36,11 +35,10 @@ def test_what_is_no_json_is_refused_by_name(tmp_path, content, message):
         read_json(tmp_path / "a.json")
 
 
-def test_a_file_that_is_too_large_is_no_list(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_files, "LARGEST", 4)
+def test_a_file_that_is_too_large_is_no_list(tmp_path):
     (tmp_path / "list.txt").write_text("bear\ncow\n")
     with pytest.raises(InputError, match=r"list\.txt has more than"):
-        read_text(tmp_path / "list.txt")
+        read_text(tmp_path / "list.txt", largest=4)
 
 
 @pytest.mark.parametrize("text", ["1, 2\r\n3\t4", "\ufeff1 2\n\n 3 , 4 \n", "1,2,\n3,4,\n", "1 2\n3e0 +4.0"])

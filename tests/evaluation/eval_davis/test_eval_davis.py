@@ -109,6 +109,7 @@ def test_memory_flags_reach_the_core(davis, output, monkeypatch):
     assert cores[0].options == {
         "top_k": None,
         "km_sigma": 5.6,
+        "fused_read": False,
         "decode_roi": False,
         "score_all": False,
         "correct_rate": None,
