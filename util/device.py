@@ -57,14 +57,10 @@ def autocast(device: torch.device, amp: str) -> torch.autocast:
 def allow_tf32(allowed: bool) -> None:
     """Whether CUDA devices multiply float32 as TF32, with 10 bits behind the point instead of 23; CPUs never do.
 
-    PyTorch by itself allows it in convolutions alone.
+    PyTorch by itself allows it in convolutions alone. Its newer switches are left alone: torch.export fails after
+    their use.
     """
-    if hasattr(torch.backends.cudnn, "conv"):  # from torch 2.9 on
-        precision = "tf32" if allowed else "ieee"
-        torch.backends.cuda.matmul.fp32_precision = precision
-        torch.backends.cudnn.conv.fp32_precision = precision
-    else:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
 
 
 def keep_freed_memory(device: torch.device) -> None:
