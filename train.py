@@ -28,11 +28,10 @@ from model.weights.checkpoint import Checkpoint, load_weights, restore_memory_ne
 from model.weights.pretrained import load_imagenet_encoders, load_mae_encoder
 from training.arguments import check_resumable, describe_run, fill_batch, parse_arguments
 from training.loop import TrainingLoop, Validate
-from training.run import announce, build_loader, build_reports, find_checkpoint, run_folder
+from training.run import announce, begin, build_loader, build_reports, find_checkpoint, run_folder
 from training.run_folder import RunFolder
 from training.trainer import Trainer
-from util.device import allow_tf32, keep_freed_memory
-from util.distributed import Process, start, stop
+from util.distributed import Process, stop
 from util.errors import InputError, run
 
 
@@ -223,11 +222,8 @@ def main() -> None:
     """Parse, build, run."""
     args = parse_arguments()
     check_image_size(args)
-    process = start(args.device, args.local_rank)
-    keep_freed_memory(process.device)
-    allow_tf32(args.tf32)
+    process = begin(args)
     torch.backends.cudnn.benchmark = args.benchmark
-    torch.manual_seed(args.seed)
     fill_batch(args, process.world)
     data = build_data(args)
     args.samples = len(data)

@@ -11,7 +11,6 @@ import util.startup  # noqa: F401
 import argparse
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from datasets.train.clips import Sample
@@ -23,10 +22,9 @@ from model.weights.checkpoint import Checkpoint, fill_network, load_weights
 from training.loop import TrainingLoop
 from training.pretrain_arguments import check_resumable, describe_run, fill_schedule, parse_arguments
 from training.pretrainer import Pretrainer
-from training.run import announce, build_loader, build_reports, find_checkpoint, run_folder
+from training.run import announce, begin, build_loader, build_reports, find_checkpoint, run_folder
 from training.run_folder import RunFolder
-from util.device import allow_tf32, keep_freed_memory
-from util.distributed import Process, start, stop
+from util.distributed import Process, stop
 from util.errors import InputError, run
 from util.tensors import denormalise
 
@@ -100,10 +98,7 @@ def build_loop(
 def main() -> None:
     """Parse, build, run."""
     args = parse_arguments()
-    process = start(args.device, args.local_rank)
-    keep_freed_memory(process.device)
-    allow_tf32(args.tf32)
-    torch.manual_seed(args.seed)
+    process = begin(args)
     data = build_data(args)
     fill_schedule(args, process.world, len(data))
     found = find_checkpoint(args)

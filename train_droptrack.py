@@ -11,8 +11,6 @@ import util.startup  # noqa: F401
 import argparse
 from pathlib import Path
 
-import torch
-
 from datasets.boxes.pairs import BoxPairs, View, collate_box_pairs
 from datasets.boxes.tracks import TRACK_SETS, open_tracks
 from datasets.video_list import read_given_list
@@ -28,9 +26,8 @@ from training.box_arguments import (
 )
 from training.box_loop import BoxLoop, build_validation
 from training.box_trainer import BoxTrainer
-from training.run import announce, build_loader, build_reports, find_checkpoint, run_folder
-from util.device import keep_freed_memory
-from util.distributed import Process, start, stop
+from training.run import announce, begin, build_loader, build_reports, find_checkpoint, run_folder
+from util.distributed import Process, stop
 from util.errors import InputError, run
 
 
@@ -120,9 +117,7 @@ def build_trainer(args: argparse.Namespace, process: Process, found: tuple[Path,
 def main() -> None:
     """Parse, build, run."""
     args = parse_arguments()
-    process = start(args.device, args.local_rank)
-    keep_freed_memory(process.device)
-    torch.manual_seed(args.seed)
+    process = begin(args)
     fill_schedule(args, process.world)
     data, held_out = build_pairs(args, learning=True), build_pairs(args, learning=False)
     assert data is not None, "something is learned from"

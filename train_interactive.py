@@ -24,9 +24,8 @@ from model.weights.checkpoint import Checkpoint, fill_network, load_network, loa
 from training.click_arguments import SETS, check_resumable, describe_run, fill_schedule, parse_arguments
 from training.click_trainer import ClickTrainer, Rounds
 from training.loop import TrainingLoop
-from training.run import announce, build_loader, build_reports, find_checkpoint, run_folder
-from util.device import keep_freed_memory
-from util.distributed import Process, start, stop
+from training.run import announce, begin, build_loader, build_reports, find_checkpoint, run_folder
+from util.distributed import Process, stop
 from util.errors import InputError, run
 
 
@@ -97,9 +96,7 @@ def build_trainer(
 def main() -> None:
     """Parse, build, run."""
     args = parse_arguments()
-    process = start(args.device, args.local_rank)
-    keep_freed_memory(process.device)
-    torch.manual_seed(args.seed)
+    process = begin(args)
     trunk = load_trunk(args.trunk)
     args.trunk_weights = fingerprint(trunk)
     data = build_data(args)

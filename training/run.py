@@ -1,4 +1,4 @@
-"""What the runs of the training scripts have in common: checkpoint, loader, folder, reports."""
+"""What the runs of the training scripts have in common: beginning, checkpoint, loader, folder, reports."""
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
+import torch
 from torch.utils.data import DataLoader
 
 from datasets.boxes.pairs import BoxPairs
@@ -16,11 +17,21 @@ from model.weights.checkpoint import Checkpoint, load_checkpoint, load_newest
 from training.log import TrainingLogger
 from training.run_folder import ROOT as SAVES
 from training.run_folder import BadSamples, RunFolder, checkpoints_of, new_run_folder
-from util.distributed import Process, from_leader
+from util.device import allow_tf32, keep_freed_memory
+from util.distributed import Process, from_leader, start
 from util.errors import ignore_stop_signals
 from util.files import held
 
 Collate = Callable[[Sequence[Sample]], Sample]
+
+
+def begin(args: argparse.Namespace) -> Process:
+    """Join the other processes, and set what holds for all that this one computes."""
+    process = start(args.device, args.local_rank)
+    keep_freed_memory(process.device)
+    allow_tf32(args.tf32)
+    torch.manual_seed(args.seed)
+    return process
 
 
 def find_checkpoint(args: argparse.Namespace) -> tuple[Path, Checkpoint] | None:
