@@ -12,6 +12,7 @@ import simplejpeg
 
 from datasets.boxes.boxes import box_of_mask
 from datasets.mask_files import write_ids
+from datasets.run_lengths import encode_mask
 from datasets.test.annotated_video import read_ahead
 from evaluation.writers import OverlayWriter, Result
 from interactive.pictures import palette
@@ -134,33 +135,11 @@ def _write_coco(session: InteractiveSession, path: Path, indices: Iterator[int])
 
 def _annotation(mask: np.ndarray) -> dict[str, Any]:
     return {
-        "segmentation": {"size": list(mask.shape), "counts": encode_counts(run_lengths(mask))},
+        "segmentation": {"size": list(mask.shape), "counts": encode_mask(mask)},
         "area": int(cv2.countNonZero(mask.view(np.uint8))),
         "bbox": list(box_of_mask(mask) or (0, 0, 0, 0)),
         "iscrowd": 0,
     }
-
-
-def run_lengths(mask: np.ndarray) -> list[int]:
-    """Lengths of runs in a mask (H, W), bool, column by column; the first is of background, and may be 0."""
-    pixels = np.concatenate([[False], mask.ravel(order="F"), [False]])
-    edges = np.flatnonzero(pixels[1:] != pixels[:-1])
-    ends = np.append(edges, mask.size) if not len(edges) or edges[-1] != mask.size else edges
-    return np.diff(ends, prepend=0).tolist()
-
-
-def encode_counts(lengths: list[int]) -> str:
-    """Run lengths as COCO packs them: 5 bits a character, from the fourth on as differences to the last but one."""
-    packed = []
-    for place, length in enumerate(lengths):
-        value = length - lengths[place - 2] if place > 2 else length
-        more = True
-        while more:
-            bits = value & 0x1F
-            value >>= 5
-            more = value != -1 if bits & 0x10 else value != 0
-            packed.append(chr((bits | 0x20 * more) + 48))
-    return "".join(packed)
 
 
 def _names(session: InteractiveSession) -> Mapping[int, str]:

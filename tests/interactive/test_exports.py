@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from datasets.mask_files import read_ids
+from datasets.run_lengths import encode_mask
 from datasets.test.davis_test_dataset import DavisTestDataset
 from datasets.test.video_file import VideoFile
-from interactive.exports import SUFFIXES, encode_counts, export, run_lengths
+from interactive.exports import SUFFIXES, export
 from model.interactive import Click
 from tests.helpers.interactive_sessions import open_session, still_frames
 from util.errors import InputError
@@ -66,8 +67,8 @@ def test_the_overlay_shows_all_frames(session, tmp_path):
     assert np.abs(frame[2, 32] - session.frame(0)[2, 32]).max() < 15
 
 
-def decode(counts, size):
-    """What COCO's own reader makes of packed counts, written anew from its format."""
+def unpack(counts):
+    """The run lengths that COCO's own reader makes of packed counts, written anew from its format."""
     lengths, place = [], 0
     while place < len(counts):
         value, shift, more = 0, 0, True
@@ -78,6 +79,11 @@ def decode(counts, size):
             if not more and code & 0x10:
                 value |= -1 << shift
         lengths.append(value + lengths[-2] if len(lengths) > 2 else value)
+    return lengths
+
+
+def decode(counts, size):
+    lengths = unpack(counts)
     flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     return flat.reshape(size[::-1]).T
 
@@ -96,16 +102,16 @@ def test_coco_holds_the_masks(session, tmp_path):
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
 def test_run_lengths_tell_any_mask(share):
     mask = np.random.default_rng(0).random((37, 53)) < share
-    lengths = run_lengths(mask)
+    lengths = unpack(encode_mask(mask))
     assert sum(lengths) == mask.size and min(lengths[1:], default=1) > 0
-    assert (decode(encode_counts(lengths), mask.shape) == mask).all()
+    assert (decode(encode_mask(mask), mask.shape) == mask).all()
 
 
 def test_counts_are_packed_as_by_pycocotools():
     mask = np.zeros((9, 11), bool)
     mask[2:6, 3:9] = True
     mask[7, 7] = True
-    assert encode_counts(run_lengths(mask)) == PACKED
+    assert encode_mask(mask) == PACKED
 
 
 def test_frames_without_a_mask_are_left_out(tmp_path):
