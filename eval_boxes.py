@@ -29,7 +29,7 @@ from datasets.test.sizing import FULL_SIZE, choose_sizing
 from evaluation.arguments import add_list_arguments, evaluation_parser
 from evaluation.boxes.run import BoxResults
 from evaluation.boxes.tracker import BoxTracker, TrackingWorker
-from evaluation.cores import run_evaluation, run_worker
+from evaluation.cores import run_evaluation, run_worker, set_arithmetic
 from evaluation.result_folder import beside
 from inference_core import InferenceCore
 from model.droptrack import DropTrack
@@ -42,7 +42,7 @@ FOR_MASKS = (
     *("use_km", "no_top", "top_k", "memory", "keep_previous", "mem_every", "mem_capacity", "mem_frames"),
     *("mem_annotated", "quality_threshold", "gate", "size", "flip", "scales", "correct_rate", "correct_steps"),
     *("write_corrected", "decode_roi", "frame_batch", "compile", "max_memory_gb", "report", "contact_sheet"),
-    *("quality_csv", "boxes", "soft", "first_mask", "masks", "write_masks"),
+    *("quality_csv", "boxes", "soft", "first_mask", "masks", "write_masks", "fused_read", "look_ahead"),
 )
 
 
@@ -141,6 +141,7 @@ def track(args: argparse.Namespace, tree: BoxTree, checkpoint: Checkpoint, parse
     dataset = BoxDataset(tree, sizing=FULL_SIZE)
 
     def build(device: torch.device) -> TrackingWorker:
+        set_arithmetic(args)
         network = restore_tracker(checkpoint, args.model).to(device).eval()
         return TrackingWorker(BoxTracker(network, device, amp=args.amp, keep_rate=args.keep_rate), dataset.boxes)
 

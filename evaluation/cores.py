@@ -100,8 +100,7 @@ def build_segmenter(args: argparse.Namespace, device: torch.device, core: type[I
     if args.frame_batch > 1:
         _check_frame_batch(args, network)
     _check_cuda_options(args, network, device)
-    allow_tf32(bool(args.tf32))
-    torch.backends.cudnn.benchmark = args.benchmark
+    set_arithmetic(args)
     corrects = args.correct_rate is not None
     for_inference(network, device, amp=AUTOCAST[args.amp], compiled=args.compile, corrects=corrects)
     if args.compile:
@@ -115,6 +114,12 @@ def build_segmenter(args: argparse.Namespace, device: torch.device, core: type[I
         looks_ahead=args.look_ahead,
         count_compiled=count_compiled if args.compile else int,
     )
+
+
+def set_arithmetic(args: argparse.Namespace) -> None:
+    """How a CUDA device multiplies and convolves, as the command line says."""
+    allow_tf32(bool(args.tf32))
+    torch.backends.cudnn.benchmark = args.benchmark
 
 
 def compile_network(network: MemoryNetwork, *, windows: bool = False) -> None:

@@ -156,6 +156,7 @@ def test_a_video_of_your_own(model, trees, output):
         (("--box", "8,16,16,16", "--score"), "no true boxes"),
         (("--box", "8,16,16,16", "--report", "--memory", "latest"), "no use for --memory, --report"),
         (("--box", "8,16,16,16", "--first_mask", "grabcut"), "no use for --first_mask"),
+        (("--box", "8,16,16,16", "--fused_read", "--look_ahead"), "no use for --fused_read, --look_ahead"),
         (("--box", "8,16,16,16", "--root", "x"), "leave them out with --input"),
     ],
 )
