@@ -67,7 +67,22 @@ class VideoWorker(ABC):
         progress: Progress,
         request: dict[str, str] | None = None,
     ) -> Speed:
-        """Make the results of a video, see `segment_video`."""
+        """Make the results of a video in a folder, which appears when all files, those of writers too, are on disk.
+
+        Args:
+            video: the video.
+            folder: of the video's results.
+            write_mask: writes the ids of one frame.
+            make_writers: makes what else is to be written of every result, for the path at which the folder is filled;
+                those that show frames in their order (`in_order`) get them afterwards where the video does not simply
+                run forward.
+            progress: advanced by one for each frame.
+            request: what the results are made of, for the folder's record.
+
+        Raises:
+            InputError: a frame cannot be read, or a result is not finite.
+            OSError: a result cannot be written.
+        """
 
 
 @dataclass(frozen=True)
@@ -101,7 +116,31 @@ class Segmenter(VideoWorker):
         progress: Progress,
         request: dict[str, str] | None = None,
     ) -> Speed:
-        return segment_video(video, self, folder, write_mask, make_writers, progress, request)
+        speed = Speed()
+        simple = len(video.passes) == 1 and not video.passes[0].reverse
+        with atomic_folder(folder, request) as partial, ExitStack() as stack:
+            for name in video.blank_names:
+                write_mask(partial / f"{name}.png", np.zeros(video.output_size, np.uint8))
+            writers = [stack.enter_context(writer) for writer in make_writers(partial)]
+            at_once = [writer for writer in writers if simple or not writer.in_order]
+
+            def add_to_all(result: Result) -> None:
+                for writer in at_once:
+                    writer.add(result)
+
+            for way in video.passes:
+                with PngWriter(write_mask) as masks, Background(add_to_all, threads=1, capacity=4) as add:
+
+                    def take(result: Result, masks: PngWriter = masks, add: Background = add) -> None:
+                        if video.wants(result.name):
+                            masks.write(partial / f"{result.name}.png", result.ids)
+                        if at_once:
+                            add(result)
+
+                    _run_pass(video, way, self, partial, progress, speed, take)
+            if not simple:
+                _show_again(video, partial, [writer for writer in writers if writer.in_order])
+        return speed
 
 
 @dataclass(frozen=True)
@@ -125,59 +164,6 @@ class Asked:
     objects: tuple[int, ...]
     report: FrameReport | None
     seconds: float
-
-
-def segment_video(
-    video: AnnotatedVideo,
-    segmenter: Segmenter,
-    folder: Path,
-    write_mask: Callable[[Path, np.ndarray], None],
-    make_writers: MakeWriters,
-    progress: Progress,
-    request: dict[str, str] | None = None,
-) -> Speed:
-    """Segment a video into a folder, which appears when all its files and those of the writers are on disk.
-
-    Args:
-        video: the video.
-        segmenter: what segments it.
-        folder: of the video's results.
-        write_mask: writes the ids of one frame.
-        make_writers: makes what else is to be written of every result, for the path at which the folder is filled;
-            those that show frames in their order (`in_order`) get them afterwards where the video does not simply run
-            forward.
-        progress: advanced by one for each frame.
-        request: what the results are made of, for the folder's record.
-
-    Raises:
-        InputError: a frame cannot be read, or a probability is not finite.
-        OSError: a result cannot be written.
-    """
-    speed = Speed()
-    simple = len(video.passes) == 1 and not video.passes[0].reverse
-    with atomic_folder(folder, request) as partial, ExitStack() as stack:
-        for name in video.blank_names:
-            write_mask(partial / f"{name}.png", np.zeros(video.output_size, np.uint8))
-        writers = [stack.enter_context(writer) for writer in make_writers(partial)]
-        at_once = [writer for writer in writers if simple or not writer.in_order]
-
-        def add_to_all(result: Result) -> None:
-            for writer in at_once:
-                writer.add(result)
-
-        for way in video.passes:
-            with PngWriter(write_mask) as masks, Background(add_to_all, threads=1, capacity=4) as add:
-
-                def take(result: Result, masks: PngWriter = masks, add: Background = add) -> None:
-                    if video.wants(result.name):
-                        masks.write(partial / f"{result.name}.png", result.ids)
-                    if at_once:
-                        add(result)
-
-                _run_pass(video, way, segmenter, partial, progress, speed, take)
-        if not simple:
-            _show_again(video, partial, [writer for writer in writers if writer.in_order])
-    return speed
 
 
 def _run_pass(

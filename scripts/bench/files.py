@@ -22,7 +22,7 @@ from datasets.test.annotated_video import AnnotatedVideo, Frame
 from datasets.test.generic_videos import GenericDataset, GenericOptions
 from evaluation.arguments import SHIPPED, add_arrival_arguments, evaluation_parser
 from evaluation.cores import build_segmenter
-from evaluation.segment import Segmenter, segment_video
+from evaluation.segment import Segmenter
 from inference_core import Stream
 from inference_core_yv import InferenceCoreYV
 from scripts.bench.measuring import disagreement
@@ -128,9 +128,8 @@ def segment(video: AnnotatedVideo, segmenter: Segmenter, off: Collection[str], p
     with tempfile.TemporaryDirectory() as folder, without(off):
         output = Path(folder, "masks")
         wall, cpu = perf_counter(), process_time()
-        speed = segment_video(
-            video, segmenter, output, partial(write_ids, palette=video.palette), lambda _: [], progress
-        )
+        write_mask = partial(write_ids, palette=video.palette)
+        speed = segmenter.run(video, output, write_mask, lambda _: [], progress)
         wall, cpu = perf_counter() - wall, process_time() - cpu
         paths = [output / name for name in video.result_names]
         mask_bytes = statistics.mean(path.stat().st_size for path in paths)
