@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from model.interactive import Box, Click, Prompt, Stroke
+from util.tensors import between, chance, normal
 
 STRAIGHT = 3  # pixels by which a stroke may move aside from one column, or row, to the next
 STROKE_RADIUS = (1.5, 8.0)  # pixels
@@ -116,8 +117,8 @@ def draw_beginning(truth: np.ndarray) -> tuple[list[Prompt], np.ndarray]:
         prompts.append(_draw_click(_largest_part(truth), positive=True))
     if kind == "clicks":
         prompts.append(_draw_click(truth, positive=True))
-        while len(prompts) < MOST_CLICKS and _chance(OFTEN):
-            positive = _chance(0.5) or bool(truth.all())
+        while len(prompts) < MOST_CLICKS and chance(OFTEN):
+            positive = chance(0.5) or bool(truth.all())
             prompts.append(_draw_click(truth if positive else _draw_outside(truth), positive=positive))
     return prompts, nothing
 
@@ -128,8 +129,8 @@ def draw_correction(truth: np.ndarray, predicted: np.ndarray) -> Prompt | None:
     if not regions:
         return None
     regions.sort(key=lambda found: -np.count_nonzero(found[0]))
-    region, missing = regions[0] if _chance(LARGEST) else regions[-1]
-    draw = _draw_stroke if _chance(STROKE) else _draw_click
+    region, missing = regions[0] if chance(LARGEST) else regions[-1]
+    draw = _draw_stroke if chance(STROKE) else _draw_click
     return draw(region, positive=missing)
 
 
@@ -137,7 +138,7 @@ def loose_box(truth: np.ndarray) -> Box:
     """A box around a mask that is not empty, each side a random distance outside, or a little inside."""
     tight = tight_box(truth)
     width, height = tight.x1 - tight.x0, tight.y1 - tight.y0
-    left, top, right, bottom = (_between(*LOOSE) for _ in range(4))
+    left, top, right, bottom = (between(*LOOSE) for _ in range(4))
     return Box(tight.x0 - left * width, tight.y0 - top * height, tight.x1 + right * width, tight.y1 + bottom * height)
 
 
@@ -147,19 +148,19 @@ def spoil(truth: np.ndarray) -> np.ndarray:
     box = tight_box(truth)
     sides = box.x1 - box.x0, box.y1 - box.y0
     centre = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-    matrix = cv2.getRotationMatrix2D(centre, 6 * _normal(), math.exp(0.08 * _normal()))
-    matrix[:, 2] += np.array([0.06 * side * _normal() for side in sides])
+    matrix = cv2.getRotationMatrix2D(centre, 6 * normal(), math.exp(0.08 * normal()))
+    matrix[:, 2] += np.array([0.06 * side * normal() for side in sides])
     spoilt = cv2.warpAffine(truth.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST)
     for _ in range(int(torch.randint(4, ()))):
-        at = (round(box.x0 + _between(-0.2, 1.2) * sides[0]), round(box.y0 + _between(-0.2, 1.2) * sides[1]))
-        axes = (1 + round(_between(0.05, 0.35) * sides[0]), 1 + round(_between(0.05, 0.35) * sides[1]))
-        cv2.ellipse(spoilt, at, axes, _between(0, 180), 0, 360, int(_chance(0.5)), -1)
+        at = (round(box.x0 + between(-0.2, 1.2) * sides[0]), round(box.y0 + between(-0.2, 1.2) * sides[1]))
+        axes = (1 + round(between(0.05, 0.35) * sides[0]), 1 + round(between(0.05, 0.35) * sides[1]))
+        cv2.ellipse(spoilt, at, axes, between(0, 180), 0, 360, int(chance(0.5)), -1)
     return spoilt > 0
 
 
 def _draw_click(region: np.ndarray, *, positive: bool) -> Click:
     """A click in the middle of a region, or anywhere in it but near its edge."""
-    if _chance(CENTRE):
+    if chance(CENTRE):
         return Click(*farthest_point(region), positive=positive)
     depth = depth_within(region)
     inner = np.flatnonzero(depth >= depth.max() / 3)
@@ -169,7 +170,7 @@ def _draw_click(region: np.ndarray, *, positive: bool) -> Click:
 
 def _draw_outside(truth: np.ndarray) -> np.ndarray:
     """Where a negative click at the beginning may be: near the object, or anywhere outside."""
-    if _chance(0.5):
+    if chance(0.5):
         return ~truth
     reach = 2 * round(0.15 * max(truth.shape)) + 1
     near = (cv2.blur(truth.astype(np.float32), (reach, reach), borderType=cv2.BORDER_CONSTANT) > 0) & ~truth
@@ -180,19 +181,7 @@ def _draw_stroke(region: np.ndarray, *, positive: bool) -> Stroke:
     """Part of a stroke along a region, as broad as it happens."""
     whole = stroke_along(region, positive=positive)
     count = len(whole.points)
-    length = max(1, round(count * _between(0.3, 1)))
+    length = max(1, round(count * between(0.3, 1)))
     first = int(torch.randint(count - length + 1, ()))
-    radius = min(whole.radius * _between(0.6, 1.6), STROKE_RADIUS[1])
+    radius = min(whole.radius * between(0.6, 1.6), STROKE_RADIUS[1])
     return Stroke(whole.points[first : first + length], positive, radius)
-
-
-def _chance(probability: float) -> bool:
-    return bool(torch.rand(()) < probability)
-
-
-def _between(low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand(()))
-
-
-def _normal() -> float:
-    return float(torch.randn(()))

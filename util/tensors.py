@@ -122,3 +122,18 @@ def numbers_of(tensor: Tensor) -> Later[tuple[float, ...]]:
     """The numbers of a tensor (n,), which are fetched at once and waited for when they are first read."""
     wait = from_device(tensor)
     return Later(lambda: tuple(wait().tolist()))
+
+
+def chance(probability: float) -> bool:
+    """True with this probability; this and the next two draw from torch's default generator."""
+    return bool(torch.rand(()) < probability)
+
+
+def between(low: float, high: float) -> float:
+    """A uniform number in low..high."""
+    return low + (high - low) * float(torch.rand(()))
+
+
+def normal() -> float:
+    """A number of the standard normal distribution."""
+    return float(torch.randn(()))

@@ -21,6 +21,7 @@ from datasets.train.render import render_mask
 from datasets.train.static_dataset import StaticDataset
 from datasets.train.vos_dataset import VOSDataset
 from util.errors import InputError
+from util.tensors import between, chance, normal
 
 Source = StaticDataset | VOSDataset
 
@@ -145,9 +146,9 @@ class Composites:
                 )
             if cutout is None or not free:
                 continue
-            is_object = number == 0 or not _chance(BACKGROUND)
+            is_object = number == 0 or not chance(BACKGROUND)
             layers.append(place(cutout, frames, free.pop(0) if is_object else 0))
-            if is_object and _chance(LOOK_ALIKE):
+            if is_object and chance(LOOK_ALIKE):
                 layers.append(place(cutout, frames, 0))
         layers = [layers[i] for i in torch.randperm(len(layers)).tolist()]
         return sorted(layers, key=lambda layer: not layer.behind)
@@ -203,13 +204,13 @@ def place(cutout: Cutout, frames: Sequence[np.ndarray], label: int) -> Layer:
     """
     height, width = frames[0].shape[:2]
     longer = max(cutout.patches[0].shape[:2])
-    scale = min(_between(*EXTENT) * min(height, width) / longer, MOST_ENLARGED)
+    scale = min(between(*EXTENT) * min(height, width) / longer, MOST_ENLARGED)
     sides = [max(2, round(scale * side)) for side in cutout.patches[0].shape[1::-1]]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     patches = [cv2.resize(patch, sides, interpolation=method) for patch in cutout.patches]
     patches = match_blur(match_light(patches, frames[0]), frames[0])
     size = (sides[1], sides[0])
-    return Layer(patches, draw_path(size, (height, width), len(frames), cutout.motion), label, _chance(BEHIND))
+    return Layer(patches, draw_path(size, (height, width), len(frames), cutout.motion), label, chance(BEHIND))
 
 
 def match_light(patches: Sequence[np.ndarray], frame: np.ndarray) -> list[np.ndarray]:
@@ -218,8 +219,8 @@ def match_light(patches: Sequence[np.ndarray], frame: np.ndarray) -> list[np.nda
     own = np.maximum(patches[0][..., :3].sum((0, 1)) / opacity, 1)
     ratio = np.maximum(frame.mean((0, 1)), 1) / own
     brightness = float(np.exp(np.log(ratio).mean()))
-    part = _between(0, 0.6)
-    gain = np.clip(brightness**part * (ratio / brightness) ** (0.4 * part) * _between(0.9, 1.1), 0.6, 1.6)
+    part = between(0, 0.6)
+    gain = np.clip(brightness**part * (ratio / brightness) ** (0.4 * part) * between(0.9, 1.1), 0.6, 1.6)
     lit = []
     for patch in patches:
         colours = np.minimum(patch[..., :3] * gain, 255 * patch[..., 3:])
@@ -262,21 +263,21 @@ def draw_path(size: Size, canvas: Size, count: int, motion: Motion) -> list[np.n
     """
     (height, width), shorter = size, min(canvas)
     away = range(0)
-    if count > 1 and _chance(LEAVES):
+    if count > 1 and chance(LEAVES):
         first = 1 + int(torch.randint(count - 1, ()))
         away = range(first, first + 1 + int(torch.randint(count - first, ())))
     beyond = math.hypot(height, width)  # however it is turned, at twice its size
-    outside = canvas[1] + beyond if _chance(0.5) else -beyond
-    mirror = flip(width) if _chance(MIRRORED) else np.eye(3)
-    x, y = (_between(0.1, 0.9) * side for side in canvas[::-1])
-    zoom, degrees = 0.0, motion.degrees * _normal()
+    outside = canvas[1] + beyond if chance(0.5) else -beyond
+    mirror = flip(width) if chance(MIRRORED) else np.eye(3)
+    x, y = (between(0.1, 0.9) * side for side in canvas[::-1])
+    zoom, degrees = 0.0, motion.degrees * normal()
     matrices = []
     for number in range(count):
         turned = affine(size, degrees, float(np.clip(math.exp(zoom), 0.5, 2)), 0.0)
         centre = outside if number in away else x
         matrices.append(translation(centre - width / 2, y - height / 2) @ turned @ mirror)
-        x, y = (value + motion.shift * shorter * _normal() for value in (x, y))
-        zoom, degrees = zoom + motion.zoom * _normal(), degrees + motion.degrees * _normal()
+        x, y = (value + motion.shift * shorter * normal() for value in (x, y))
+        zoom, degrees = zoom + motion.zoom * normal(), degrees + motion.degrees * normal()
     return matrices
 
 
@@ -308,15 +309,3 @@ def paste(
         pictures.append(picture.round().clip(0, 255).astype(np.uint8))
         labels.append(label)
     return pictures, labels
-
-
-def _chance(probability: float) -> bool:
-    return bool(torch.rand(()) < probability)
-
-
-def _between(low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand(()))
-
-
-def _normal() -> float:
-    return float(torch.randn(()))
