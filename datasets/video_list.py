@@ -1,16 +1,18 @@
 """Lists of the names of videos or pictures, and the meta.json of YouTube-VOS."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from util.errors import InputError
 from util.text_files import read_json, read_text
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 LONGEST = 255  # characters of a file name
+
+Told = TypeVar("Told")
 
 
 def read_video_list(path: Path) -> list[str]:
@@ -133,14 +135,7 @@ def read_object_frames(path: Path) -> dict[str, dict[int, ObjectFrames]]:
     Raises:
         InputError: the file is damaged or of another form.
     """
-    content = read_json(path)
-    try:
-        return {
-            video: {int(key): _object_frames(thing) for key, thing in entry["objects"].items()}
-            for video, entry in content["videos"].items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"{path} does not tell the frames of objects ({error!r:.200}); fetch it again") from error
+    return _by_object(path, "frames", _object_frames)
 
 
 def read_categories(path: Path) -> dict[str, dict[int, str]]:
@@ -149,14 +144,19 @@ def read_categories(path: Path) -> dict[str, dict[int, str]]:
     Raises:
         InputError: the file is damaged or of another form.
     """
+    return _by_object(path, "categories", lambda thing: str(thing["category"]))
+
+
+def _by_object(path: Path, what: str, read: Callable[[Any], Told]) -> dict[str, dict[int, Told]]:
+    """What `read` finds in the entry of each object of each video."""
     content = read_json(path)
     try:
         return {
-            video: {int(key): str(thing["category"]) for key, thing in entry["objects"].items()}
+            video: {int(key): read(thing) for key, thing in entry["objects"].items()}
             for video, entry in content["videos"].items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} does not tell the categories of objects ({error!r:.200}); fetch it again") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(f"{path} does not tell the {what} of objects ({error!r:.200}); fetch it again") from error
 
 
 def _object_frames(thing: Any) -> ObjectFrames:

@@ -123,7 +123,26 @@ class TextTracks(TrackSet):
         return np.ones(count, bool)
 
 
-class LasotTracks(TextTracks):
+class TreeTracks(TextTracks):
+    """Videos whose frames are numbered from 1, with eight digits.
+
+    Args:
+        tree: where they lie.
+        names, least_side: see `TextTracks`.
+    """
+
+    def __init__(self, tree: LaSOT | GOT10k, names: Sequence[str], least_side: float) -> None:
+        super().__init__(names, least_side)
+        self._tree = tree
+
+    def truth(self, name: str) -> Path:
+        return self._tree.folder(name) / TRUTH
+
+    def frame(self, name: str, position: int) -> Path:
+        return self._tree.frames(name) / f"{position + 1:08}.jpg"
+
+
+class LasotTracks(TreeTracks):
     """The training videos of LaSOT: 20 of each class without those of the test set.
 
     Args:
@@ -137,16 +156,10 @@ class LasotTracks(TextTracks):
 
     def __init__(self, root: Path, names: Collection[str] | None, least_side: float = 0.0) -> None:
         wanted = lasot_training_videos() if names is None else sorted(names)
-        self._tree = LaSOT(root, wanted)
-        super().__init__(_present(root, wanted, self._tree.folder, "LASOT", "<class>/<class>-<n>"), least_side)
+        tree = LaSOT(root, wanted)
+        super().__init__(tree, _present(root, wanted, tree.folder, "LASOT", "<class>/<class>-<n>"), least_side)
         needed = (TRUTH, "full_occlusion.txt", "out_of_view.txt")
-        _require(self._tree.folder(name) / file for name in self.names for file in needed)
-
-    def truth(self, name: str) -> Path:
-        return self._tree.folder(name) / TRUTH
-
-    def frame(self, name: str, position: int) -> Path:
-        return self._tree.frames(name) / f"{position + 1:08}.jpg"
+        _require(tree.folder(name) / file for name in self.names for file in needed)
 
     def seen(self, name: str, count: int) -> np.ndarray:
         return self._tree.visible(name, count)
@@ -160,7 +173,7 @@ def lasot_training_videos() -> list[str]:
     return [name for name in names if name not in test]
 
 
-class Got10kTracks(TextTracks):
+class Got10kTracks(TreeTracks):
     """A part of GOT-10k.
 
     Args:
@@ -180,20 +193,15 @@ class Got10kTracks(TextTracks):
         part = "val" if split == "official_val" else "train"
         listed = got10k_videos(root / part / "list.txt", split)
         wanted = listed if names is None else [name for name in listed if name in names]
-        self._tree = GOT10k(root, wanted, part)
-        super().__init__(_present(root / part, wanted, self._tree.folder, f"GOT10K_{split}", "<video>"), least_side)
+        tree = GOT10k(root, wanted, part)
+        super().__init__(tree, _present(root / part, wanted, tree.folder, f"GOT10K_{split}", "<video>"), least_side)
+        self._cover = tree.cover
         needed = (TRUTH, "absence.label", "cover.label")
-        _require(self._tree.folder(name) / file for name in self.names for file in needed)
-
-    def truth(self, name: str) -> Path:
-        return self._tree.folder(name) / TRUTH
-
-    def frame(self, name: str, position: int) -> Path:
-        return self._tree.frames(name) / f"{position + 1:08}.jpg"
+        _require(tree.folder(name) / file for name in self.names for file in needed)
 
     def seen(self, name: str, count: int) -> np.ndarray:
         absence = read_flags(self._tree.folder(name) / "absence.label", count, 1)
-        return (absence == 0) & (self._tree.cover(name, count) > 0)
+        return (absence == 0) & (self._cover(name, count) > 0)
 
 
 def got10k_videos(path: Path, split: str) -> list[str]:
