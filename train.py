@@ -231,7 +231,7 @@ def main() -> None:
     if args.samples < args.total_batch:
         raise InputError(f"the data hold {args.samples} samples, too few for a batch of {args.total_batch}; lower -b")
     validated = validation_videos(args, data.videos)
-    found = find_checkpoint(args)
+    found = find_checkpoint(args, NETWORKS)
     if found is not None:
         check_resumable(args, found[1].arguments, found[0])
     trainer = build_trainer(args, process, found)

@@ -25,7 +25,7 @@ from training.pretrainer import Pretrainer
 from training.run import announce, begin, build_loader, build_reports, find_checkpoint, run_folder
 from training.run_folder import RunFolder
 from util.distributed import Process, stop
-from util.errors import InputError, run
+from util.errors import run
 from util.tensors import denormalise
 
 SHOWN_SAMPLES = 4
@@ -101,10 +101,8 @@ def main() -> None:
     process = begin(args)
     data = build_data(args)
     fill_schedule(args, process.world, len(data))
-    found = find_checkpoint(args)
+    found = find_checkpoint(args, [DropMAE.arch])
     if found is not None:
-        if found[1].arch != DropMAE.arch:
-            raise InputError(f"{found[0]} belongs to a run of {found[1].arch}; resume it with train.py")
         check_resumable(args, found[1].arguments, found[0])
     trainer = build_trainer(args, process, found)
     loader = build_loader(data, args, process, trainer.iteration, collate_pairs)

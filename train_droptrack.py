@@ -121,10 +121,8 @@ def main() -> None:
     fill_schedule(args, process.world)
     data, held_out = build_pairs(args, learning=True), build_pairs(args, learning=False)
     assert data is not None, "something is learned from"
-    found = find_checkpoint(args)
+    found = find_checkpoint(args, [DropTrack.arch])
     if found is not None:
-        if found[1].arch != DropTrack.arch:
-            raise InputError(f"{found[0]} belongs to a run of {found[1].arch}, not of {DropTrack.arch}; check --id")
         check_resumable(args, found[1].arguments, found[0])
     trainer = build_trainer(args, process, found)
     loader = build_loader(data, args, process, trainer.iteration, collate_box_pairs)

@@ -101,10 +101,8 @@ def main() -> None:
     args.trunk_weights = fingerprint(trunk)
     data = build_data(args)
     fill_schedule(args, process.world, len(data))
-    found = find_checkpoint(args)
+    found = find_checkpoint(args, [ClickDecoder.arch])
     if found is not None:
-        if found[1].arch != ClickDecoder.arch:
-            raise InputError(f"{found[0]} belongs to a run of {found[1].arch}; resume it with the script that began it")
         check_resumable(args, found[1].arguments, found[0])
     trainer = build_trainer(args, process, trunk, found)
     loader = build_loader(data, args, process, trainer.iteration)

@@ -1,7 +1,7 @@
 """What the runs of the training scripts have in common: beginning, checkpoint, loader, folder, reports."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from training.run_folder import ROOT as SAVES
 from training.run_folder import BadSamples, RunFolder, checkpoints_of, new_run_folder
 from util.device import allow_tf32, keep_freed_memory
 from util.distributed import Process, from_leader, start
-from util.errors import ignore_stop_signals
+from util.errors import InputError, ignore_stop_signals
 from util.files import held
 
 Collate = Callable[[Sequence[Sample]], Sample]
@@ -34,11 +34,24 @@ def begin(args: argparse.Namespace) -> Process:
     return process
 
 
-def find_checkpoint(args: argparse.Namespace) -> tuple[Path, Checkpoint] | None:
-    """The training checkpoint that the run resumes from."""
+def find_checkpoint(args: argparse.Namespace, networks: Collection[str]) -> tuple[Path, Checkpoint] | None:
+    """The training checkpoint that the run resumes from, if it does.
+
+    Args:
+        args: of the run.
+        networks: names of those that the script trains.
+
+    Raises:
+        InputError: it is not a training checkpoint of ours, or is of another network.
+    """
+    found = None
     if args.load_model:
-        return args.load_model, load_checkpoint(args.load_model)
-    return load_newest(checkpoints_of(args.id, args.save_dir / SAVES)) if args.resume == "auto" else None
+        found = args.load_model, load_checkpoint(args.load_model)
+    elif args.resume == "auto":
+        found = load_newest(checkpoints_of(args.id, args.save_dir / SAVES))
+    if found is not None and found[1].arch not in networks:
+        raise InputError(f"{found[0]} belongs to a run of {found[1].arch}; resume it with the script that began it")
+    return found
 
 
 def build_loader(
