@@ -22,11 +22,12 @@ from pathlib import Path
 
 import torch
 
-from datasets.boxes.boxes import Box
-from datasets.boxes.dataset import FIRST_MASKS, BoxDataset
+from datasets.boxes.boxes import Box, Cut, grabcut
+from datasets.boxes.dataset import BoxDataset
 from datasets.boxes.trees import BOX_SETS, BoxTree, open_tree, open_video
 from datasets.test.sizing import FULL_SIZE, choose_sizing
-from evaluation.arguments import add_list_arguments, evaluation_parser
+from evaluation.arguments import SHIPPED, add_list_arguments, evaluation_parser
+from evaluation.boxes.first_mask import NetworkCut
 from evaluation.boxes.run import BoxResults
 from evaluation.boxes.tracker import BoxTracker, TrackingWorker
 from evaluation.cores import run_evaluation, run_worker, set_arithmetic
@@ -34,6 +35,7 @@ from evaluation.result_folder import beside
 from inference_core import InferenceCore
 from model.droptrack import DropTrack
 from model.weights.checkpoint import Checkpoint, read_weights, restore_tracker
+from util.device import choose_device
 from util.errors import InputError, run
 from util.numbers import number
 
@@ -42,7 +44,7 @@ FOR_MASKS = (
     *("use_km", "no_top", "top_k", "memory", "keep_previous", "mem_every", "mem_capacity", "mem_frames"),
     *("mem_annotated", "quality_threshold", "gate", "size", "flip", "scales", "correct_rate", "correct_steps"),
     *("write_corrected", "decode_roi", "frame_batch", "compile", "max_memory_gb", "report", "contact_sheet"),
-    *("quality_csv", "boxes", "soft", "first_mask", "masks", "write_masks", "fused_read", "look_ahead"),
+    *("quality_csv", "boxes", "soft", "first_mask", "masks", "click_model", "write_masks", "fused_read", "look_ahead"),
 )
 
 
@@ -75,11 +77,17 @@ def build_parser() -> argparse.ArgumentParser:
     first = parser.add_argument_group("first mask, of networks for masks").add_mutually_exclusive_group()
     first.add_argument(
         "--first_mask",
-        choices=FIRST_MASKS,
+        choices=("rectangle", "grabcut", "network"),
         default="rectangle",
-        help="fill the box, or cut the object out (%(default)s)",
+        help="fill the box, or cut the object out, with --click_model for network (%(default)s)",
     )
     first.add_argument("--masks", type=Path, metavar="FOLDER", help="drawn masks of the first frames, <video>.png")
+    parser.add_argument(
+        "--click_model",
+        type=Path,
+        metavar="FILE",
+        help="of --first_mask network, trained for the image encoder of --model (saves/interactive_small.pth)",
+    )
     parser.add_argument("--write_masks", action="store_true", help="also <output>-masks/<video>/<frame>.png")
     return parser
 
@@ -117,9 +125,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.keep_rate is not None:
         raise InputError(f"{args.model} holds a network for masks, which eliminates nothing; leave out --keep_rate")
     sizing = choose_sizing(args.size, compat=args.compat)
-    dataset = BoxDataset(tree, args.first_mask, args.masks, sizing=sizing)
+    dataset = BoxDataset(tree, choose_cut(args), args.masks, sizing=sizing)
     masks = beside(args.output, "-masks") if args.write_masks else None
     run_evaluation(args, BoxResults(dataset, masks, compat=args.compat), InferenceCore, tree.kind)
+
+
+def choose_cut(args: argparse.Namespace) -> Cut | None:
+    """What finds the object in its box; None to take the whole box.
+
+    Raises:
+        InputError: the network for clicks cannot be used.
+    """
+    if args.first_mask == "network":
+        model = args.click_model = args.click_model or SHIPPED.with_name("interactive_small.pth")
+        return NetworkCut(model, args.model, choose_device(args.device), args.amp)
+    if args.click_model is not None:
+        raise InputError("--click_model does nothing without --first_mask network; give both or none")
+    return grabcut if args.first_mask == "grabcut" else None
 
 
 def tracker_weights(path: Path) -> Checkpoint | None:

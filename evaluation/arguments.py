@@ -172,7 +172,8 @@ def run_options(args: argparse.Namespace, set_name: str) -> RunOptions:
 def settings(args: argparse.Namespace) -> dict[str, str]:
     """What of a command line results depend on, beside the videos and their masks."""
     found = {f"--{name}": str(getattr(args, name)) for name in CHANGING if getattr(args, name, None) is not None}
-    return {**found, "--model": content_hash(args.model)} if args.model.is_file() else found
+    files = {f"--{name}": getattr(args, name, None) for name in ("model", "click_model")}
+    return found | {name: content_hash(path) for name, path in files.items() if path is not None and path.is_file()}
 
 
 def describe(args: argparse.Namespace) -> dict[str, str]:

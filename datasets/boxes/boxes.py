@@ -4,7 +4,7 @@ A box covers the columns x to x + width - 1, so that boxes of masks have whole n
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,10 +17,12 @@ from util.text_files import read_numbers
 
 GRABCUT_STEPS = 5
 GRABCUT_SEED = 0
-LEAST_COVER = 0.1  # of its rectangle, by what GrabCut finds
+LEAST_COVER = 0.1  # of its rectangle, by what is found in it
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
+Cut = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Finds the object in a box: RGB (H, W, 3) uint8 and the filled box (H, W) bool -> (H, W) bool."""
 
 
 def box_of_mask(mask: np.ndarray) -> tuple[int, int, int, int] | None:
@@ -107,20 +109,24 @@ def fill_box(path: Path, box: Box, size: Size, working: Size) -> np.ndarray:
     return mask.astype(np.uint8)
 
 
-def cut_out(path: Path, box: Box, size: Size, working: Size, source: FrameSource) -> np.ndarray:
-    """What `grabcut` finds in the box in the first frame of the source: ids (H, W), uint8.
+def cut_out(path: Path, box: Box, size: Size, working: Size, source: FrameSource, cut: Cut) -> np.ndarray:
+    """What is found in the box in the first frame of the source: ids (H, W), uint8.
+
+    What lies outside the box does not count, and the whole box is taken where less than a tenth of it would be left.
 
     Args:
         path: where the box is from, for the message.
         box: in pixels of the frame.
         size, working: height and width of the frame, and of what the network sees of it.
         source: its first frame is read.
+        cut: finds the object.
 
     Raises:
         InputError: the box lies outside of the frame, or this cannot be read.
     """
     rectangle = fill_box(path, box, size, working) > 0
-    return grabcut(source.load(next(source.items(0, 1))), rectangle).astype(np.uint8)
+    found = cut(source.load(next(source.items(0, 1))), rectangle) & rectangle
+    return (rectangle if found.sum() < LEAST_COVER * rectangle.sum() else found).astype(np.uint8)
 
 
 def grabcut(pixels: np.ndarray, rectangle: np.ndarray, steps: int = GRABCUT_STEPS) -> np.ndarray:
@@ -134,8 +140,7 @@ def grabcut(pixels: np.ndarray, rectangle: np.ndarray, steps: int = GRABCUT_STEP
         steps: of the alternation between colour models and cut.
 
     Returns:
-        The mask (H, W), bool, within the rectangle; the rectangle itself where it has no surroundings, or where less
-        than a tenth of it would be left.
+        The mask (H, W), bool, within the rectangle; the rectangle itself where it has no surroundings.
     """
     left, top, width, height = cv2.boundingRect(rectangle.view(np.uint8))
     rows, columns = slice(max(0, top - height), top + 2 * height), slice(max(0, left - width), left + 2 * width)
@@ -147,11 +152,8 @@ def grabcut(pixels: np.ndarray, rectangle: np.ndarray, steps: int = GRABCUT_STEP
     cv2.setRNGSeed(GRABCUT_SEED)
     picture = np.ascontiguousarray(pixels[rows, columns, ::-1])
     cv2.grabCut(picture, labels, (0, 0, 0, 0), models[0], models[1], steps, cv2.GC_INIT_WITH_MASK)
-    found = labels == cv2.GC_PR_FGD
-    if found.sum() < LEAST_COVER * inside.sum():
-        return rectangle
     mask = np.zeros_like(rectangle)
-    mask[rows, columns] = found
+    mask[rows, columns] = labels == cv2.GC_PR_FGD
     return mask
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.boxes.boxes import Box, cut_out, fill_box, read_object
+from datasets.boxes.boxes import Box, Cut, cut_out, fill_box, read_object
 from datasets.boxes.trees import BoxTree
 from datasets.test.annotated_video import AnnotatedVideo, VideoSet
 from datasets.test.sizing import FULL_SIZE, Sizing
 from util.errors import InputError
 
-FIRST_MASKS = ("rectangle", "grabcut")
 MOST_BEYOND = 0.1  # of the frame's width or height
 
 logger = logging.getLogger(__name__)
@@ -24,7 +23,7 @@ class BoxDataset(VideoSet):
 
     Args:
         tree: the dataset on disk.
-        first_mask: how the first mask is made of the box, one of `FIRST_MASKS`.
+        cut: finds the object in the box, for the first mask; None to take the whole box.
         masks: folder with <video>.png, the first masks instead; None for none.
         sizing: in which size the network sees the frames.
 
@@ -39,7 +38,7 @@ class BoxDataset(VideoSet):
     def __init__(
         self,
         tree: BoxTree,
-        first_mask: str = "rectangle",
+        cut: Cut | None = None,
         masks: Path | None = None,
         *,
         sizing: Sizing = FULL_SIZE,
@@ -48,7 +47,7 @@ class BoxDataset(VideoSet):
         self.inputs: Sequence[Path] = (tree.root,) if masks is None else (tree.root, masks)
         self.truth = tree.root
         self.tree = tree
-        self._first_mask, self._masks = first_mask, masks
+        self._cut, self._masks = cut, masks
         if masks is not None and not masks.is_dir():
             raise InputError(f"folder {masks} does not exist; check --masks")
         self.boxes: dict[str, Box] = {}
@@ -64,8 +63,8 @@ class BoxDataset(VideoSet):
         if self._masks is not None:
             path, read = self._masks / f"{name}.png", partial(read_object, size=source.size)
         read(path)
-        if self._masks is None and self._first_mask == "grabcut":
-            read = partial(cut_out, box=box, size=source.size, working=working, source=source)
+        if self._masks is None and self._cut is not None:
+            read = partial(cut_out, box=box, size=source.size, working=working, source=source, cut=self._cut)
         return AnnotatedVideo(
             name,
             source,

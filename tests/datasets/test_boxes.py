@@ -2,8 +2,19 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from datasets.boxes.boxes import box_of_mask, fill_box, format_rows, grabcut, is_whole_box, mask_of_box, read_boxes
+from datasets.boxes.boxes import (
+    box_of_mask,
+    cut_out,
+    fill_box,
+    format_rows,
+    grabcut,
+    is_whole_box,
+    mask_of_box,
+    read_boxes,
+)
+from datasets.frame_files import FrameFolder
 from util.errors import InputError
 from util.text_files import read_numbers
 
@@ -124,8 +135,24 @@ def test_grabcut_finds_the_object_in_its_box_and_always_the_same():
     assert np.array_equal(found, grabcut(pixels, rectangle))
 
 
-def test_grabcut_keeps_the_rectangle_where_it_finds_nothing():
+def test_grabcut_keeps_within_its_rectangle():
     flat = np.full((60, 80, 3), 90, np.uint8)
     for rectangle in (mask_of_box((20, 20, 30, 20), (60, 80)), np.ones((60, 80), bool)):
-        assert grabcut(flat, rectangle).any()
         assert (grabcut(flat, rectangle) <= rectangle).all()
+
+
+def test_what_is_cut_out_lies_in_its_box_and_is_never_next_to_nothing(tmp_path):
+    pixels, disk = textured()
+    Image.fromarray(pixels).save(tmp_path / "0.png")
+    rectangle = mask_of_box((30, 20, 40, 30), disk.shape)
+
+    def cut(find):
+        box = (30.0, 20.0, 40.0, 30.0)
+        return cut_out(tmp_path / "box.txt", box, disk.shape, disk.shape, FrameFolder(tmp_path), find) > 0
+
+    def find_disk(seen, box):
+        assert np.array_equal(seen, pixels) and np.array_equal(box, rectangle)
+        return disk
+
+    assert np.array_equal(cut(find_disk), disk & rectangle)
+    assert np.array_equal(cut(lambda pixels, box: np.zeros_like(box)), rectangle)

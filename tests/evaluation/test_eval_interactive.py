@@ -25,9 +25,8 @@ from evaluation.interactive import (
 )
 from model.interactive import Box, Click, ClickDecoder, ClickNetwork, Stroke
 from model.layers.resnet import ResNetEncoder
-from model.qdmn_small import SmallQDMN
-from model.weights.checkpoint import Checkpoint, save_checkpoint
 from tests.helpers.pictures import boxes, write_pair, write_video
+from tests.helpers.weight_files import save_click_networks
 from util.errors import InputError
 
 SIZE = (60, 80)
@@ -145,12 +144,7 @@ def test_small_objects_are_left_out_and_some_of_many_are_taken():
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    torch.manual_seed(0)
-    network = SmallQDMN(backbone="resnet18", key_dim=8, value_dim=8, width=8)
-    save_checkpoint(folder / "trunk.pth", Checkpoint(network.arch, network.options, network.state_dict()))
-    decoder = ClickDecoder(channels=network.query_encoder.channels, width=40, depth=1, heads=2)
-    save_checkpoint(folder / "clicks.pth", Checkpoint(decoder.arch, decoder.options, decoder.state_dict()))
+    folder = save_click_networks(tmp_path_factory.mktemp("models"))
     return ["--trunk", str(folder / "trunk.pth"), "--model", str(folder / "clicks.pth"), "--device", "cpu"]
 
 

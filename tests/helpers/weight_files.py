@@ -5,8 +5,10 @@ import json
 import torch
 
 from model import build_network, fitting_options
+from model.interactive import ClickDecoder
 from model.qdmn import QDMN
-from model.weights.checkpoint import Checkpoint
+from model.qdmn_small import SmallQDMN
+from model.weights.checkpoint import Checkpoint, save_checkpoint
 from tests.helpers.deterministic import FIXTURES
 from util.tensors import IMAGENET_MEAN, IMAGENET_STD
 
@@ -85,3 +87,13 @@ def assert_same(ours, expected):
             assert_same(one, other)
     else:
         assert ours == expected
+
+
+def save_click_networks(folder):
+    """`folder`/trunk.pth and the clicks.pth that belongs to it, small and with random weights; the folder."""
+    torch.manual_seed(0)
+    network = SmallQDMN(backbone="resnet18", key_dim=8, value_dim=8, width=8)
+    save_checkpoint(folder / "trunk.pth", Checkpoint(network.arch, network.options, network.state_dict()))
+    decoder = ClickDecoder(channels=network.query_encoder.channels, width=40, depth=1, heads=2)
+    save_checkpoint(folder / "clicks.pth", Checkpoint(decoder.arch, decoder.options, decoder.state_dict()))
+    return folder
