@@ -20,9 +20,10 @@ from datasets.video_list import read_given_list
 from model.dropmae import Completion, DropMAE
 from model.weights.checkpoint import Checkpoint, fill_network, load_weights
 from training.loop import TrainingLoop
-from training.pretrain_arguments import check_resumable, describe_run, fill_schedule, parse_arguments
+from training.pretrain_arguments import SAME_ON_RESUME, describe_run, fill_schedule, parse_arguments
 from training.pretrainer import Pretrainer
 from training.run import announce, begin, build_loader, build_reports, find_checkpoint, run_folder
+from training.run_arguments import check_same
 from training.run_folder import RunFolder
 from util.distributed import Process, stop
 from util.errors import run
@@ -103,7 +104,7 @@ def main() -> None:
     fill_schedule(args, process.world, len(data))
     found = find_checkpoint(args, [DropMAE.arch])
     if found is not None:
-        check_resumable(args, found[1].arguments, found[0])
+        check_same(args, found[1].arguments, SAME_ON_RESUME, found[0])
     trainer = build_trainer(args, process, found)
     loader = build_loader(data, args, process, trainer.iteration, collate_pairs)
     with run_folder(args, process, found) as folder:

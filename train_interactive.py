@@ -21,10 +21,11 @@ from model.interactive import ClickDecoder, ClickNetwork, fingerprint
 from model.layers.resnet import ResNetEncoder
 from model.memory_network import AffinityNetwork
 from model.weights.checkpoint import Checkpoint, fill_network, load_network, load_weights
-from training.click_arguments import SETS, check_resumable, describe_run, fill_schedule, parse_arguments
+from training.click_arguments import SAME_ON_RESUME, SETS, describe_run, fill_schedule, parse_arguments
 from training.click_trainer import ClickTrainer, Rounds
 from training.loop import TrainingLoop
 from training.run import announce, begin, build_loader, build_reports, find_checkpoint, run_folder
+from training.run_arguments import check_same
 from util.distributed import Process, stop
 from util.errors import InputError, run
 
@@ -103,7 +104,7 @@ def main() -> None:
     fill_schedule(args, process.world, len(data))
     found = find_checkpoint(args, [ClickDecoder.arch])
     if found is not None:
-        check_resumable(args, found[1].arguments, found[0])
+        check_same(args, found[1].arguments, SAME_ON_RESUME, found[0])
     trainer = build_trainer(args, process, trunk, found)
     loader = build_loader(data, args, process, trainer.iteration)
     with run_folder(args, process, found) as folder:

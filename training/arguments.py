@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from datasets.train.sets import MEGA, TRAINING_SETS
 from model import NETWORKS
-from training.run_arguments import add_batch, add_reports, add_run, check_same, fault, share_batch
+from training.run_arguments import add_batch, add_reports, add_run, check_same, describe_batches, fault, share_batch
 from util.errors import InputError
 from util.numbers import above_zero, number, positive, share, whole
 
@@ -376,25 +376,17 @@ def fill_batch(args: argparse.Namespace, world: int) -> None:
 
 
 def check_resumable(args: argparse.Namespace, recorded: Mapping[str, Any], path: Path) -> None:
-    """Refuse to go on with a run under arguments that would make it another one.
-
-    Raises:
-        InputError: an argument differs from the checkpoint's.
-    """
+    """See `check_same`; what a checkpoint that is older than an option does not record is as it was then."""
     recorded = {**UNRECORDED, **recorded}
     if isinstance(side := recorded.get("image_size"), int):
         recorded["image_size"] = (side, side)
     recorded.setdefault("several_objects", recorded.get("stage", 0) > 0)
-    check_same(args, recorded, SAME_ON_RESUME, path)
+    check_same(args, recorded, [name for name in SAME_ON_RESUME if name in recorded], path)
 
 
 def describe_run(args: argparse.Namespace, world: int, start: int) -> str:
     """What is about to be trained, in two lines."""
-    steps = args.samples // args.total_batch
     falls = [step for step in args.steps if step < args.iterations]
-    return (
-        f"stage {args.stage}: {args.samples} samples, batch {args.total_batch} ({world} processes x {args.grad_accum} "
-        f"parts x {args.batch_size}), {steps} iterations per epoch, {-(-args.iterations // steps)} epochs\n"
-        f"iterations {start} to {args.iterations}, rate {args.lr:g}"
-        + (f", times {args.gamma:g} at {', '.join(map(str, falls))}" if falls else ", constant")
-    )
+    batches = describe_batches(args, args.samples, world, start)
+    course = f"times {args.gamma:g} at {', '.join(map(str, falls))}" if falls else "constant"
+    return f"stage {args.stage}: {args.samples} samples, {batches}, rate {args.lr:g}, {course}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasets.boxes.tracks import TRACK_SETS
-from training.run_arguments import add_batch, add_reports, add_run, check_same, fault, share_batch
+from training.run_arguments import add_batch, add_reports, add_run, check_same, describe_batches, fault, share_batch
 from util.device import AUTOCAST
 from util.errors import InputError
 from util.numbers import LARGEST_SIDE, STRIDE, above_zero, number, positive, share, whole
@@ -259,21 +259,19 @@ def recorded_arguments(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def check_resumable(args: argparse.Namespace, recorded: Mapping[str, Any], path: Path) -> None:
-    """See `check_same`; what is not recorded is not the same. Where the sets lie may differ."""
+    """See `check_same`; where the sets lie may differ."""
     now = argparse.Namespace(**recorded_arguments(args))
-    before = {**dict.fromkeys(SAME_ON_RESUME), **recorded}
+    before = dict(recorded)
     for values in (vars(now), before):
         for name in ("datasets", "lists"):
-            values[name] = [str(entry).partition("=")[0] for entry in values[name] or ()]
+            values[name] = [str(entry).partition("=")[0] for entry in values.get(name) or ()]
     check_same(now, before, SAME_ON_RESUME, path)
 
 
 def describe_run(args: argparse.Namespace, world: int, start: int) -> str:
     """What is about to be trained, in two lines."""
     drops = [epoch for epoch in args.lr_drop_epochs if epoch < args.epochs]
-    return (
-        f"{args.samples_per_epoch} pairs an epoch, batch {args.total_batch} ({world} processes x {args.grad_accum} "
-        f"parts x {args.batch_size}), {args.steps_per_epoch} iterations per epoch, {args.epochs} epochs\n"
-        f"iterations {start} to {args.iterations}, rates {args.lr:g} and {args.lr * args.backbone_multiplier:g}"
-        + (f", times {args.gamma:g} after epoch {', '.join(map(str, drops))}" if drops else "")
-    )
+    batches = describe_batches(args, args.samples_per_epoch, world, start)
+    rates = f"rates {args.lr:g} and {args.lr * args.backbone_multiplier:g}"
+    course = f", times {args.gamma:g} after epoch {', '.join(map(str, drops))}" if drops else ""
+    return f"{args.samples_per_epoch} pairs an epoch, {batches}, {rates}{course}"

@@ -1,13 +1,12 @@
 """The arguments of train_interactive.py: what can be said, defaults, checks, what must stay on resuming."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from datasets.train.sets import INTERACTIVE, TRAINING_SETS
 from model.layers.decoder import CELL
-from training.run_arguments import add_batch, add_reports, add_run, check_same, fault, share_batch
+from training.run_arguments import add_batch, add_reports, add_run, describe_batches, fault, share_batch
 from util.device import AUTOCAST
 from util.errors import InputError
 from util.numbers import above_zero, number, positive, share, whole
@@ -107,16 +106,8 @@ def fill_schedule(args: argparse.Namespace, world: int, samples: int) -> None:
     args.warmup = min(WARMUP, args.iterations // 10) if args.warmup is None else min(args.warmup, args.iterations)
 
 
-def check_resumable(args: argparse.Namespace, recorded: Mapping[str, Any], path: Path) -> None:
-    """See `check_same`; what is not recorded is not the same."""
-    check_same(args, {**dict.fromkeys(SAME_ON_RESUME), **recorded}, SAME_ON_RESUME, path)
-
-
 def describe_run(args: argparse.Namespace, world: int, start: int) -> str:
     """What is about to be trained, in two lines."""
-    steps = args.samples // args.total_batch
-    return (
-        f"{args.samples} samples, batch {args.total_batch} ({world} processes x {args.grad_accum} parts x "
-        f"{args.batch_size}), {args.rounds} rounds, {steps} iterations per epoch, {-(-args.iterations // steps)} "
-        f"epochs\niterations {start} to {args.iterations}, rate up to {args.lr:g}, rising for {args.warmup}"
-    )
+    batches = describe_batches(args, args.samples, world, start)
+    rate = f"rate up to {args.lr:g}, rising for {args.warmup}"
+    return f"{args.samples} samples of {args.rounds} rounds, {batches}, {rate}"

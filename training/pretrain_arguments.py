@@ -1,11 +1,10 @@
 """The arguments of train_dropmae.py: what can be said, defaults, checks, and what must stay the same on resuming."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from training.run_arguments import add_batch, add_reports, add_run, check_same, fault, share_batch
+from training.run_arguments import add_batch, add_reports, add_run, describe_batches, fault, share_batch
 from util.device import AUTOCAST
 from util.errors import InputError
 from util.numbers import above_zero, number, positive, share, whole
@@ -121,16 +120,7 @@ def fill_schedule(args: argparse.Namespace, world: int, samples: int) -> None:
     args.lr = RATE * args.total_batch / RATE_BATCH if args.lr is None else args.lr
 
 
-def check_resumable(args: argparse.Namespace, recorded: Mapping[str, Any], path: Path) -> None:
-    """See `check_same`; what is not recorded is not the same."""
-    check_same(args, {**dict.fromkeys(SAME_ON_RESUME), **recorded}, SAME_ON_RESUME, path)
-
-
 def describe_run(args: argparse.Namespace, world: int, start: int) -> str:
     """What is about to be trained, in two lines."""
-    steps = args.samples // args.total_batch
-    return (
-        f"{args.samples} pairs of frames, batch {args.total_batch} ({world} processes x {args.grad_accum} parts x "
-        f"{args.batch_size}), {steps} iterations per epoch, {-(-args.iterations // steps)} epochs\n"
-        f"iterations {start} to {args.iterations}, rate up to {args.lr:g}, rising for {args.warmup}"
-    )
+    batches = describe_batches(args, args.samples, world, start)
+    return f"{args.samples} pairs of frames, {batches}, rate up to {args.lr:g}, rising for {args.warmup}"

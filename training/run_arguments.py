@@ -103,16 +103,26 @@ def check_same(args: argparse.Namespace, recorded: Mapping[str, Any], names: Ite
     Args:
         args: of the run that is to go on.
         recorded: arguments of the checkpoint.
-        names: of what must be the same, where it is recorded.
+        names: of what must be the same; what is not recorded is not.
         path: of the checkpoint.
 
     Raises:
         InputError: an argument differs.
     """
     for name in names:
-        if name in recorded and recorded[name] != getattr(args, name):
+        now, before = getattr(args, name), recorded.get(name)
+        if now != before:
             what = FOUND_IN_DATA.get(name, f"--{name} is")
             raise InputError(
-                f"{what} {getattr(args, name)} but {path} belongs to a run with {recorded[name]}; resume with the same "
-                "or start a new run from its weights by --load_network"
+                f"{what} {now} but {path} belongs to a run with {before}; resume with the same or start a new run from "
+                "its weights by --load_network"
             )
+
+
+def describe_batches(args: argparse.Namespace, samples: int, world: int, start: int) -> str:
+    """How a run of iterations from `start` goes through the samples of its epochs."""
+    steps = samples // args.total_batch
+    return (
+        f"batch {args.total_batch} ({world} processes x {args.grad_accum} parts x {args.batch_size}), {steps} "
+        f"iterations per epoch, {-(-args.iterations // steps)} epochs\niterations {start} to {args.iterations}"
+    )

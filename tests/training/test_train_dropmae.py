@@ -21,8 +21,9 @@ from model.weights.checkpoint import load_checkpoint, read_weights, restore_netw
 from model.weights.pretrained import load_mae_encoder
 from tests.helpers.forks import run_all
 from tests.helpers.training_runs import losses_of, only
-from training.pretrain_arguments import SAME_ON_RESUME, check_resumable, fill_schedule, parse_arguments
+from training.pretrain_arguments import SAME_ON_RESUME, fill_schedule, parse_arguments
 from training.pretrainer import Pretrainer, rate_factor
+from training.run_arguments import check_same
 from util.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -238,7 +239,7 @@ def test_wrong_arguments_are_refused(capsys, words, message):
 def test_a_checkpoint_that_does_not_tell_an_argument_is_refused():
     args = argparse.Namespace(**dict.fromkeys(SAME_ON_RESUME, 1))
     recorded = dict.fromkeys(SAME_ON_RESUME, 1)
-    check_resumable(args, recorded, Path("run.pth"))
+    check_same(args, recorded, SAME_ON_RESUME, Path("run.pth"))
     del recorded["mask_ratio"]
     with pytest.raises(InputError, match=r"--mask_ratio is 1 but run\.pth belongs to a run with None"):
-        check_resumable(args, recorded, Path("run.pth"))
+        check_same(args, recorded, SAME_ON_RESUME, Path("run.pth"))

@@ -59,7 +59,7 @@ def batch(size=2, objects=1):
 def test_a_resumed_run_ends_in_the_same_bits_and_its_weights_load_beside_the_trunk(monkeypatch, tmp_path, data, capsys):
     run(monkeypatch, tmp_path, data, "-i", 3, "--checkpoint_interval", 2, "--id", "whole", "--ema", 0.5)
     output = capsys.readouterr().out
-    assert "9 samples, batch 2 (1 processes x 1 parts x 2), 2 rounds, 4 iterations per epoch" in output
+    assert "9 samples of 2 rounds, batch 2 (1 processes x 1 parts x 2), 4 iterations per epoch" in output
     assert list(losses_of(output)) == [1, 2, 3] and "iou_first" in output
     before = only(tmp_path, "saves/*_whole/*_previous.pth")
     assert load_checkpoint(before).iteration == 2
