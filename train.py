@@ -17,7 +17,7 @@ import torch
 
 from datasets.test.davis_test_dataset import DavisTestDataset
 from datasets.train.sets import TRAINING_SETS
-from datasets.train.stages import StageData, stage_data
+from datasets.train.stages import ClipOptions, StageData, stage_data
 from evaluation.run import MaskResults, RunOptions, evaluate
 from evaluation.segment import Segmenter
 from inference_core import InferenceCore
@@ -51,9 +51,7 @@ def check_image_size(args: argparse.Namespace) -> None:
 
 def build_data(args: argparse.Namespace) -> StageData:
     """The samples of the stage."""
-    return stage_data(
-        args.stage,
-        lists={entry.list_option: getattr(args, entry.list_option) for entry in TRAINING_SETS if entry.list_option},
+    options = ClipOptions(
         image_size=args.image_size,
         clip_length=args.clip_length,
         num_objects=args.num_objects,
@@ -67,10 +65,15 @@ def build_data(args: argparse.Namespace) -> StageData:
         augmentation=args.augmentation,
         zoom=args.zoom,
         render=args.data_backend == "cpu",
+        arch=args.arch,
+    )
+    return stage_data(
+        args.stage,
+        {entry.option: getattr(args, entry.option) for entry in TRAINING_SETS},
+        options,
+        lists={entry.list_option: getattr(args, entry.list_option) for entry in TRAINING_SETS if entry.list_option},
         composites=args.composites,
         composite_stills=args.composite_stills,
-        arch=args.arch,
-        **{entry.option: getattr(args, entry.option) for entry in TRAINING_SETS},
     )
 
 

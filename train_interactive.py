@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from datasets.train.sets import INTERACTIVE
-from datasets.train.stages import StageData, stage_data
+from datasets.train.stages import ClipOptions, StageData, stage_data
 from datasets.video_list import read_picture_list
 from model.interactive import ClickDecoder, ClickNetwork, fingerprint
 from model.layers.resnet import ResNetEncoder
@@ -42,17 +42,20 @@ class ClickLoop(TrainingLoop):
 
 def build_data(args: argparse.Namespace) -> StageData:
     """Pictures, frames of annotated videos, and composites of both."""
-    return stage_data(
-        INTERACTIVE,
-        lists={entry.list_option: getattr(args, entry.list_option) for entry in SETS if entry.list_option},
+    options = ClipOptions(
         image_size=(args.image_size, args.image_size),
         clip_length=1,
         num_objects=args.num_objects,
         max_skip=1,
         samples_per_video=args.samples_per_video,
-        composites=args.composites,
         left_out=set() if args.held_out is None else set(read_picture_list(args.held_out, "held_out")),
-        **{entry.option: getattr(args, entry.option) for entry in SETS},
+    )
+    return stage_data(
+        INTERACTIVE,
+        {entry.option: getattr(args, entry.option) for entry in SETS},
+        options,
+        lists={entry.list_option: getattr(args, entry.list_option) for entry in SETS if entry.list_option},
+        composites=args.composites,
     )
 
 

@@ -23,7 +23,7 @@ from datasets.mask_files import write_ids
 from datasets.train.clip_sampler import SampleRequest, derive_seed
 from datasets.train.clips import Sample
 from datasets.train.sets import MEGA, TRAINING_SETS
-from datasets.train.stages import stage_data
+from datasets.train.stages import ClipOptions, stage_data
 from evaluation.report.pictures import contact_sheet, write_picture
 from util.errors import InputError, run
 from util.files import atomic_path, make_output_folder, write_text
@@ -82,15 +82,18 @@ def write_clip(root: Path, name: str, frames: list[np.ndarray], ids: list[np.nda
 def main() -> None:
     """Parse, make, write."""
     args = parse_arguments()
-    data = stage_data(
-        args.stage,
+    options = ClipOptions(
         image_size=tuple(args.image_size),
         clip_length=args.clip_length,
         num_objects=args.num_objects,
         max_skip=args.max_skip,
+    )
+    data = stage_data(
+        args.stage,
+        {entry.option: getattr(args, entry.option) for entry in TRAINING_SETS},
+        options,
         composites=1.0,
         composite_stills=args.composite_stills,
-        **{entry.option: getattr(args, entry.option) for entry in TRAINING_SETS},
     )
     output = make_output_folder(args.output)
     if any(output.iterdir()):

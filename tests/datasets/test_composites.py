@@ -9,7 +9,7 @@ from datasets.train.clips import Unrendered
 from datasets.train.composites import STILL_MOTION as MOTION
 from datasets.train.composites import Composites, Layer, cut_out, draw_path, match_blur, paste, place
 from datasets.train.geometry import translation
-from datasets.train.stages import stage_data
+from datasets.train.stages import ClipOptions, stage_data
 from datasets.train.static_dataset import StaticDataset
 from tests.helpers.pictures import boxes, same, video_dataset, write_pair, write_set, write_video
 from util.errors import InputError
@@ -132,20 +132,21 @@ def test_pasted_objects_come_near_the_light_and_the_sharpness_of_their_backgroun
 
 
 def test_stage_two_makes_the_share_of_composites_it_is_told(roots):
-    data = stage_data(2, **roots, image_size=(64, 64), composites=0.5)
+    data = stage_data(2, roots, ClipOptions(image_size=(64, 64)), composites=0.5)
     made = sum(sample["name"].startswith("composite on ") for sample in samples(data, 60))
     assert 18 < made < 42
 
 
 def test_without_composites_the_samples_are_as_ever(roots):
-    plain, none = (stage_data(2, **roots, image_size=(64, 64), **given) for given in ({}, {"composites": 0.0}))
+    options = ClipOptions(image_size=(64, 64))
+    plain, none = (stage_data(2, roots, options, **given) for given in ({}, {"composites": 0.0}))
     assert all(same(a, b) for a, b in zip(samples(plain), samples(none), strict=True))
     assert all(sample["name"] in ("cow", "hen") for sample in samples(none))
 
 
 @pytest.mark.parametrize("stage", [0, 2])
 def test_composites_teach_several_objects_of_videos_and_one_of_pictures_of_one(roots, stage):
-    data = stage_data(stage, **roots, image_size=(64, 96), clip_length=4, num_objects=3, composites=1.0)
+    data = stage_data(stage, roots, ClipOptions(image_size=(64, 96), clip_length=4, num_objects=3), composites=1.0)
     planes = 1 if stage == 0 else 3
     taught = []
     for sample in samples(data):
@@ -160,7 +161,7 @@ def test_composites_teach_several_objects_of_videos_and_one_of_pictures_of_one(r
 
 def test_a_request_gives_its_composite_whatever_was_asked_before(roots, davis):
     """Cut-outs come from videos whose frame skips follow the epoch of the request, not that of the one before."""
-    first, second = (stage_data(2, **roots, image_size=(64, 64), composites=1.0) for _ in range(2))
+    first, second = (stage_data(2, roots, ClipOptions(image_size=(64, 64)), composites=1.0) for _ in range(2))
     for epoch in (0, 50, 99):
         second[SampleRequest(1, 3, epoch, 100)]
     for seed in range(6):
@@ -169,14 +170,14 @@ def test_a_request_gives_its_composite_whatever_was_asked_before(roots, davis):
 
 
 def test_frames_can_be_made_on_the_device(roots):
-    sample = samples(stage_data(0, **roots, image_size=(64, 64), composites=1.0, render=False), 1)[0]
+    sample = samples(stage_data(0, roots, ClipOptions(image_size=(64, 64), render=False), composites=1.0), 1)[0]
     assert isinstance(sample["frames"], Unrendered) and sample["frames"].sources.shape[0] == 3
 
 
 def test_pictures_are_cut_out_in_stages_of_videos_on_request(davis, roots, tmp_path):
     write_pair(tmp_path / "static/ecssd/p.jpg", tmp_path / "static/ecssd/p.png", boxes(255))
     for stills, kinds in ((False, 1), (True, 2)):
-        data = stage_data(2, **roots, image_size=(64, 64), composites=1.0, composite_stills=stills)
+        data = stage_data(2, roots, ClipOptions(image_size=(64, 64)), composites=1.0, composite_stills=stills)
         assert len(data.composites.groups) == kinds
 
 
@@ -189,7 +190,7 @@ def test_objects_of_a_mask_are_cut_out_one_by_one_unless_a_clip_teaches_one(tmp_
 
 def test_composites_of_stage_zero_teach_several_objects_where_masks_hold_several(roots, tmp_path):
     write_pair(tmp_path / "static/people/a.jpg", tmp_path / "static/people/a.png", boxes(1, 2))
-    data = stage_data(0, **roots, image_size=(64, 64), num_objects=3, composites=0.5)
+    data = stage_data(0, roots, ClipOptions(image_size=(64, 64), num_objects=3), composites=0.5)
     assert {sample["masks"].shape[1] for sample in samples(data)} == {3}
 
 

@@ -9,7 +9,7 @@ import torch
 
 from datasets.train.clip_sampler import SampleRequest
 from datasets.train.sets import MEGA
-from datasets.train.stages import stage_data
+from datasets.train.stages import ClipOptions, stage_data
 from datasets.train.vos_dataset import VOSDataset
 from model.weights.checkpoint import load_checkpoint
 from scripts import check_data, make_synthetic, masks_of_json
@@ -59,19 +59,19 @@ def names(data):
 
 def test_stage_two_takes_them_only_where_they_are_given(roots):
     two = {name: roots[name] for name in ("davis_root", "yv_root")}
-    assert len(stage_data(2, **two).parts) == 2
-    assert len(stage_data(2, **two, mose_root=roots["mose_root"]).parts) == 3
+    assert len(stage_data(2, two).parts) == 2
+    assert len(stage_data(2, {**two, "mose_root": roots["mose_root"]}).parts) == 3
 
 
 def test_their_own_stage_takes_all_five_and_each_can_be_left_out(roots):
-    data = stage_data(MEGA, **roots, image_size=(32, 32))
+    data = stage_data(MEGA, roots, ClipOptions(image_size=(32, 32)))
     assert len(data.parts) == 5
     steps = [part.dataset.annotation_step for part in data.parts if isinstance(part.dataset, VOSDataset)]
     assert steps == [1, 5, 5, 3, 5]
     for index in range(4, len(data)):  # the last of DAVIS, which counts five times, and one of each other
         sample = data[SampleRequest(index, 0, 0, 100)]
         assert sample["frames"].shape == (3, 3, 32, 32) and not sample["rejected"]
-    assert len(stage_data(MEGA, **{**roots, "ovis_root": Path("none")}).parts) == 4
+    assert len(stage_data(MEGA, {**roots, "ovis_root": Path("none")}).parts) == 4
 
 
 def test_every_published_network_has_the_stage():
@@ -109,13 +109,13 @@ def test_check_data_looks_over_them(roots, tmp_path, monkeypatch, capsys):
 def test_a_set_that_is_not_there_is_named_with_the_remedy(roots, tmp_path, name):
     option = f"{name.lower()}_root"
     with pytest.raises(InputError, match=rf"{name} root .* --{option}"):
-        stage_data(MEGA, **{**roots, option: tmp_path})
+        stage_data(MEGA, {**roots, option: tmp_path})
 
 
 def test_half_a_set_is_refused(tmp_path):
     (tmp_path / "train/JPEGImages").mkdir(parents=True)
     with pytest.raises(InputError, match=r"MOSE: .* no Annotations"):
-        stage_data(2, davis_root=Path("none"), yv_root=Path("none"), mose_root=tmp_path)
+        stage_data(2, {"davis_root": Path("none"), "yv_root": Path("none"), "mose_root": tmp_path})
 
 
 def convert(folder, content):

@@ -8,7 +8,7 @@ import torch
 
 import train_interactive
 from datasets.train.sets import INTERACTIVE
-from datasets.train.stages import stage_data
+from datasets.train.stages import ClipOptions, stage_data
 from model.interactive import ClickDecoder, ClickNetwork
 from model.layers.resnet import ResNetEncoder
 from model.qdmn_small import SmallQDMN
@@ -111,8 +111,8 @@ def test_wrong_arguments_are_refused(capsys, words, message):
 def test_held_out_pictures_are_not_learned_from(tmp_path, data):
     roots = {"static_root": data[1], "davis_root": data[3], "yv_root": "none"}
     options = {"image_size": (32, 32), "clip_length": 1, "max_skip": 1}
-    everything = stage_data(INTERACTIVE, **roots, **options)
-    fewer = stage_data(INTERACTIVE, **roots, **options, left_out={"ecssd/b", "ecssd/d"}, composites=0.5)
+    everything = stage_data(INTERACTIVE, roots, ClipOptions(**options))
+    fewer = stage_data(INTERACTIVE, roots, ClipOptions(**options, left_out={"ecssd/b", "ecssd/d"}), composites=0.5)
     assert len(everything) == 9 and len(fewer) == 7
     assert [stills.name(i) for stills in fewer.stills for i in range(len(stills))] == ["ecssd/a", "ecssd/c"]
     cut_from = {source.name(i) for group in fewer.composites.groups for source, i in group}
