@@ -39,6 +39,11 @@ FIELDS: dict[str, tuple[type, ...]] = {
 }
 PREFIXES = ("module.", "_orig_mod.")
 WEIGHTLESS = ("drop_path", "elimination_blocks", "keep_rates", "ranking")  # options that change no entry of a network
+# Options that add a part, with the beginning of its entries and with the options that are of the part alone.
+PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "quality_head": ("quality_scorer.", ("score_activation",)),
+    "guided": ("whereabouts.", ()),
+}
 WRAPPERS = ("network", "state_dict", "model", "net")  # under which published training checkpoints keep the weights
 # Classes of the published trackers' training files, of which nothing is wanted: objects without code stand in for them.
 INERT_CLASSES = [
@@ -231,7 +236,7 @@ def load_weights(network: Network, path: Path) -> None:
     """Load the weights of a checkpoint file into a network of the same kind.
 
     Weights of the single-object form fit the two-object form: its additional input channel starts orthogonal. Weights
-    without quality head fit a network with one, which keeps its first weights.
+    without one of the `PARTS` fit a network with it, which keeps its first weights there.
 
     Raises:
         InputError: the file cannot be read or holds another network.
@@ -374,25 +379,20 @@ def fill_network(network: Network, checkpoint: Checkpoint, path: Path) -> None:
         InputError: the checkpoint holds another network.
     """
     found, expected = _name(checkpoint.arch, checkpoint.options), _name(network.arch, network.options)
+    target, state = network.state_dict(), dict(checkpoint.network)
     may_differ = {"multi_object", "trunk", *WEIGHTLESS}
-    if checkpoint.options.get("quality_head") is False:
-        may_differ |= {"quality_head", "score_activation"}
-    if checkpoint.options.get("guided") is False:
-        may_differ |= {"guided"}
+    for option, (prefix, of_part) in PARTS.items():
+        if option in network.options and not checkpoint.options.get(option):
+            may_differ |= {option, *of_part}
+            state = {**{key: value for key, value in target.items() if key.startswith(prefix)}, **state}
     if any(
         checkpoint.options[k] != v
         for k, v in network.options.items()
         if k not in may_differ and k in checkpoint.options
     ):
         raise InputError(f"{path} holds {found}, expected {expected}; start with the options of the file")
-    state = dict(checkpoint.network)
-    target = network.state_dict()
     if MEMORY_STEM in state and MEMORY_STEM in target:
         state[MEMORY_STEM] = append_input_channels(state[MEMORY_STEM], target[MEMORY_STEM].shape[1])
-    if "quality_head" in may_differ:
-        state |= {key: value for key, value in target.items() if key.startswith("quality_scorer.")}
-    if not checkpoint.options.get("guided", False):
-        state |= {key: value for key, value in target.items() if key.startswith("whereabouts.")}
     missing = [key for key in target if key not in state]
     foreign = [key for key in state if key not in target]
     misfits = [key for key in target if key in state and not _fits(state[key], target[key])]
