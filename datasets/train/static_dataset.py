@@ -136,15 +136,12 @@ class StaticDataset(Dataset):
         Raises:
             InputError: a file cannot be read, picture and mask differ in size, or the mask shows no object.
         """
-        path, mask_path = self.pictures[index], self.masks[index]
-        frame = read_frame(path)
-        size = frame.shape[:2]
-        ids = read_several_ids(mask_path, grey=self._grey) if index in self.several else None
-        source = match_size(read_static_mask(mask_path) if ids is None else ids, size, mask_path)
-        views = self.draw_views(size, self.clip_length)
-        if ids is None:
-            objects = [source]
-        else:
+        frame, source, several = self._read(index)
+        if not several and source.max() <= HALF_BRIGHTNESS:
+            raise InputError(f"mask {self.masks[index]} shows no object; draw one or take the picture away")
+        views = self.draw_views(frame.shape[:2], self.clip_length)
+        objects = [source]
+        if several:
             drawn = draw_objects(_ids_in(render_mask(source, views[0])), self.num_objects)
             objects = [np.isin(source, group).astype(np.uint8) * 255 for group in drawn]
         masks = torch.zeros(self.clip_length, self.num_objects, *self.image_size, dtype=torch.uint8)
@@ -173,12 +170,16 @@ class StaticDataset(Dataset):
         Raises:
             InputError: a file cannot be read, or picture and mask differ in size.
         """
+        frame, source, several = self._read(index)
+        return [frame], [source if several else (source > HALF_BRIGHTNESS).astype(np.uint8)]
+
+    def _read(self, index: int) -> tuple[np.ndarray, np.ndarray, bool]:
+        """A picture; its mask in the same size, ids of several objects or the brightness of one; whether it is ids."""
         path = self.masks[index]
         frame = read_frame(self.pictures[index])
         ids = read_several_ids(path, grey=self._grey) if index in self.several else None
-        if ids is None:
-            ids = (brightness_of_object(path) > HALF_BRIGHTNESS).astype(np.uint8)
-        return [frame], [match_size(ids, frame.shape[:2], path)]
+        mask = brightness_of_object(path) if ids is None else ids
+        return frame, match_size(mask, frame.shape[:2], path), ids is not None
 
 
 def draw_objects(ids: Sequence[int], num_objects: int) -> list[list[int]]:
@@ -261,18 +262,6 @@ def _is_shaded(ids: np.ndarray) -> bool:
     square = np.ones((3, 3), np.uint8)
     inner = (cv2.erode(ids, square) == cv2.dilate(ids, square)) & (ids > 0)
     return bool(inner.sum() < FLAT_SHARE * (ids > 0).sum())
-
-
-def read_static_mask(path: Path) -> np.ndarray:
-    """The mask of a picture, grey (H, W) uint8; see `brightness_of_object`.
-
-    Raises:
-        InputError: it cannot be read or shows no object.
-    """
-    mask = brightness_of_object(path)
-    if mask.max() <= HALF_BRIGHTNESS:
-        raise InputError(f"mask {path} shows no object; draw one or take the picture away")
-    return mask
 
 
 def _may_show_object(path: Path) -> bool:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.mask_files import write_ids
-from datasets.train.static_dataset import StaticDataset, draw_objects, read_static_mask, static_datasets
+from datasets.mask_files import brightness_of_object, write_ids
+from datasets.train.static_dataset import StaticDataset, draw_objects, static_datasets
 from tests.helpers.pictures import CANVAS, boxes, same, write_pair, write_set
 from util.errors import InputError
 
@@ -25,7 +25,7 @@ def test_static_masks_are_binary_by_default(static_root):
 
 def test_a_bright_grey_mask_is_the_object_from_one_half_on(tmp_path):
     Image.fromarray(np.array([[0, 127, 128, 255]], np.uint8)).save(tmp_path / "a.png")
-    assert (read_static_mask(tmp_path / "a.png") > 127).tolist() == [[False, False, True, True]]
+    assert (brightness_of_object(tmp_path / "a.png") > 127).tolist() == [[False, False, True, True]]
 
 
 @pytest.mark.parametrize("kind", ["grey", "palette", "two bits", "one bit"])
@@ -35,7 +35,7 @@ def test_masks_of_0_and_1_hold_the_object(tmp_path, kind):
     if kind in ("palette", "two bits"):
         picture.putpalette([0, 0, 0, 90, 0, 0])
     picture.convert("1" if kind == "one bit" else picture.mode).save(tmp_path / "a.png")
-    assert (read_static_mask(tmp_path / "a.png") > 127).tolist() == [[False, True, True, False]]
+    assert (brightness_of_object(tmp_path / "a.png") > 127).tolist() == [[False, True, True, False]]
 
 
 def test_a_mask_without_object_is_refused(static_root):
