@@ -9,10 +9,8 @@ import cv2
 import torch
 from torch.utils.data import DataLoader
 
-from datasets.boxes.pairs import BoxPairs
-from datasets.train.clip_sampler import ClipSampler, SampleRequest
+from datasets.train.clip_sampler import ClipSampler, RequestedSamples, SampleRequest
 from datasets.train.clips import Sample, collate
-from datasets.train.stages import StageData
 from model.weights.checkpoint import Checkpoint, load_checkpoint, load_newest
 from training.log import TrainingLogger
 from training.run_folder import ROOT as SAVES
@@ -55,7 +53,7 @@ def find_checkpoint(args: argparse.Namespace, networks: Collection[str]) -> tupl
 
 
 def build_loader(
-    data: StageData | BoxPairs, args: argparse.Namespace, process: Process, start: int, collate: Collate = collate
+    data: RequestedSamples, args: argparse.Namespace, process: Process, start: int, collate: Collate = collate
 ) -> DataLoader:
     """Batches of this process from iteration `start` to the end, put together by `collate`."""
     sampler = ClipSampler(
@@ -72,7 +70,7 @@ def build_loader(
 
 
 def load_batches(
-    data: StageData | BoxPairs,
+    data: RequestedSamples,
     batches: Iterable[list[SampleRequest]],
     args: argparse.Namespace,
     process: Process,

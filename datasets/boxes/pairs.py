@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import default_collate
 
 from datasets.boxes.boxes import Box
 from datasets.boxes.crops import box_in_crop, crop_around
 from datasets.boxes.tracks import Track, TrackSet
 from datasets.frame_files import read_frames
-from datasets.train.clip_sampler import SampleRequest
+from datasets.train.clip_sampler import RequestedSamples, SampleRequest
 from datasets.train.clips import Sample
 from util.errors import InputError
 from util.tensors import IMAGENET_MEAN, IMAGENET_STD
@@ -165,7 +165,7 @@ def draw_causal(visible: np.ndarray, max_gap: int, rng: np.random.Generator) -> 
         gap += GAP_GROWTH
 
 
-class BoxPairs(Dataset):
+class BoxPairs(RequestedSamples):
     """Pairs drawn from several sets, asked by `SampleRequest`; of a request only its seed counts.
 
     A sequence that cannot be read is replaced by another; what was wrong stands in the sample's `rejected`.

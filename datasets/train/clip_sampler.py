@@ -1,11 +1,14 @@
 """Which samples make the batches of a run, as a formula of the iteration: a run can be taken up anywhere."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
+
+from datasets.train.clips import Sample
 
 
 class SampleRequest(NamedTuple):
@@ -15,6 +18,22 @@ class SampleRequest(NamedTuple):
     seed: int
     epoch: int
     epochs: int
+
+
+class RequestedSamples(Dataset, ABC):
+    """Samples asked for by `SampleRequest`; the same request gives the same sample, wherever it is made."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+
+    @abstractmethod
+    def __getitem__(self, request: SampleRequest) -> Sample:
+        """The sample of a request.
+
+        Raises:
+            InputError: it cannot be read.
+        """
 
 
 def derive_seed(*parts: int) -> int:

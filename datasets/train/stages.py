@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch.utils.data import Dataset
 
 from datasets.train.augment import letterboxed_views, video_views
-from datasets.train.clip_sampler import SampleRequest
+from datasets.train.clip_sampler import RequestedSamples, SampleRequest
 from datasets.train.clips import Sample
 from datasets.train.composites import Composites, Source
 from datasets.train.frame_sampling import sample_ascending_positions, sample_positions, sample_positions_either_way
@@ -109,8 +108,8 @@ class Part:
             self.dataset.max_skip = skip if self.skip_limit is None else min(skip, self.skip_limit)
 
 
-class StageData(Dataset):
-    """Several datasets as one, asked by `SampleRequest`; the same request gives the same sample, wherever it is made.
+class StageData(RequestedSamples):
+    """Several datasets as one.
 
     A sample that cannot be read is replaced by another; what was wrong with it stands in the sample's `rejected`.
 
