@@ -23,6 +23,7 @@ from inference_core_yv import InferenceCoreYV
 from model.memory.fused_read import available
 from model.memory.options import MemoryOptions
 from model.memory_network import MemoryNetwork
+from model.stm_cycle import STMCycle
 from model.weights.checkpoint import load_network
 from published.qdmn import PublishedCore, PublishedCoreYV
 from published.stm_cycle import PublishedSTMCycleCore
@@ -178,7 +179,7 @@ def new_core(
     """
     options = core_options(args)
     kind: type[InferenceCore] = core
-    if args.compat and network.arch == "stm_cycle":
+    if args.compat and isinstance(network, STMCycle):
         kind = PublishedSTMCycleCore
         options["objects"] = video.objects
     elif issubclass(core, InferenceCoreYV):

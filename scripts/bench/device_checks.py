@@ -23,6 +23,7 @@ from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from inference_core_yv import InferenceCoreYV
 from model import NETWORKS, build_network, fitting_options
+from model.dropseg import DropSeg
 from model.memory.fused_read import available, fused_read
 from model.memory.options import MemoryOptions
 from model.memory.read import Memory, MemoryReader, reads_apart
@@ -61,7 +62,7 @@ Check = Callable[[torch.device], Iterator[Finding]]
 def small_network(arch: str, **options: Any) -> MemoryNetwork:
     """A network with its smallest backbone and weights that are the same everywhere, on the CPU."""
     torch.manual_seed(0)
-    backbone = "vit_ti16" if arch == "dropseg" else "resnet18"
+    backbone = "vit_ti16" if arch == DropSeg.arch else "resnet18"
     return build_network(arch, **fitting_options(arch, {"backbone": backbone, "drop_path": 0.0, **options}))
 
 

@@ -7,6 +7,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
+from model.dropseg import DropSeg
+from model.droptrack import DropTrack
 from model.layers.vit import Attention, Block, ViTEncoder
 from model.memory.read import Memory, MemoryEntry, MemoryReader, stack_entries
 
@@ -39,7 +41,7 @@ CONVOLVING = ("model.layers.decoder", "model.layers.resnet", "model.qdmn", "mode
 
 def exact_rows(arch: str, device: torch.device) -> dict[str, str]:
     """The exact optimisations of a network on a device, with what they replace."""
-    rows = {"dropseg": EXACT_DROPSEG, "droptrack": EXACT_DROPTRACK}.get(arch, EXACT)
+    rows = {DropSeg.arch: EXACT_DROPSEG, DropTrack.arch: EXACT_DROPTRACK}.get(arch, EXACT)
     if device.type != "cpu":
         rows = {name: plain for name, plain in rows.items() if name not in ONLY_CPU}
     return rows

@@ -21,6 +21,7 @@ from inference.chunks import choose_window
 from inference.fast_form import for_inference
 from inference_core import InferenceCore
 from model import NETWORKS, build_network, fitting_options
+from model.dropseg import DropSeg
 from model.droptrack import DropTrack
 from model.layers.resnet import BACKBONES
 from model.layers.vit import SIZES
@@ -70,7 +71,7 @@ def settings(arch: str, device: torch.device) -> list[Setting]:
     """All on, all off, each one off; then those that somebody has to ask for on top of all."""
     exact = exact_rows(arch, device)
     on_top = [Setting("bf16", amp="bf16")]
-    if arch == "dropseg":
+    if arch == DropSeg.arch:
         on_top.insert(0, Setting("four frames at once", frames=4))
     else:
         on_top.append(Setting("bf16 throughout", (ENTRY,), amp="bf16"))
@@ -145,7 +146,7 @@ def timed_setting(args: argparse.Namespace, objects: int, setting: Setting) -> G
             again = yield measure_again(work, device) / frames
         busy = busy_share(work, device) if device.type == "cuda" else math.nan
         peak = peak_memory_mb(device)
-        shown = network if args.arch == "dropseg" else form(load_network(args.model, device))
+        shown = network if args.arch == DropSeg.arch else form(load_network(args.model, device))
         yield Observed(busy, peak, segment_clip(shown, args.compared_frames, objects, device, options))
 
 
@@ -271,7 +272,7 @@ def run(args: argparse.Namespace) -> None:
     chosen = [s for s in settings(args.arch, device) if wanted(s, args.only)]
     if len(chosen) == 1:
         raise InputError(f"--only {' '.join(args.only)}: no setting is named so; leave it out to see them all")
-    if args.arch != "dropseg":
+    if args.arch != DropSeg.arch:
         # Only to find a wrong file now; it is needed after minutes of timing.
         load_network(args.model, torch.device("cpu"))
     for name, published in exact_rows(args.arch, device).items():
