@@ -187,7 +187,9 @@ def validation_videos(args: argparse.Namespace, trained: set[str]) -> DavisTestD
     """
     if args.val_root is None:
         return None
-    dataset = DavisTestDataset.davis_2017(args.val_root, "val")
+    dataset = DavisTestDataset.davis_2017(args.val_root, "val", option="val_root")
+    if blank := [video.name for video in dataset.videos if not video.has_truth]:
+        raise InputError(f"video {blank[0]} of --val_root has no masks after its first frame; validate on other videos")
     if learned := sorted(trained & {video.name for video in dataset.videos}):
         raise InputError(
             f"video {learned[0]} of --val_root is trained on too; leave it out by --davis_list or --yv_list, "

@@ -31,7 +31,7 @@ class MaskRules:
         background, void: an id, or a colour (red, green, blue), that is no object; None where none is named.
         snap: whether smoothed edges go to the objects around them (True) or are objects (False); None refuses them.
         void_beside_ids: 255 is no object where palette or 8-bit grey masks hold others (YouTube-VOS).
-        can_be_asked: whether the command line has --background, --void and --snap, which messages then name.
+        can_be_asked: whether the command line has --start, --background, --void and --snap, which messages then name.
     """
 
     background: Value | None = None

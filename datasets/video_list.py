@@ -78,10 +78,10 @@ def choose_videos(names: Sequence[str], only: Sequence[str], origin: Path) -> li
         InputError: there are no names, or a name of `only` is not among them.
     """
     if not names:
-        raise InputError(f"list of videos {origin} is empty; pass another one by --list FILE")
+        raise InputError(f"list of videos {origin} is empty; give another one")
     unknown = [name for name in only if name not in names]
     if unknown:
-        raise InputError(f"video {unknown[0]} is not in {origin}; check the name or pass --list FILE")
+        raise InputError(f"video {unknown[0]} is not in {origin}; check the name, or give a list that has it")
     return [name for name in names if name in only] if only else list(names)
 
 

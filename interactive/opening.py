@@ -8,6 +8,7 @@ import torch
 
 from datasets.frame_files import FrameFolder, FrameSource
 from datasets.mask_files import match_size
+from datasets.mask_reader import MaskRules
 from datasets.test.annotated_video import AnnotatedVideo
 from datasets.test.generic_videos import GenericDataset, GenericOptions, find_videos
 from datasets.test.video_file import VideoFile
@@ -83,7 +84,7 @@ def open_video(path: Path) -> tuple[str, FrameSource]:
 
 def _annotated(args: argparse.Namespace) -> AnnotatedVideo:
     """The video with the masks that are given, all of which are read once."""
-    (video,) = GenericDataset(str(args.input), args.masks, GenericOptions()).videos
+    (video,) = GenericDataset(str(args.input), args.masks, GenericOptions(rules=MaskRules(can_be_asked=False))).videos
     if max(video.objects) > MOST_OBJECTS:
         raise InputError(f"a mask holds id {max(video.objects)}; renumber its objects to 1..{MOST_OBJECTS}")
     return video

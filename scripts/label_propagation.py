@@ -29,6 +29,7 @@ from model.weights.pretrained import load_imagenet_encoders
 from util.device import AUTOCAST, choose_device
 from util.distributed import Process
 from util.errors import run
+from util.files import content_hash
 from util.tensors import pad_to_multiple, unpad
 
 STRIDE = 16
@@ -104,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--davis", type=Path, default=Path("data/DAVIS/2016"), help="DAVIS 2016 (%(default)s)")
     parser.add_argument("--videos", nargs="+", default=[], metavar="NAME", help="only these videos")
     parser.add_argument("--output", type=Path, required=True, help="folder for the masks")
+    parser.add_argument("--overwrite", action="store_true", help="segment finished videos again")
     parser.add_argument("--score", action="store_true", help="compute J&F")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
     parser.add_argument("--amp", choices=AUTOCAST, default="off", help="automatic mixed precision (%(default)s)")
@@ -113,11 +115,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def build() -> Segmenter:
         encoder = ResNetEncoder(args.backbone)
-        load_imagenet_encoders(encoder, [args.model] if args.model else [])
+        load_imagenet_encoders(encoder, [args.model] if args.model else [], remedy="pass --model FILE")
         encoder = encoder.to(process.device).eval()
         return Segmenter(lambda video: LabelPropagation(encoder), process.device, args.amp)
 
-    evaluate(MaskResults(dataset), RunOptions(args.output, score=args.score), process, build, {})
+    settings = {"--backbone": args.backbone, "--amp": args.amp}
+    if args.model:
+        settings["--model"] = content_hash(args.model)
+    options = RunOptions(args.output, overwrite=args.overwrite, score=args.score, settings=settings)
+    evaluate(MaskResults(dataset), options, process, build, {})
 
 
 if __name__ == "__main__":

@@ -41,9 +41,9 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InputError(f"device {name} is unknown; pass --device auto, cpu, cuda, cuda:N or mps") from error
+        raise InputError(f"device {name} is unknown; choose auto, cpu, cuda, cuda:N or mps") from error
     if not available.get(device.type, False):
-        raise InputError(f"device {name} is not available on this machine; pass --device auto or cpu")
+        raise InputError(f"device {name} is not available on this machine; choose auto or cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"device {name} does not exist; this machine has {torch.cuda.device_count()} CUDA devices")
     return device

@@ -330,7 +330,7 @@ def open_tree(kind: str, root: Path, list_file: Path | None = None, only: Sequen
         InputError: the root, a list or a video's annotations are missing.
     """
     if not root.is_dir():
-        raise InputError(f"folder {root} does not exist; pass the dataset by --root PATH")
+        raise InputError(f"folder {root} does not exist; check the root of {kind}")
     build = TREES.get(kind) or partial(GOT10k, part=kind.removeprefix("got10k_"))
     own = _own_names(kind, root) if list_file is None else list_file
     path = own if isinstance(own, Path) else root
@@ -341,11 +341,13 @@ def open_tree(kind: str, root: Path, list_file: Path | None = None, only: Sequen
     elif only and list_file is None:
         names = list(dict.fromkeys(only))
     else:
-        raise InputError(f"list of videos {path} does not exist; check --root, or pass --list FILE")
+        raise InputError(f"list of videos {path} does not exist; check the root of {kind}, or give another list")
     tree = build(root, names)
     for name in names:
         if not tree.truth(name).is_file():
-            raise InputError(f"video {name} of {path} has no {tree.truth(name)}; check --root, or pass --list FILE")
+            raise InputError(
+                f"video {name} of {path} has no {tree.truth(name)}; check the root of {kind}, or give another list"
+            )
     return tree
 
 
@@ -376,7 +378,7 @@ def _names_there(kind: str, root: Path) -> list[str]:
     paths = [path for path in root.glob(patterns[kind]) if not is_clutter(path.name) and path.stat().st_size]
     names = [_otb_name(path) if kind == "otb" else path.parent.name if kind == "tnl2k" else path.stem for path in paths]
     if not names:
-        raise InputError(f"{root} holds no {patterns[kind]}; check --root")
+        raise InputError(f"{root} holds no {patterns[kind]}; check the root of {kind}")
     if len(names) != WHOLE_SETS[kind]:
         logger.warning("%s: %d videos, of %d that %s has", root, len(names), WHOLE_SETS[kind], kind)
     return sorted(names, key=lambda name: natural_key(Path(name)))

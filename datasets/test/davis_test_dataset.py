@@ -23,6 +23,7 @@ from datasets.video_list import choose_videos, read_video_list
 from util.errors import InputError
 from util.images import list_images
 
+SOURCE = "download DAVIS from davischallenge.org"
 SPLITS_2017 = {"val": ("trainval", "val"), "testdev": ("test-dev", "test-dev")}
 
 
@@ -57,7 +58,7 @@ class DavisTestDataset(VideoSet):
         self.truth = masks
         for folder in (frames, masks):
             if not folder.is_dir():
-                raise InputError(f"DAVIS folder {folder} does not exist; {_remedy()}")
+                raise InputError(f"DAVIS folder {folder} does not exist; {SOURCE} again")
         self.videos = [open_davis_video(frames / name, masks / name, merged=merged, sizing=sizing) for name in names]
 
     @classmethod
@@ -73,13 +74,13 @@ class DavisTestDataset(VideoSet):
 
         The list is <root>/../2017/trainval/ImageSets/2016/val.txt, or else the one within `root`.
         """
-        _require_root(root)
+        _require_root(root, "davis")
         lists = [
             root.absolute().parent / "2017/trainval/ImageSets/2016/val.txt",
             root / "ImageSets/2016/val.txt",
             root / "ImageSets/480p/val.txt",
         ]
-        names = _select_videos(lists if list_file is None else [list_file], only, is_given=list_file is not None)
+        names = _select_videos([list_file] if list_file else lists, only, "davis", is_given=list_file is not None)
         folders = root / "JPEGImages/480p", root / "Annotations/480p"
         return cls(*folders, names, split="val", merged=True, sizing=sizing)
 
@@ -92,13 +93,17 @@ class DavisTestDataset(VideoSet):
         list_file: Path | None = None,
         only: Sequence[str] = (),
         sizing: Sizing = FULL_SIZE,
+        option: str = "davis",
     ) -> "DavisTestDataset":
-        """DAVIS 2017 "val" or "testdev" under `root`, or the videos in `list_file`, or of these those in `only`."""
-        _require_root(root)
+        """DAVIS 2017 "val" or "testdev" under `root`, or the videos in `list_file`, or of these those in `only`.
+
+        `option` is the one that names the root, without dashes.
+        """
+        _require_root(root, option)
         folder, split = root / SPLITS_2017[split][0], SPLITS_2017[split][1]
-        _require_root(folder)
+        _require_root(folder, option)
         lists = [list_file or folder / f"ImageSets/2017/{split}.txt"]
-        names = _select_videos(lists, only, is_given=list_file is not None)
+        names = _select_videos(lists, only, option, is_given=list_file is not None)
         folders = folder / "JPEGImages/480p", folder / "Annotations/480p"
         return cls(*folders, names, split=split, merged=False, sizing=sizing)
 
@@ -153,16 +158,12 @@ def _read_mask(path: Path, *, merged: bool, said: set[str]) -> np.ndarray:
     return np.where(is_void, 0, ids).astype(np.uint8)
 
 
-def _remedy() -> str:
-    return "download DAVIS from davischallenge.org or pass --davis PATH"
-
-
-def _require_root(root: Path) -> None:
+def _require_root(root: Path, option: str) -> None:
     if not root.is_dir():
-        raise InputError(f"DAVIS root {root} does not exist; {_remedy()}")
+        raise InputError(f"DAVIS root {root} does not exist; {SOURCE} or pass --{option} PATH")
 
 
-def _select_videos(lists: Sequence[Path], only: Sequence[str], *, is_given: bool) -> list[str]:
+def _select_videos(lists: Sequence[Path], only: Sequence[str], option: str, *, is_given: bool) -> list[str]:
     """The names in the first of `lists` that exists, or of these those in `only`, in the order of the list.
 
     Where the set's own lists are missing, the names of `only` are taken as they are.
@@ -171,5 +172,6 @@ def _select_videos(lists: Sequence[Path], only: Sequence[str], *, is_given: bool
     if path is None and only and not is_given:
         return list(dict.fromkeys(only))
     if path is None:
-        raise InputError(f"list of videos {lists[0]} does not exist; pass --list FILE, or {_remedy()}")
+        remedy = "check the path" if is_given else f"{SOURCE}, pass --{option} PATH, or give a list of your own"
+        raise InputError(f"list of videos {lists[0]} does not exist; {remedy}")
     return choose_videos(read_video_list(path), only, path)

@@ -112,7 +112,7 @@ class GenericDataset(VideoSet):
             named: a mask of this name is the video's and tells no frame.
         """
         options = self._options
-        assigned = assign_masks(source, masks, options.start, video=named)
+        assigned = assign_masks(source, masks, options.start, video=named, can_be_asked=options.rules.can_be_asked)
         said = {given.masks: given.remark for given in assigned.values()}
         reader = MaskReader(options.rules)
 

@@ -43,10 +43,12 @@ class FrameNames:
 
     Args:
         names: of the frames, in order. Those of video files may be endless.
+        can_be_asked: whether the command line has --start, which messages then name.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, can_be_asked: bool = False) -> None:
         self.names = names
+        self._can_be_asked = can_be_asked
         self._positions: dict[str, int] = {}
         self._numbered: dict[int, list[int]] = defaultdict(list)
         self._forms = {("", "")}
@@ -62,6 +64,10 @@ class FrameNames:
         count = len(self.names)
         last = "" if count > MOST_FRAMES else f" {self.names[count - 1]}"
         return self.names[0] if count == 1 else f"{self.names[0]} ...{last}"
+
+    def or_start(self, condition: str = "") -> str:
+        """A remedy beside another one, where the command line has it."""
+        return f", or pass --start FRAME{condition}" if self._can_be_asked else ""
 
     def exact(self, name: str) -> int | None:
         """The position of the frame of this name."""
@@ -119,7 +125,7 @@ class FrameNames:
             if match.by not in (By.NAME, By.NUMBER) or not match.positions:
                 raise InputError(
                     f"mask {_show(shown)} belongs to no frame (frames are {self}); name masks like their frames,"
-                    f" e.g. {self.names[0]}.png, or give a single one with --start FRAME"
+                    f" e.g. {self.names[0]}.png{self.or_start(' with a single one')}"
                 )
             if len(match.positions) > 1:
                 raise self._several(shown, match)
@@ -145,12 +151,11 @@ class FrameNames:
         if match.by is By.ANOTHER_NAME and match.positions != (0,):
             raise InputError(
                 f"mask {_show(shown)} may belong to the first frame, {self.names[0]}, or to frame"
-                f" {self.names[match.positions[0]]} of its number; pass --start FRAME"
+                f" {self.names[match.positions[0]]} of its number; name it like its frame{self.or_start()}"
             )
         if match.by is By.NUMBER and not match.positions:
             raise InputError(
-                f"mask {_show(shown)} belongs to no frame (frames are {self}); name it like its frame"
-                " or pass --start FRAME"
+                f"mask {_show(shown)} belongs to no frame (frames are {self}); name it like its frame{self.or_start()}"
             )
         if match.by in (By.NAME, By.NUMBER):
             return match.positions[0], self._taken_for(name, match)
@@ -163,7 +168,9 @@ class FrameNames:
 
     def _several(self, shown: Masks, match: Match) -> InputError:
         first, second = (self.names[position] for position in match.positions[:2])
-        return InputError(f"mask {_show(shown)} may belong to frame {first} or {second}; pass --start FRAME")
+        return InputError(
+            f"mask {_show(shown)} may belong to frame {first} or {second}; name it like its frame{self.or_start()}"
+        )
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,12 @@ class Assigned:
 
 
 def assign_masks(
-    source: FrameSource, masks: Sequence[Path], start: str | None, video: str | None = None
+    source: FrameSource,
+    masks: Sequence[Path],
+    start: str | None,
+    video: str | None = None,
+    *,
+    can_be_asked: bool = True,
 ) -> dict[int, Assigned]:
     """The masks of each annotated position.
 
@@ -190,11 +202,12 @@ def assign_masks(
             each, all on one frame.
         start: name or position of the frame of a single mask, or of the objects.
         video: a mask of this name is the video's and tells no frame.
+        can_be_asked: see `FrameNames`.
 
     Raises:
         InputError: a mask belongs to no frame or may belong to several, or there is none.
     """
-    names = FrameNames(source.names)
+    names = FrameNames(source.names, can_be_asked=can_be_asked)
     if len(masks) > 1:
         return _assign_files(names, masks, start)
     only = masks[0]
@@ -222,7 +235,7 @@ def _first_of_video(names: FrameNames, path: Path) -> tuple[int, str]:
     if names.exact(path.stem) not in (None, 0):
         raise InputError(
             f"mask {path} has the name of its video and of frame {path.stem} in it; put it into a folder {path.stem}/"
-            " under the name of its frame, or pass --start FRAME"
+            f" under the name of its frame{names.or_start()}"
         )
     return 0, ""
 
@@ -240,8 +253,8 @@ def _assign_files(names: FrameNames, masks: Sequence[Path], start: str | None) -
     others = [path for path in masks if path not in exact]
     if exact and others:
         raise InputError(
-            f"mask {exact[0]} is named like a frame but {others[0]} is not; pass masks of frames by themselves, or"
-            " --start FRAME if each holds one object of that frame"
+            f"mask {exact[0]} is named like a frame but {others[0]} is not; pass masks of frames by themselves"
+            f"{names.or_start(' if each holds one object of that frame')}"
         )
     if exact:
         places = names.of_masks({path.stem: path for path in masks})
@@ -255,7 +268,8 @@ def _assign_files(names: FrameNames, masks: Sequence[Path], start: str | None) -
     if all(match.by is By.NUMBER and match.positions for match in matches.values()):
         raise InputError(
             f"masks {masks[0]}, ... may be of frames {matches[masks[0]].positions[0]}, ... or hold one object each;"
-            f" name them like frames, e.g. {names.names[0]}.png, or pass --start FRAME if they are objects of one frame"
+            f" name them like frames, e.g. {names.names[0]}.png"
+            f"{names.or_start(' if they are objects of one frame')}"
         )
     return {0: Assigned(tuple(masks), f"one object from each of {len(masks)} files, on the first frame")}
 

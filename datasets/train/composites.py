@@ -142,7 +142,7 @@ class Composites:
             if cutout is None and number == 0:
                 raise InputError(
                     f"no object could be cut out in {FIRST_ATTEMPTS} draws, all are tiny or touch the border of their "
-                    "pictures; leave out --composites"
+                    "pictures; add data with whole objects, or do without composites"
                 )
             if cutout is None or not free:
                 continue

@@ -171,7 +171,9 @@ def score_tree(
             cannot be read.
     """
     if not tree.has_truth:
-        raise InputError(f"{tree.kind} has no true boxes; pack the results with --zip and send them to the server")
+        raise InputError(
+            f"{tree.kind} has no true boxes; pack the results by scripts/pack_boxes.py and send them to the server"
+        )
     videos = []
     for name in tree.names:
         path = tree.truth(name)

@@ -29,11 +29,12 @@ from util.errors import InputError
 MASK_ENCODER = "memory_encoder"
 TRACKER_POSITIONS = ("template_positions", "search_positions")
 POSITIONS = "pos_embed"
+REMEDY = "pass --backbone_weights FILE, or --no_pretrained_backbone to start from nothing"
 
 logger = logging.getLogger(__name__)
 
 
-def load_imagenet_encoders(network: nn.Module, paths: Sequence[Path] = ()) -> None:
+def load_imagenet_encoders(network: nn.Module, paths: Sequence[Path] = (), *, remedy: str = REMEDY) -> None:
     """Start every ResNet encoder of a network from ImageNet weights.
 
     Args:
@@ -41,6 +42,7 @@ def load_imagenet_encoders(network: nn.Module, paths: Sequence[Path] = ()) -> No
         paths: state dicts with torchvision's names, of which each encoder takes the first that fits; an encoder of
             masks for which there is none starts from nothing, with a warning. By default torchvision's own weights,
             downloaded once.
+        remedy: what to do where they cannot be downloaded.
 
     Raises:
         InputError: weights cannot be had, or there are none for the image encoder.
@@ -51,7 +53,7 @@ def load_imagenet_encoders(network: nn.Module, paths: Sequence[Path] = ()) -> No
             if files:
                 _load_first(module, name, files)
             else:
-                module.load_imagenet(_download(module.backbone))
+                module.load_imagenet(_download(module.backbone, remedy))
 
 
 def _load_first(encoder: ResNetEncoder, name: str, files: Mapping[Path, Mapping[str, Tensor]]) -> None:
@@ -63,11 +65,9 @@ def _load_first(encoder: ResNetEncoder, name: str, files: Mapping[Path, Mapping[
         except ValueError as error:
             reasons.append(f"{path}: {error}")
     if name == MASK_ENCODER:
-        logger.warning("no file of --backbone_weights is of a %s: %s starts from nothing", encoder.backbone, name)
+        logger.warning("no given file is of a %s: %s starts from nothing", encoder.backbone, name)
         return
-    raise InputError(
-        f"no file of --backbone_weights fits a {encoder.backbone} ({'; '.join(reasons)}); give one that does"
-    )
+    raise InputError(f"no given file fits a {encoder.backbone} ({'; '.join(reasons)}); give one that does")
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
@@ -76,7 +76,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     return weights
 
 
-def _download(backbone: str) -> Mapping[str, Tensor]:
+def _download(backbone: str, remedy: str) -> Mapping[str, Tensor]:
     import torchvision  # takes as long to import as torch itself
 
     try:
@@ -84,10 +84,7 @@ def _download(backbone: str) -> Mapping[str, Tensor]:
             progress=True, check_hash=True
         )
     except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"ImageNet weights of {backbone} cannot be downloaded ({error}); "
-            "pass --backbone_weights FILE, or --no_pretrained_backbone to start from nothing"
-        ) from error
+        raise InputError(f"ImageNet weights of {backbone} cannot be downloaded ({error}); {remedy}") from error
 
 
 class LoadReport(NamedTuple):

@@ -107,7 +107,7 @@ def test_frames_that_do_not_fit_the_boxes_are_named(root):
 @pytest.mark.parametrize("kind", sorted(set(BOX_SETS) - {"lasot", "lasot_ext"}))
 def test_a_root_without_the_set_is_named(root, kind):
     root.mkdir()
-    with pytest.raises(InputError, match=r"check --root"):
+    with pytest.raises(InputError, match=f"check the root of {kind}"):
         open_tree(kind, root)
 
 

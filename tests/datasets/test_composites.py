@@ -197,5 +197,5 @@ def test_composites_of_stage_zero_teach_several_objects_where_masks_hold_several
 def test_sets_without_anything_to_cut_out_say_so(tmp_path):
     write_video(tmp_path, "sea", [np.ones(SHAPE, np.uint8)] * 4)
     videos = video_dataset(tmp_path)
-    with pytest.raises(InputError, match=r"no object could be cut out in 60 draws.*leave out --composites"):
+    with pytest.raises(InputError, match=r"no object could be cut out in 60 draws.*do without composites"):
         Composites([videos]).sample(videos, 0)

@@ -1,11 +1,12 @@
 """Which frame a mask belongs to."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from datasets.frame_files import NumberedNames
-from datasets.test.mask_frames import FrameNames
+from datasets.test.mask_frames import FrameNames, assign_masks
 from util.errors import InputError
 
 PLAIN = FrameNames([str(number) for number in range(12)])
@@ -38,13 +39,13 @@ def test_a_mask_of_equal_number_is_taken_and_that_is_said(names, mask, position)
 
 @pytest.mark.parametrize("names", [PLAIN, PADDED, SHOTS, MOVIE])
 def test_a_number_that_no_frame_has_is_refused(names):
-    with pytest.raises(InputError, match=r"00099\.png belongs to no frame .*--start"):
+    with pytest.raises(InputError, match=r"00099\.png belongs to no frame .*name it like its frame"):
         names.of_single("00099", Path("00099.png"))
 
 
 @pytest.mark.parametrize(("names", "mask"), [(PLAIN, "mask_2"), (SHOTS, "m10"), (MOVIE, "m2")])
 def test_a_number_in_another_name_is_ambiguous(names, mask):
-    with pytest.raises(InputError, match=r"may belong to the first frame, .* or to frame .*--start"):
+    with pytest.raises(InputError, match=r"may belong to the first frame, .* or to frame .*name it like its frame"):
         names.of_single(mask, Path(f"{mask}.png"))
 
 
@@ -52,6 +53,21 @@ def test_a_number_in_another_name_is_ambiguous(names, mask):
 def test_another_name_is_the_first_frame_and_that_is_said(mask):
     position, remark = PLAIN.of_single(mask, Path(f"{mask}.png"))
     assert position == 0 and "first frame, 0" in remark
+
+
+@pytest.mark.parametrize("can_be_asked", [True, False])
+@pytest.mark.parametrize(
+    "masks", [["99"], ["m2"], ["0", "cat"], ["01", "02"], ["2"]], ids=lambda masks: " ".join(masks)
+)
+def test_start_is_named_where_the_command_line_has_it(can_be_asked, masks):
+    source = Namespace(names=PLAIN.names)
+    files = [Path(f"{mask}.png") for mask in masks]
+    with pytest.raises(InputError) as error:
+        assign_masks(source, files, None, "2", can_be_asked=can_be_asked)
+    assert ("--start" in str(error.value)) == can_be_asked
+    with pytest.raises(InputError, match=r"mask 99\.png belongs to no frame") as error:
+        FrameNames(PLAIN.names, can_be_asked=can_be_asked).of_masks({"99": Path("99.png")})
+    assert ("--start" in str(error.value)) == can_be_asked
 
 
 def test_a_number_that_two_frames_have_is_refused():

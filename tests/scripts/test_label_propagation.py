@@ -1,11 +1,13 @@
 """The baseline that carries labels on by likeness."""
 
+import pytest
 import torch
 from torch import nn
 
 from model.layers.resnet import ResNetEncoder
 from scripts.label_propagation import LabelPropagation, main
 from tests.helpers.davis_trees import make_davis_2016
+from util.errors import InputError
 
 
 class Patches(nn.Module):
@@ -52,3 +54,7 @@ def test_the_script_writes_and_scores_masks(tmp_path, capsys):
     main([*flags, "--output", str(tmp_path / "out"), "--score"])
     assert len(list((tmp_path / "out/bike").iterdir())) == 4
     assert "bike_1" in capsys.readouterr().out
+    torch.save(ResNetEncoder("resnet18", bias=False).state_dict(), tmp_path / "trunk.pth")
+    with pytest.raises(InputError, match="other --model; pass --overwrite"):
+        main([*flags, "--output", str(tmp_path / "out")])
+    main([*flags, "--output", str(tmp_path / "out"), "--overwrite"])

@@ -1,11 +1,14 @@
 """Training runs from the command line, on one process and on several."""
 
+from argparse import Namespace
+
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
 from model.weights.checkpoint import load_checkpoint, load_network, save_checkpoint
+from tests.helpers.davis_trees import make_davis_2017
 from tests.helpers.failures import failure_line
 from tests.helpers.forks import run_all
 from tests.helpers.light_network import register
@@ -153,6 +156,16 @@ def test_validation_is_logged_and_keeps_the_best_weights(data, tmp_path, monkeyp
     best = load_network(only(tmp_path, "saves/*_v/*_best.pth"), CPU).state_dict()
     last = load_network(only(tmp_path, "saves/*_v/*_2.pth"), CPU).state_dict()
     assert all(torch.equal(best[key], last[key]) for key in best) == (scores[1] > scores[0])
+
+
+def test_videos_that_cannot_validate_are_named_with_their_option(tmp_path):
+    with pytest.raises(InputError, match="pass --val_root PATH"):
+        train.validation_videos(Namespace(val_root=tmp_path / "nowhere"), set())
+    root = make_davis_2017(tmp_path / "DAVIS", videos=["bike"])
+    for mask in sorted((root / "trainval/Annotations/480p/bike").glob("*.png"))[1:]:
+        mask.unlink()
+    with pytest.raises(InputError, match="video bike of --val_root has no masks after its first frame"):
+        train.validation_videos(Namespace(val_root=root), set())
 
 
 def test_a_video_that_is_trained_on_does_not_validate(data, tmp_path, monkeypatch):

@@ -55,7 +55,7 @@ def save_frame_as_png(davis):
 BAD_INPUT = {
     "missing root": (lambda davis: davis.rename(davis.with_name("moved")), "does not exist"),
     "missing split": (lambda davis: (davis / "trainval").rename(davis / "train"), "trainval does not exist"),
-    "missing list": (lambda davis: (davis / "trainval/ImageSets/2017/val.txt").unlink(), "--list"),
+    "missing list": (lambda davis: (davis / "trainval/ImageSets/2017/val.txt").unlink(), "or give a list"),
     "empty list": (lambda davis: write_list(davis / "trainval/ImageSets/2017/val.txt", [""]), "is empty"),
     "missing sequence": (lambda davis: frames_of(davis).rename(davis / "moved"), "bike does not exist"),
     "empty sequence": (empty_video, "holds no picture"),
@@ -93,7 +93,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(davis, output, capsys, damage,
 def test_2016_without_a_list_says_how_to_give_one(tmp_path, output, capsys):
     davis = make_davis_2016(tmp_path / "DAVIS/2016")
     (tmp_path / "DAVIS/2017/trainval/ImageSets/2016/val.txt").unlink()
-    assert "--list" in fail(capsys, eval_davis_2016, davis, output)
+    assert "pass --davis PATH, or give a list" in fail(capsys, eval_davis_2016, davis, output)
     assert not output.exists()
 
 
