@@ -15,13 +15,17 @@ from datasets.mask_files import write_ids
 from datasets.run_lengths import encode_mask
 from datasets.test.annotated_video import read_ahead
 from evaluation.writers import OverlayWriter, Result
-from interactive.pictures import palette
 from interactive.session import InteractiveSession
 from util.errors import InputError
 from util.files import atomic_folder, atomic_path
 
 JPEG_QUALITY = 95
 SUFFIXES = {"masks": "", "overlay": ".mp4", "youtube": "", "davis": "", "coco": ".json"}
+
+# In which objects are shown on the page and in overlays: bright ones, which tell apart in the dark.
+COLOURS = (
+    *("#ff5a52", "#3fa7ff", "#ffd23f", "#4fd67a", "#d98cff", "#ff9f45", "#35d6d0", "#ff7ab8", "#b7e34d", "#a39bff"),
+)
 
 Report = Callable[[int, int], None]
 
@@ -48,12 +52,12 @@ def export(
         InputError: no frame has a mask, it was cancelled, or a file of somebody else is in the way.
         OSError: it cannot be written; nothing half-written stays.
     """
-    if not session.has_mask.any():
+    if not session.known.has_mask.any():
         raise InputError("no frame has a mask yet; click an object first")
     folder.mkdir(exist_ok=True)
     path = folder / f"{form}{SUFFIXES[form]}"
     write = {"masks": _write_masks, "overlay": _write_overlay, "coco": _write_coco}.get(form)
-    indices = [i for i in range(len(session)) if form == "overlay" or session.has_mask[i]]
+    indices = [i for i in range(len(session)) if form == "overlay" or session.known.has_mask[i]]
 
     def positions() -> Iterator[int]:
         for number, index in enumerate(indices):
@@ -144,3 +148,9 @@ def _annotation(mask: np.ndarray) -> dict[str, Any]:
 
 def _names(session: InteractiveSession) -> Mapping[int, str]:
     return {thing.id: thing.name for thing in session.objects}
+
+
+def palette() -> np.ndarray:
+    """Colours of the ids 0..255, (256, 3) uint8; they come round again."""
+    rows = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in COLOURS], np.uint8)
+    return np.concatenate([np.zeros((1, 3), np.uint8), rows[np.arange(255) % len(rows)]])

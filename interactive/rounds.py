@@ -172,7 +172,7 @@ def _correct(session: InteractiveSession, truth: np.ndarray, frame: int, objects
 
 def _worst(j: np.ndarray, session: InteractiveSession) -> int | None:
     """The frame with the lowest J that was not corrected yet; None where all were."""
-    free = [index for index in range(j.shape[1]) if index not in session.corrected]
+    free = [index for index in range(j.shape[1]) if index not in session.known.corrected]
     return min(free, key=lambda index: j[:, index].mean()) if free else None
 
 

@@ -31,9 +31,8 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from interactive.exports import SUFFIXES, export
+from interactive.exports import COLOURS, SUFFIXES, export
 from interactive.jobs import Busy, Desk
-from interactive.pictures import COLOURS
 from interactive.prompts import from_json, to_json
 from interactive.propagation import DIRECTIONS
 from interactive.session import InteractiveSession
@@ -170,7 +169,7 @@ class PageServer:
         folder = session.folder
         objects = [{**asdict(thing), "colour": COLOURS[(thing.id - 1) % len(COLOURS)]} for thing in session.objects]
         alive = {thing["id"] for thing in objects}
-        quality = {k: _percent(session.quality[k]) for k in alive}
+        quality = {k: _percent(session.known.quality[k]) for k in alive}
         return {
             "video": {
                 "name": session.name,
@@ -180,9 +179,11 @@ class PageServer:
                 "rate": float(session.source.rate),
             },
             "objects": objects,
-            "corrected": {i: sorted(found & alive) for i, found in dict(session.corrected).items() if found & alive},
+            "corrected": {
+                i: sorted(found & alive) for i, found in dict(session.known.corrected).items() if found & alive
+            },
             "pending": sorted(session.waiting()),
-            "masks": "".join(np.where(session.has_mask, "1", "0")),
+            "masks": "".join(np.where(session.known.has_mask, "1", "0")),
             "quality": quality,
             "neediest": session.neediest_frame(),
             "undo": folder.done[-1].kind if folder.done else None,
@@ -266,7 +267,8 @@ class PageServer:
     def _told(self, index: int) -> dict[int, int]:
         """The quality of each object on a frame, as in `state`."""
         return {
-            thing.id: _percent(self.session.quality[thing.id][index : index + 1])[0] for thing in self.session.objects
+            thing.id: _percent(self.session.known.quality[thing.id][index : index + 1])[0]
+            for thing in self.session.objects
         }
 
     async def _do(self, request: Request) -> Response:
@@ -371,7 +373,7 @@ class PageServer:
         if not isinstance(form, str) or form not in SUFFIXES:
             raise ValueError(f"form is one of {', '.join(SUFFIXES)}")
         session = self.session
-        left_out = 0 if form == "overlay" else int((~session.has_mask).sum())
+        left_out = 0 if form == "overlay" else int((~session.known.has_mask).sum())
 
         def work(desk: Desk) -> str:
             path = export(session, form, self._exports, desk.advance, desk.cancelled)

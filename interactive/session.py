@@ -7,7 +7,6 @@ for index in session.propagate("both"): ...
 session.prompt(session.neediest_frame(), k, Click(300, 90, positive=False))
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -17,18 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from datasets.frame_files import FrameSource
 from datasets.test.annotated_video import read_ahead
 from datasets.test.sizing import Sizing, choose_sizing
 from inference_core_yv import InferenceCoreYV
+from interactive.clicks import PromptSegmenter
 from interactive.frames import FrameReader
-from interactive.prompts import Paint, Polygon, Prompt, scaled
-from interactive.propagation import DIRECTIONS, Visit, blend, compose, neediest, plan, share_of
+from interactive.known import KnownFrames
+from interactive.prompts import Paint, Polygon, Prompt
+from interactive.propagation import DIRECTIONS, Visit, blend, compose, plan, share_of
 from interactive.storage import MOST_OBJECTS, FrameMask, FrameNote, SessionFolder, SessionObject, Step
-from model.interactive import ClickFeatures, ClickNetwork, render_prompts
+from model.interactive import ClickNetwork
 from model.memory.options import YOUTUBE_MEMORY, MemoryOptions
 from model.memory_network import MemoryNetwork
 from util.device import autocast
@@ -37,7 +37,6 @@ from util.tensors import one_hot
 
 NEAR_FRAMES = 8  # corrected frames that a propagation remembers before it begins
 MEMORY = replace(YOUTUBE_MEMORY, annotations=2 * NEAR_FRAMES)
-ENCODED = 3  # frames whose features are kept for clicks
 LONGEST_NAME = 60  # of an object
 
 
@@ -62,9 +61,7 @@ class InteractiveSession:
 
     Attributes:
         folder: on disk, with objects and steps.
-        quality: of each object, (N,) float32, predicted IoU on each frame; not a number where it is not known.
-        has_mask: (N,) bool.
-        corrected: the objects that were corrected on each frame where any was.
+        known: what is known of each frame.
 
     Raises:
         InputError: the folder cannot be used.
@@ -86,13 +83,14 @@ class InteractiveSession:
         blends: bool = True,
     ) -> None:
         self.source, self.name = source, name
-        self._network, self._clicks = network, clicks
+        self._network = network
         self._device, self._amp, self._memory, self._blends = device, amp, memory, blends
         self._sizing: Sizing = choose_sizing([size])
         self._reader = FrameReader(source)
         self._lock = RLock()
-        self._encoding = RLock()
-        self._features: OrderedDict[int, ClickFeatures] = OrderedDict()
+        self._clicks = (
+            None if clicks is None else PromptSegmenter(clicks, self._reader.read, self._sizing, device=device, amp=amp)
+        )
         video = {
             "name": name,
             "frames": len(source.names),
@@ -100,14 +98,11 @@ class InteractiveSession:
             "fingerprint": source.fingerprint(),
         }
         self.folder = SessionFolder(folder, video, source.names, resume=resume)
-        self.quality: dict[int, np.ndarray] = {k: self._unknown() for k in self.folder.objects}
-        self.has_mask = np.zeros(len(source.names), bool)
-        self.corrected: dict[int, frozenset[int]] = {}
-        self._pending: dict[int, frozenset[str]] = {}
+        self.known = KnownFrames(len(source.names), self.folder.objects)
         self._positions = {name: index for index, name in enumerate(source.names)}
         try:
             for index in range(len(self)):
-                self._learn(index, self.folder.note(index))
+                self.known.learn(index, self.folder.note(index))
         except BaseException:
             self.folder.close()
             raise
@@ -148,7 +143,7 @@ class InteractiveSession:
     def waiting(self) -> list[int]:
         """Frames whose corrections have not been propagated yet in some direction."""
         with self._lock:
-            return sorted(self._pending)
+            return sorted(self.known.pending)
 
     def add_object(self, name: str = "") -> int:
         """A new object; its id.
@@ -161,7 +156,7 @@ class InteractiveSession:
             if k > MOST_OBJECTS:
                 raise InputError(f"a session holds at most {MOST_OBJECTS} objects, removed ones among them")
             self.folder.objects[k] = SessionObject(k, _short(name) or f"object {k}")
-            self.quality[k] = self._unknown()
+            self.known.add_object(k)
             try:
                 self.folder.begin("add an object", added=[k])
             except BaseException:
@@ -196,7 +191,7 @@ class InteractiveSession:
     def encode(self, index: int) -> None:
         """Make what clicks on a frame need, so that the first one is answered sooner."""
         if self._clicks is not None:
-            self._encoded(self._clicks, index)
+            self._clicks.encode(index)
 
     def prompt(self, index: int, object_id: int, prompt: Prompt) -> np.ndarray:
         """Say something about an object on a frame; its mask there counts as corrected from now on.
@@ -214,13 +209,13 @@ class InteractiveSession:
         if not isinstance(prompt, Paint | Polygon):
             if self._clicks is None:
                 raise InputError("there is no network for clicks; paint, draw a polygon, or start with --click_model")
-            features = self._encoded(self._clicks, index)
+            features = self._clicks.encode(index)
         with self._lock:
             before = self._read(index)
             given = (*before.note.prompts.get(object_id, ()), prompt)
             mask = before.ids == object_id
             if features is not None and self._clicks is not None:
-                mask = self._segment(self._clicks, features, given, mask)
+                mask = self._clicks.segment(features, given, mask)
             painted = mask.astype(np.uint8)
             for one in [prompt] if features is None else given:
                 if isinstance(one, Paint | Polygon):
@@ -258,7 +253,7 @@ class InteractiveSession:
             added = [k for k in found if k not in self.folder.objects]
             for k in added:
                 self.folder.objects[k] = SessionObject(k, f"object {k}")
-                self.quality[k] = self._unknown()
+                self.known.add_object(k)
             note = FrameNote(dict.fromkeys(found, 1.0), frozenset(found), self._ahead(index))
             self._correct(index, FrameMask(ids.astype(np.uint8), note), kind, added)
 
@@ -312,12 +307,7 @@ class InteractiveSession:
 
     def neediest_frame(self) -> int | None:
         """The frame on which help is worth most by the predicted quality; None where no frame has a propagated mask."""
-        alive = {thing.id for thing in self.objects}
-        free = self.has_mask.copy()
-        for index, objects in self.corrected.items():
-            free[index] &= not alive <= objects
-        quality = np.stack([self.quality[k] for k in sorted(alive)]) if alive else np.zeros((0, len(self)))
-        return neediest(quality, free) if alive else None
+        return self.known.neediest({thing.id for thing in self.objects})
 
     def pending(self, start: int | None = None, directions: Sequence[str] = DIRECTIONS) -> list[tuple[str, Visit]]:
         """What `propagate` would visit."""
@@ -359,8 +349,8 @@ class InteractiveSession:
     def _plan(self, start: int | None, directions: Sequence[str]) -> Iterator[tuple[str, Visit]]:
         with self._lock:
             alive = frozenset(thing.id for thing in self.objects)
-            corrected = {i: found & alive for i, found in self.corrected.items() if found & alive}
-            pending = dict(self._pending)
+            corrected = {i: found & alive for i, found in self.known.corrected.items() if found & alive}
+            pending = dict(self.known.pending)
         for direction in directions:
             if start is None:
                 starts = {i: corrected[i] for i, due in pending.items() if direction in due and i in corrected}
@@ -411,7 +401,7 @@ class InteractiveSession:
         """A core that remembers the corrected frames nearest to this one, the nearest last."""
         core = InferenceCoreYV(self._network, self._memory)
         with self._lock:
-            near = sorted((i for i in self.corrected if i != index), key=lambda i: abs(i - index))[:NEAR_FRAMES]
+            near = sorted((i for i in self.known.corrected if i != index), key=lambda i: abs(i - index))[:NEAR_FRAMES]
         for other in reversed(near):
             if cancelled():
                 break
@@ -479,7 +469,7 @@ class InteractiveSession:
 
     def _write(self, index: int, mask: FrameMask) -> None:
         self.folder.write(index, mask)
-        self._learn(index, mask.note)
+        self.known.learn(index, mask.note)
 
     def _move(self, move: Callable[[], tuple[Step, list[str]] | None]) -> Step | None:
         with self._lock:
@@ -488,23 +478,8 @@ class InteractiveSession:
                 return None
             step, names = moved
             for name in names:
-                self._learn(self._positions[name], self.folder.note(self._positions[name]))
+                self.known.learn(self._positions[name], self.folder.note(self._positions[name]))
             return step
-
-    def _learn(self, index: int, note: FrameNote | None) -> None:
-        """Keep in memory what is known of a frame."""
-        self.has_mask[index] = note is not None
-        for known in self.quality.values():
-            known[index] = np.nan
-        for k, value in ({} if note is None else note.quality).items():
-            if k in self.quality:
-                self.quality[k][index] = value
-        self.corrected.pop(index, None)
-        self._pending.pop(index, None)
-        if note is not None and note.corrected:
-            self.corrected[index] = note.corrected
-        if note is not None and note.pending:
-            self._pending[index] = note.pending
 
     def _read(self, index: int) -> FrameMask:
         """The saved mask of a frame without removed objects; an empty one where there is none."""
@@ -533,31 +508,6 @@ class InteractiveSession:
         """Objects that have pixels on a frame, or were corrected there."""
         return frozenset(int(k) for k in np.unique(mask.ids) if k) | mask.note.corrected
 
-    def _encoded(self, clicks: ClickNetwork, index: int) -> ClickFeatures:
-        with self._encoding:
-            if index not in self._features:
-                image = self._image(self.frame(index))
-                with self._computing():
-                    self._features[index] = clicks.encode(image[None])
-                while len(self._features) > ENCODED:
-                    self._features.popitem(last=False)
-            self._features.move_to_end(index)
-            return self._features[index]
-
-    def _segment(
-        self, clicks: ClickNetwork, features: ClickFeatures, prompts: Sequence[Prompt], before: np.ndarray
-    ) -> np.ndarray:
-        """The mask (H,W), bool, that prompts ask for, from the object's mask so far."""
-        (height, width), (frame_height, frame_width) = features.size, self.source.size
-        seen = scaled(prompts, width / frame_width, height / frame_height)
-        planes = render_prompts(seen, features.size).to(self._device)
-        with self._computing():
-            mask = torch.from_numpy(before).to(self._device).float()[None, None]
-            previous = F.interpolate(mask, features.size, mode="area") if before.any() else None
-            logits = clicks.segment(features, planes, previous).float()
-            logits = F.interpolate(logits, self.source.size, mode="bilinear", align_corners=False)
-            return (logits[0, 0] > 0).cpu().numpy()
-
     @contextmanager
     def _computing(self) -> Iterator[None]:
         with torch.inference_mode(), autocast(self._device, self._amp):
@@ -578,9 +528,6 @@ class InteractiveSession:
     def _check_frame(self, index: int) -> None:
         if not 0 <= index < len(self):
             raise ValueError(f"there is no frame {index}; the video has {len(self)}")
-
-    def _unknown(self) -> np.ndarray:
-        return np.full(len(self), np.nan, np.float32)
 
 
 def _short(name: str) -> str:

@@ -142,7 +142,7 @@ def test_propagation_export_and_download(server, client):
         for index, name in enumerate(sorted(archive.namelist())):
             assert (np.array(Image.open(archive.open(name))) == server.session.mask(index)).all()
     assert client.get("export/davis").status_code == 404
-    assert do(client, "undo").json() == {"step": "propagation"} and not server.session.has_mask[5]
+    assert do(client, "undo").json() == {"step": "propagation"} and not server.session.known.has_mask[5]
     assert do(client, "propagate", directions=["forward"]).status_code == 200
 
 
@@ -158,7 +158,7 @@ def test_while_propagation_runs_a_person_corrects_and_stops(frames, tmp_path):
     assert client.get("frame/7.jpg").status_code == 200
     do(client, "stop")
     assert finish(server, client)["state"] == "stopped"
-    assert session.has_mask[0] and session.has_mask[11] and not session.has_mask[10]
+    assert session.known.has_mask[0] and session.known.has_mask[11] and not session.known.has_mask[10]
     assert session.mask(11)[24, 48] == 1
     session.close()
 
@@ -194,7 +194,7 @@ def test_a_full_disk_at_export_is_one_message_and_leaves_nothing(server, client,
         refused = do(client, "prompt", frame=1, object=1, prompt=CLICK)
     assert job["state"] == "failed" and "no space left" in job["message"]
     assert refused.status_code == 507 and "no space left" in refused.json()["error"]
-    assert not list((server.session.folder.folder / "export").glob("[!.]*")) and not server.session.has_mask[1]
+    assert not list((server.session.folder.folder / "export").glob("[!.]*")) and not server.session.known.has_mask[1]
     assert do(client, "prompt", frame=1, object=1, prompt=CLICK).status_code == 200
 
 

@@ -111,7 +111,7 @@ def test_undo_and_redo_go_through_all_that_was_done(session):
         states.append(session.prompt(0, k, prompt))
     for state in states[-2::-1]:
         assert session.undo() and (session.mask(0) == state).all()
-    assert not session.has_mask[0] and session.undo().kind == "add an object"
+    assert not session.known.has_mask[0] and session.undo().kind == "add an object"
     assert session.objects == () and session.undo() is None
     assert session.redo() and [thing.id for thing in session.objects] == [k]
     for state in states[1:]:
@@ -132,7 +132,7 @@ def test_masks_are_propagated_both_ways(session):
     ids = session.prompt(5, k, LEFT)
     assert run(session) == [5, 6, 7, 8, 9, 10, 11, 5, 4, 3, 2, 1, 0]
     assert all((mask == ids).all() for mask in saved_masks(session))
-    assert session.quality[k][5] == 1 and session.quality[k][0] == np.float32(0.9)
+    assert session.known.quality[k][5] == 1 and session.known.quality[k][0] == np.float32(0.9)
     assert session.pending() == []
 
 
@@ -166,9 +166,9 @@ def test_a_correction_during_propagation_is_kept(session):
         if index == 4:
             corrected = session.prompt(6, k, RIGHT)
     assert (session.mask(6) == corrected).all() and session.mask(11)[24, 48] == k
-    assert session.undo().kind == "propagation" and not session.has_mask[11] and session.has_mask[4]
+    assert session.undo().kind == "propagation" and not session.known.has_mask[11] and session.known.has_mask[4]
     assert session.undo().kind == "click" and session.undo().kind == "propagation"
-    assert not session.has_mask[4]
+    assert not session.known.has_mask[4]
 
 
 def test_every_correction_is_permanent_memory(frames, tmp_path):
@@ -230,9 +230,9 @@ def test_a_cancelled_propagation_keeps_what_it_has_and_can_go_on(session):
         return len(asked) > 9
 
     done = list(session.propagate(["forward"], cancelled=cancelled))
-    assert 0 < len(done) < 12 and session.has_mask.sum() == len(done)
+    assert 0 < len(done) < 12 and session.known.has_mask.sum() == len(done)
     assert [visit.index for _, visit in session.pending(directions=["forward"])] == list(range(12))
-    assert run(session, "forward") == list(range(12)) and session.has_mask.all()
+    assert run(session, "forward") == list(range(12)) and session.known.has_mask.all()
 
 
 def test_propagation_can_start_from_a_frame_that_was_not_corrected(session):
@@ -252,12 +252,12 @@ def test_undoing_a_propagation_brings_all_frames_back(session):
     session.prompt(0, k, LEFT)
     run(session)
     session.prompt(11, k, RIGHT)
-    before, quality = saved_masks(session), session.quality[k].copy()
+    before, quality = saved_masks(session), session.known.quality[k].copy()
     run(session)
     after = saved_masks(session)
     assert (before != after).any()
     session.undo()
-    assert (saved_masks(session) == before).all() and np.array_equal(session.quality[k], quality)
+    assert (saved_masks(session) == before).all() and np.array_equal(session.known.quality[k], quality)
     assert session.pending()
     session.redo()
     assert (saved_masks(session) == after).all() and not session.pending()
@@ -282,7 +282,7 @@ def test_a_cleared_frame_is_free_again(session):
     session.prompt(6, k, RIGHT)
     run(session)
     session.clear(6, k)
-    assert not session.mask(6).any() and 6 not in session.corrected
+    assert not session.mask(6).any() and 6 not in session.known.corrected
     session.prompt(0, k, Click(17, 24))
     run(session)
     assert session.mask(6).any()
@@ -293,7 +293,7 @@ def test_a_confirmed_frame_counts_as_corrected_even_where_an_object_is_absent(se
     session.prompt(0, k, LEFT)
     session.confirm(6)
     run(session)
-    assert not session.mask(6).any() and session.quality[k][6] == 1
+    assert not session.mask(6).any() and session.known.quality[k][6] == 1
 
 
 def test_a_session_is_resumed_as_it_was(session, frames, tmp_path):
@@ -302,15 +302,15 @@ def test_a_session_is_resumed_as_it_was(session, frames, tmp_path):
     run(session)
     session.prompt(7, k, RIGHT)
     session.change_object(k, hidden=True)
-    masks, quality, pending = saved_masks(session), session.quality[k].copy(), session.pending()
+    masks, quality, pending = saved_masks(session), session.known.quality[k].copy(), session.pending()
     session.close()
     again = open_session(frames, tmp_path / "session", resume=True)
-    assert (saved_masks(again) == masks).all() and np.array_equal(again.quality[k], quality)
-    assert again.pending() == pending and again.corrected == session.corrected
+    assert (saved_masks(again) == masks).all() and np.array_equal(again.known.quality[k], quality)
+    assert again.pending() == pending and again.known.corrected == session.known.corrected
     assert again.objects[0].name == "a dog" and again.objects[0].hidden
     assert again.prompts(7)[k] == (RIGHT,)
     assert again.undo().kind == "click" and again.undo().kind == "propagation" and again.undo().kind == "click"
-    assert not again.has_mask.any()
+    assert not again.known.has_mask.any()
     again.close()
 
 
@@ -323,7 +323,7 @@ def test_a_process_that_dies_while_it_propagates_loses_no_saved_frame(frames, tm
     os.close(os.open(tmp_path / "session/masks/.00005.png.host.1.vos-unfinished", os.O_CREAT))
     session.folder.close()  # as the system does when a process ends
     again = open_session(frames, tmp_path / "session", resume=True)
-    assert again.has_mask.tolist() == [True] * 5 + [False] * 7
+    assert again.known.has_mask.tolist() == [True] * 5 + [False] * 7
     assert all((again.mask(index) == ids).all() for index in range(5))
     assert run(again, "forward") == list(range(12))
     again.close()
@@ -377,7 +377,7 @@ def test_a_full_disk_leaves_the_mask_that_was_there(session, monkeypatch):
             session.prompt(0, k, RIGHT)
     assert (session.mask(0) == before).all() and session.prompts(0)[k] == (LEFT,)
     assert [step.kind for step in session.folder.done] == ["add an object", "click"]
-    assert session.undo().kind == "click" and not session.has_mask[0]
+    assert session.undo().kind == "click" and not session.known.has_mask[0]
 
 
 def test_help_is_wanted_where_the_worst_mask_is_expected(frames, tmp_path):
@@ -431,7 +431,7 @@ def test_memory_does_not_grow_with_what_is_propagated(frames, tmp_path):
     for step in range(4):
         run(session)
         session.prompt(step, k, LEFT)
-    held = [session._features, session._reader._frames]
+    held = [session._clicks._features, session._reader._frames]
     assert len(held[0]) <= 3 and len(held[1]) <= 8
     assert not any(isinstance(value, np.ndarray) and value.size > len(session) for value in vars(session).values())
     session.close()
