@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model import Network
@@ -170,6 +170,17 @@ def decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> lis
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
     ]
+
+
+def half_cosine(optimizer: Optimizer, warmup: int, iterations: int) -> LambdaLR:
+    """A rate that rises linearly from 0 for so many iterations, and then falls to 0 as a half cosine."""
+
+    def share(iteration: int) -> float:
+        if iteration < warmup:
+            return iteration / warmup
+        return 0.5 + 0.5 * math.cos(math.pi * (iteration - warmup) / max(1, iterations - warmup))
+
+    return LambdaLR(optimizer, share)
 
 
 def _optimizer_fault(found: dict[str, Any] | None, optimizer: Optimizer) -> str:

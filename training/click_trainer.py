@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from model.interactive import ClickDecoder, ClickNetwork, Prompt, render_prompts
 from model.losses import mask_iou, normalised_focal_loss
 from model.simulated_user import draw_beginning, draw_correction
-from training.base_trainer import FUSED, BaseTrainer, decay_groups
-from training.pretrainer import rate_factor
+from training.base_trainer import FUSED, BaseTrainer, decay_groups, half_cosine
 from util.device import autocast
 
 LEAST_PIXELS = 64  # of an object that is learned
@@ -79,9 +78,7 @@ class ClickTrainer(BaseTrainer):
         decoder = network.decoder.train()
         groups = decay_groups(decoder.parameters(), weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=lr, fused=device.type in FUSED)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda iteration: rate_factor(iteration, warmup, iterations)
-        )
+        scheduler = half_cosine(optimizer, warmup, iterations)
         super().__init__(decoder, device, optimizer, scheduler, amp=amp, distributed=distributed, ema=ema)
         self.trunk = network.trunk.eval()
         self.rounds = rounds

@@ -1,13 +1,12 @@
 """One step of DropMAE pre-training (CVPR 2023)."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from model.dropmae import Completion, DropMAE
-from training.base_trainer import FUSED, BaseTrainer, decay_groups
+from training.base_trainer import FUSED, BaseTrainer, decay_groups, half_cosine
 from util.device import autocast
 
 BETAS = (0.9, 0.95)
@@ -42,9 +41,7 @@ class Pretrainer(BaseTrainer):
     ) -> None:
         groups = decay_groups(network.train().parameters(), weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=device.type in FUSED)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda iteration: rate_factor(iteration, warmup, iterations)
-        )
+        scheduler = half_cosine(optimizer, warmup, iterations)
         super().__init__(network, device, optimizer, scheduler, amp=amp, distributed=distributed)
         self.complete = self.averaging(network)
 
@@ -67,10 +64,3 @@ class Pretrainer(BaseTrainer):
             losses.append(output.loss.detach())
         loss = torch.stack(losses).mean()
         return {"total_loss": loss}, Completion(*(x.detach() for x in output)), self.update(loss)
-
-
-def rate_factor(iteration: int, warmup: int, iterations: int) -> float:
-    """Share of the highest rate in an iteration, counted from 0."""
-    if iteration < warmup:
-        return iteration / warmup
-    return 0.5 + 0.5 * math.cos(math.pi * (iteration - warmup) / max(1, iterations - warmup))

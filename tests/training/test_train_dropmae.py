@@ -21,8 +21,9 @@ from model.weights.checkpoint import load_checkpoint, read_weights, restore_netw
 from model.weights.pretrained import load_mae_encoder
 from tests.helpers.forks import run_all
 from tests.helpers.training_runs import losses_of, only
+from training.base_trainer import half_cosine
 from training.pretrain_arguments import SAME_ON_RESUME, fill_schedule, parse_arguments
-from training.pretrainer import Pretrainer, rate_factor
+from training.pretrainer import Pretrainer
 from training.run_arguments import check_same
 from util.errors import InputError
 
@@ -179,7 +180,13 @@ def test_biases_and_norms_do_not_decay():
 
 
 def test_the_rate_rises_and_falls():
-    assert [rate_factor(i, 4, 12) for i in (0, 1, 4, 8, 12)] == pytest.approx([0, 0.25, 1, 0.5, 0])
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=2.0)
+    schedule, rates = half_cosine(optimizer, 4, 12), []
+    for _ in range(13):
+        rates += schedule.get_last_lr()
+        optimizer.step()
+        schedule.step()
+    assert [rates[i] for i in (0, 1, 4, 8, 12)] == pytest.approx([0, 0.5, 2, 1, 0])
     learner = trainer(lr=2.0, warmup=4, iterations=12)
     assert learner.rate == 0
     learner.step([batch()])
