@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return Segmenter(lambda video: LabelPropagation(encoder), process.device, args.amp)
 
     settings = {"--backbone": args.backbone, "--amp": args.amp}
-    if args.model:
+    if args.model is not None and args.model.is_file():
         settings["--model"] = content_hash(args.model)
     options = RunOptions(args.output, overwrite=args.overwrite, score=args.score, settings=settings)
     evaluate(MaskResults(dataset), options, process, build, {})

@@ -58,3 +58,6 @@ def test_the_script_writes_and_scores_masks(tmp_path, capsys):
     with pytest.raises(InputError, match="other --model; pass --overwrite"):
         main([*flags, "--output", str(tmp_path / "out")])
     main([*flags, "--output", str(tmp_path / "out"), "--overwrite"])
+    (tmp_path / "trunk.pth").unlink()
+    with pytest.raises(InputError, match=r"trunk\.pth does not exist"):
+        main([*flags, "--output", str(tmp_path / "other")])
