@@ -3,8 +3,10 @@
 import argparse
 import multiprocessing
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +21,8 @@ from model.layers.resnet import BACKBONES
 from model.memory.options import MemoryOptions
 from model.memory.read import Memory, MemoryEntry, MemoryReader
 from model.memory_network import MemoryNetwork, sum_of_others
-from scripts.bench.measuring import PartClock, measure
+from model.weights.checkpoint import load_network
+from scripts.bench.measuring import PartClock, Turns, measure
 from util.device import AUTOCAST, autocast, choose_device, keep_freed_memory, peak_memory_mb
 from util.numbers import pixels, positive
 
@@ -47,6 +50,20 @@ def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
     torch.manual_seed(0)
     network = build_network(args.arch, **fitting_options(args.arch, {"backbone": args.backbone})).to(device).eval()
     giga = count_multiply_adds(network, args, objects, device)
+    core, image = begin_stream(network, args, objects, device)
+    with autocast(device, args.amp):
+        clock = PartClock(network, STAGES, device)
+        frames = [measure(lambda: core.step(image), device)[0] for _ in range(args.warmup + args.repeats)]
+    stages = clock.medians(args.warmup)
+    peak = peak_memory_mb(device)
+    rate = convolution_rate(args, device)
+    return Figures(stages, statistics.median(frames[args.warmup :]), peak, giga, rate)
+
+
+def begin_stream(
+    network: MemoryNetwork, args: argparse.Namespace, objects: int, device: torch.device
+) -> tuple[InferenceCore, Tensor]:
+    """A stream with a full memory, and the image that its frames show."""
     for_inference(network, device, amp=AUTOCAST[args.amp])
     core = InferenceCore(
         network, MemoryOptions(policy="latest", capacity=args.memory_frames, mem_every=1), score_all=False
@@ -56,12 +73,38 @@ def inference_figures(args: argparse.Namespace, objects: int) -> Figures:
     with autocast(device, args.amp):
         core.step(image, masks)
         fill_memory(core, args.memory_frames)
-        clock = PartClock(network, STAGES, device)
-        frames = [measure(lambda: core.step(image), device)[0] for _ in range(args.warmup + args.repeats)]
-    stages = clock.medians(args.warmup)
-    peak = peak_memory_mb(device)
-    rate = convolution_rate(args, device)
-    return Figures(stages, statistics.median(frames[args.warmup :]), peak, giga, rate)
+    return core, image
+
+
+def timed_model(args: argparse.Namespace, objects: int, path: Path) -> Generator[Any, bool, None]:
+    """The network of a file; after each turn the seconds of a frame, in the end the peak memory in MB."""
+    device = choose_device(args.device)
+    keep_freed_memory(device)
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        core, image = begin_stream(load_network(path, device), args, objects, device)
+    again = yield None
+    while again:
+        with torch.inference_mode(), autocast(device, args.amp):
+            seconds, _ = measure(partial(core.step, image), device)
+        again = yield seconds
+    yield peak_memory_mb(device)
+
+
+def compare_models(args: argparse.Namespace) -> None:
+    """Time the networks of files in turns, frame by frame; ratios are to the first."""
+    height, width = args.size
+    print(f"{height}x{width}, {args.memory_frames} memory frames, amp {args.amp}, {args.device}; in turns")
+    print("objects     frame     ratio   peak MB")
+    for objects in args.objects:
+        with ExitStack() as stack:
+            rivals = [stack.enter_context(Turns(timed_model, args, objects, path)) for path in args.models]
+            turns = [[rival.next() for rival in rivals] for _ in range(args.warmup + args.repeats)][args.warmup :]
+            for number, (path, rival) in enumerate(zip(args.models, rivals, strict=True)):
+                seconds = statistics.median(turn[number] for turn in turns)
+                ratio = statistics.median(turn[number] / turn[0] for turn in turns)
+                print(f"{objects:7d}{seconds:10.3f}{ratio:10.2f}{rival.last():10.0f}  {path}")
+    print(f"seconds and ratios to the first, medians of {args.repeats} after {args.warmup}")
 
 
 def count_multiply_adds(
@@ -139,6 +182,9 @@ def print_inference(args: argparse.Namespace, figures: dict[int, Figures], unit:
 
 def run(args: argparse.Namespace) -> None:
     """Time `InferenceCore.step` for each number of objects, in a process of its own."""
+    if args.models:
+        compare_models(args)
+        return
     spawn = multiprocessing.get_context("spawn")
     figures = {}
     with spawn.Pool(1) as pool:
@@ -153,6 +199,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """The command line of `benchmark.py inference`."""
     command.add_argument("--arch", choices=NETWORKS, default="qdmn")
     command.add_argument("--backbone", choices=BACKBONES, default="resnet50")
+    command.add_argument("--models", type=Path, nargs="+", metavar="FILE", help="checkpoints to compare instead")
     command.add_argument("--objects", type=positive, nargs="+", default=[1, 3])
     command.add_argument("--size", type=pixels, nargs=2, metavar=("H", "W"), default=[480, 854])
     command.add_argument("--memory_frames", type=positive, default=20)

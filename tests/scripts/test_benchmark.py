@@ -12,6 +12,7 @@ from datasets.frame_files import read_frame
 from scripts import benchmark
 from scripts.bench.inference import STAGES, inference_figures
 from tests.helpers.forks import use_warm_processes
+from tests.helpers.weight_files import save_click_networks
 from util.errors import run
 
 pytestmark = pytest.mark.slow
@@ -54,6 +55,18 @@ def test_the_parts_of_a_frame_do_not_exceed_the_whole(arguments, objects):
     assert all(seconds > 0 for seconds in figures.stages.values())
     assert sum(figures.stages.values()) < 1.5 * figures.frame
     assert figures.peak_mb > 0
+
+
+def test_checkpoints_are_compared_in_turns(run_here, tmp_path):
+    paths = [str(save_click_networks(tmp_path) / "trunk.pth"), str(tmp_path / "none.pth")]
+    options = ["inference", "--objects", "1", "2", "--size", "32", "48", "--memory_frames", "2", "--device", "cpu"]
+    lines = run_here(*options, "--warmup", "1", "--repeats", "2", "--models", paths[0], paths[0])
+    rows = [line.split() for line in lines if line.endswith(".pth")]
+    assert [row[0] for row in rows] == ["1", "1", "2", "2"] and all(float(row[1]) > 0 < float(row[3]) for row in rows)
+    assert rows[0][2] == rows[2][2] == "1.00"
+    with pytest.raises(SystemExit) as ended:
+        run_here(*options, "--models", *paths)
+    assert ended.value.code == 2
 
 
 def test_a_stream_has_a_row_for_each_length(run_here, tmp_path):
