@@ -98,7 +98,7 @@ def compare_models(args: argparse.Namespace) -> None:
     print("objects     frame     ratio   peak MB")
     for objects in args.objects:
         with ExitStack() as stack:
-            rivals: list[Turns] = [stack.enter_context(Turns(timed_model, args, objects, path)) for path in args.models]
+            rivals = [stack.enter_context(Turns(timed_model, args, objects, path)) for path in args.models]
             turns = [[rival.next() for rival in rivals] for _ in range(args.warmup + args.repeats)][args.warmup :]
             for number, (path, rival) in enumerate(zip(args.models, rivals, strict=True)):
                 seconds = statistics.median(turn[number] for turn in turns)
