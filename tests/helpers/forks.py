@@ -11,9 +11,6 @@ import socket
 import sys
 import threading
 
-import cv2
-import torch
-
 from util.errors import run
 
 
@@ -63,9 +60,7 @@ class Fork:
 
 
 def _perform(main, folder, arguments, environment, output):
-    """What a new process does; pools of threads are not inherited, so it has one thread."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
+    """What a new process does."""
     os.chdir(folder)
     os.environ.update(environment)
     for stream in (1, 2):
@@ -80,16 +75,6 @@ def _perform(main, folder, arguments, environment, output):
     except SystemExit as ended:
         code = ended.code
     sys.exit(code)  # once the frames of the script have gone, and its loaders with them
-
-
-def use_warm_processes(patch):
-    """Until `patch` is undone, spawned processes come from a server that has loaded the benchmark; else they are alike.
-
-    What they are given is pickled, and they know nothing of what the test has patched.
-    """
-    multiprocessing.set_forkserver_preload(["pytest", "scripts.bench.speed", "scripts.bench.stream"])
-    usual, warm = multiprocessing.get_context, multiprocessing.get_context("forkserver")
-    patch.setattr(multiprocessing, "get_context", lambda method=None: warm if method == "spawn" else usual(method))
 
 
 def fork_all(world, main, folder, arguments):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import torch
 
@@ -20,6 +21,8 @@ SCRIPT, LIGHT_SCRIPT = HERE.parents[2] / "train.py", HERE.parent / "light_networ
 SMALL = ["--arch", "qdmn_small", "--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "64", "-b", "2"]
 SMALL += ["--num_workers", "0", "--device", "cpu", "--log_interval", "1", "--lr", "1e-4"]
 LIGHT = [*SMALL, "--arch", "light", "--quality_head"]  # of tests.helpers.light_network, which has to be registered
+
+NARROW = mock.patch.object(resnet, "WIDTHS", (8, 16, 32))  # encoders that need little time and room
 
 
 def save_trunk(path):

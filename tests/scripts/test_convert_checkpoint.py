@@ -9,7 +9,7 @@ from model import build_network
 from model.droptrack import DropTrack
 from model.weights.checkpoint import Checkpoint, load_network, load_tracker, save_checkpoint
 from scripts.convert_checkpoint import main
-from tests.helpers.weight_files import NARROW, NARROW_VIT
+from tests.helpers.training_runs import NARROW
 from util.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ def convert(monkeypatch, *arguments):
 @pytest.fixture(autouse=True)
 def narrow():
     """Encoders take little time and room."""
-    with NARROW, NARROW_VIT:
+    with NARROW:
         yield
 
 

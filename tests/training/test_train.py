@@ -15,6 +15,7 @@ from tests.helpers.light_network import register
 from tests.helpers.result_files import shown
 from tests.helpers.training_runs import (
     LIGHT,
+    NARROW,
     SMALL,
     complete,
     launcher,
@@ -24,7 +25,6 @@ from tests.helpers.training_runs import (
     train_here,
     write_training_data,
 )
-from tests.helpers.weight_files import NARROW
 from util.errors import InputError
 
 pytestmark = pytest.mark.slow

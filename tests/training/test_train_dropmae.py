@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ import train_dropmae
 from datasets.train.frame_pairs import FramePairs, collate_pairs, find_videos, pairs_to_device
 from model.dropmae import DropMAE
 from model.dropseg import DropSeg
+from model.layers import vit
+from model.layers.vit import ViTSize
 from model.weights.checkpoint import load_checkpoint, read_weights, restore_network
 from model.weights.pretrained import load_mae_encoder
 from tests.helpers.forks import run_all
 from tests.helpers.training_runs import losses_of, only
-from tests.helpers.weight_files import NARROW_VIT
 from training.base_trainer import half_cosine
 from training.pretrain_arguments import SAME_ON_RESUME, fill_schedule, parse_arguments
 from training.pretrainer import Pretrainer
@@ -36,7 +38,7 @@ SMALL += ["-b", 4, "--samples_per_video", 2, "--num_workers", 0, "--device", "cp
 @pytest.fixture(scope="module", autouse=True)
 def narrow():
     """The transformer has a quarter of its channels."""
-    with NARROW_VIT:
+    with mock.patch.dict(vit.SIZES, {NETWORK["backbone"]: ViTSize(48, 3, 12)}):
         yield
 
 

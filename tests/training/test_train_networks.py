@@ -9,8 +9,7 @@ import torch
 import train
 from model.weights.checkpoint import load_network
 from tests.helpers.pictures import boxes, write_pair, write_video
-from tests.helpers.training_runs import losses_of, only, write_training_data
-from tests.helpers.weight_files import NARROW
+from tests.helpers.training_runs import NARROW, losses_of, only, write_training_data
 from training.loop import TrainingLoop
 from util.errors import InputError
 
