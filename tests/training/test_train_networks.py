@@ -9,7 +9,7 @@ import torch
 import train
 from model.weights.checkpoint import load_network
 from tests.helpers.pictures import boxes, write_pair, write_video
-from tests.helpers.training_runs import NARROW, losses_of, only, write_training_data
+from tests.helpers.training_runs import losses_of, only, write_training_data
 from training.loop import TrainingLoop
 from util.errors import InputError
 
@@ -26,11 +26,9 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def small_files(monkeypatch):
-    """Encoders are narrow and runs save their weights alone: training checkpoints take three times the room."""
+def no_checkpoints(monkeypatch):
+    """Runs save their weights alone: training checkpoints take three times the room."""
     monkeypatch.setattr(TrainingLoop, "_save_checkpoint", lambda loop: None)
-    with NARROW:
-        yield
 
 
 @pytest.fixture
