@@ -7,6 +7,7 @@ import torch
 import torchvision
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import train
 from model.weights.checkpoint import load_checkpoint, load_network, save_checkpoint
 from tests.helpers.davis_trees import make_davis_2017
 from tests.helpers.failures import failure_line
