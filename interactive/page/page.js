@@ -20,6 +20,7 @@ let pointer = null; // where the mouse is, in the frame
 let playing = false;
 let waiting = 0; // prompts that are not answered yet
 let asked = Promise.resolve(); // prompts are sent one after the other
+let adding = null; // a promise of the id of the object that is being added: what is said meanwhile is about it
 let shown = -1; // the frame whose picture is drawn
 let prompts = {};
 const pictures = new Map(), masks = new Map(), versions = new Map(), thumbnails = new Map();
@@ -342,18 +343,19 @@ function closePolygon() {
 
 // What is said goes to the server one after the other, and is drawn at once.
 function say(prompt) {
-  const index = frame;
+  const index = frame, meant = adding || chosen;
   waiting++;
   $("busy").hidden = false;
   asked = asked.then(async () => {
-    if (chosen === null) {
+    let object = await meant ?? chosen;
+    if (object === null) {
       const answer = await ask("add");
-      if (answer) { chosen = answer.object; await refresh(); }
+      if (answer) { object = chosen = answer.object; await refresh(); }
     }
-    if (chosen !== null) {
-      (prompts[chosen] = prompts[chosen] || []).push(prompt);
+    if (object !== null) {
+      (prompts[object] = prompts[object] || []).push(prompt);
       draw();
-      const answer = await ask("prompt", { frame: index, object: chosen, prompt });
+      const answer = await ask("prompt", { frame: index, object, prompt });
       forget(index);
       if (answer) $("error").hidden = true;
       await show(frame);
@@ -415,6 +417,7 @@ function objectRow(thing) {
 
 function choose(id) {
   chosen = id;
+  adding = null;
   for (const row of $("objects").children) row.setAttribute("aria-current", Number(row.dataset.object) === id);
   draw();
   showHint();
@@ -579,9 +582,18 @@ function take(name) {
   draw();
 }
 
-async function addObject() {
-  const answer = await ask("add");
-  if (answer) { await refresh(); choose(answer.object); }
+function addObject() {
+  const added = asked.then(async () => {
+    const answer = await ask("add");
+    if (answer) {
+      await refresh();
+      const latest = adding;
+      choose(answer.object);
+      adding = latest === added ? null : latest;
+    }
+    return answer && answer.object;
+  }).catch(() => null);
+  adding = asked = added;
 }
 
 const go = (step) => { pausePlaying(); show(frame + step); };

@@ -138,6 +138,23 @@ def frames(tmp_path_factory):
     return still_frames(tmp_path_factory.mktemp("browser") / "frames", COUNT)
 
 
+def test_what_is_clicked_while_an_object_is_being_added_is_about_that_object(start, monkeypatch):
+    running, hand = start()
+    session = running.session
+    hand.click(16, 24)
+    add_object = session.add_object
+
+    def add_slowly(name):
+        time.sleep(0.5)
+        return add_object(name)
+
+    monkeypatch.setattr(session, "add_object", add_slowly)
+    hand.press("+ Add object")
+    hand.click(48, 24)
+    assert session.mask(0)[24, 48] == 2 and session.mask(0)[24, 16] == 1
+    hand.close()
+
+
 def test_from_clicks_to_exported_masks_and_again(start, tmp_path):
     running, hand = start()
     session = running.session
