@@ -26,7 +26,7 @@ from datasets.boxes.boxes import Box, Cut, grabcut
 from datasets.boxes.dataset import BoxDataset
 from datasets.boxes.trees import BOX_SETS, BoxTree, open_tree, open_video
 from datasets.test.sizing import FULL_SIZE, choose_sizing
-from evaluation.arguments import SHIPPED, add_list_arguments, evaluation_parser
+from evaluation.arguments import SHIPPED_CLICKS, add_list_arguments, evaluation_parser
 from evaluation.boxes.first_mask import NetworkCut
 from evaluation.boxes.run import BoxResults
 from evaluation.boxes.tracker import BoxTracker, TrackingWorker
@@ -137,7 +137,7 @@ def choose_cut(args: argparse.Namespace) -> Cut | None:
         InputError: the network for clicks cannot be used.
     """
     if args.first_mask == "network":
-        model = args.click_model = args.click_model or SHIPPED.with_name("interactive_small.pth")
+        model = args.click_model = args.click_model or SHIPPED_CLICKS
         return NetworkCut(model, args.model, choose_device(args.device), args.amp)
     if args.click_model is not None:
         raise InputError("--click_model does nothing without --first_mask network; give both or none")

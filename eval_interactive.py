@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from datasets.video_list import choose_videos, read_given_list, read_picture_list
-from evaluation.arguments import SHIPPED
+from evaluation.arguments import SHIPPED, SHIPPED_CLICKS
 from evaluation.interactive import (
     ByGrabCut,
     ByNetwork,
@@ -62,7 +62,7 @@ ROUND_FILES = ("rounds.csv", "rounds.txt", "rounds.png")
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=SHIPPED.with_name("interactive_small.pth"), help="for clicks")
+    parser.add_argument("--model", type=Path, default=SHIPPED_CLICKS, help="for clicks")
     parser.add_argument("--trunk", type=Path, default=SHIPPED, help="network whose image encoder it uses (as shipped)")
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument("--stills", type=Path, metavar="FOLDER", help="a set of <name>.jpg with <name>.png")

@@ -12,6 +12,7 @@ from util.files import content_hash
 from util.numbers import above_zero, number, pixels, positive, whole
 
 SHIPPED = Path(__file__).resolve().parents[1] / "saves/qdmn_small.pth"
+SHIPPED_CLICKS = SHIPPED.with_name("interactive_small.pth")
 # Options that change results.
 CHANGING = (
     *("use_km", "no_top", "top_k", "memory", "keep_previous", "mem_every", "mem_capacity", "mem_frames"),

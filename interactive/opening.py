@@ -12,7 +12,7 @@ from datasets.mask_reader import MaskRules
 from datasets.test.annotated_video import AnnotatedVideo
 from datasets.test.generic_videos import GenericDataset, GenericOptions, find_videos
 from datasets.test.video_file import VideoFile
-from evaluation.arguments import SHIPPED
+from evaluation.arguments import SHIPPED_CLICKS
 from inference.fast_form import for_inference
 from interactive.session import InteractiveSession
 from interactive.storage import MOST_OBJECTS
@@ -57,7 +57,7 @@ def open_session(args: argparse.Namespace) -> InteractiveSession:
 
 def _load_clicks(args: argparse.Namespace, network: MemoryNetwork, device: torch.device) -> ClickNetwork | None:
     """The network for clicks; None, which is said, where none is asked for and none is there."""
-    model = args.click_model or SHIPPED.with_name("interactive_small.pth")
+    model = args.click_model or SHIPPED_CLICKS
     if args.click_model is None and not model.is_file():
         logger.warning(
             "%s is not there: masks can be painted and given, but not clicked; see train_interactive.py", model
