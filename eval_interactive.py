@@ -47,7 +47,6 @@ from evaluation.scoring import annotated_sequences
 from inference.fast_form import for_inference
 from interactive.rounds import WAYS, Round, TrueVideo, Way, plot_rounds, rounds_table, simulate, write_rounds
 from interactive.session import InteractiveSession
-from model.memory_network import AffinityNetwork
 from model.weights.checkpoint import load_click_network, load_network
 from util.device import AUTOCAST, choose_device
 from util.errors import InputError, run
@@ -106,24 +105,17 @@ def named_videos(args: argparse.Namespace) -> Sequence[str]:
     return choose_videos(read_given_list(args.list, "list"), args.videos, args.list)
 
 
-def load_trunk(args: argparse.Namespace) -> AffinityNetwork:
-    """The network whose image encoder is used."""
-    network = load_network(args.trunk, choose_device(args.device))
-    if not isinstance(network, AffinityNetwork):
-        raise InputError(f"--trunk {args.trunk} holds {network.arch}, which shares no image encoder; give another one")
-    return network
-
-
 def build_methods(args: argparse.Namespace) -> list[Method]:
     """The network, and what it is compared with."""
-    methods: list[Method] = [ByNetwork(load_click_network(args.model, load_trunk(args).query_encoder), args.amp)]
+    trunk = load_network(args.trunk, choose_device(args.device)).query_encoder
+    methods: list[Method] = [ByNetwork(load_click_network(args.model, trunk), args.amp)]
     return methods if args.no_grabcut else [*methods, ByGrabCut()]
 
 
 def play_rounds(args: argparse.Namespace) -> None:
     """Go through whole videos in each way, print the table, and write the results; those so far are never lost."""
     device, amp = choose_device(args.device), AUTOCAST[args.amp]
-    network = load_trunk(args)
+    network = load_network(args.trunk, device)
     clicks = load_click_network(args.model, network.query_encoder) if args.clicks else None
     for_inference(network, device, amp=amp)
     if clicks is not None:

@@ -105,8 +105,8 @@ class MaskResults:
         """Raise InputError where there is nothing to score by."""
         if not all(video.has_truth for video in self.dataset.videos):
             raise InputError(
-                f"there are no true masks of all frames in {self.dataset.truth}; run without --score and"
-                " send the archive of --zip to the server"
+                f"there are no true masks of all frames in {self.dataset.truth}; run without --score (for a server, "
+                "with --zip)"
             )
 
     def files(self, video: AnnotatedVideo) -> list[str]:

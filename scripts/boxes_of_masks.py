@@ -1,7 +1,7 @@
 """Make a set of boxes of videos with masks, in the layout of OTB: the box around each object, frames by links.
 
-    python scripts/boxes_of_masks.py --frames data/DAVIS/2016/JPEGImages/480p --masks data/DAVIS/2016/Annotations/480p \
-        --videos libby blackswan --output data/davis_boxes
+    python scripts/boxes_of_masks.py --frames data/DAVIS/2016/JPEGImages/480p \\
+        --masks data/DAVIS/2016/Annotations/480p --videos libby blackswan --output data/davis_boxes
     python eval_boxes.py --dataset otb --root data/davis_boxes --model droptrack.pth --score
 
 Each object of a video's first mask is a video, <video> or of several <video>_<object>; where it is gone, its box has

@@ -1,6 +1,6 @@
 """Train a box tracker by the published command line; train_droptrack.py does it.
 
-    python tracking/train.py --script ostrack --config vitb_384_mae_ce_32x4_got10k_ep100 --save_dir output \
+    python tracking/train.py --script ostrack --config vitb_384_mae_ce_32x4_got10k_ep100 --save_dir output \\
         --mode multiple --nproc_per_node 4 --use_lmdb 0 --use_wandb 0
 
 Weights to begin with lie alone in pretrained_models/, or are given by --backbone_weights. Options that are not listed

@@ -142,9 +142,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--elimination_blocks", type=whole(0), nargs="*", default=[3, 6, 9], help="that drop search tokens, from 0"
     )
-    group.add_argument(
-        "--keep_rates", type=number(0, 1, above=True), nargs="*", default=[0.7, 0.7, 0.7], help="of each of them"
-    )
+    group.add_argument("--keep_rates", type=number(0, 1, above=True), nargs="*", help="of each of them; by default 0.7")
     group.add_argument(
         "--ranking",
         choices=RANKINGS,
@@ -188,6 +186,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         if getattr(args, name) is None:
             sets = name in ("datasets", "val_datasets")
             setattr(args, name, [named_set(v) for v in value] if sets else _plain(value))
+    if args.keep_rates is None:
+        args.keep_rates = [0.7] * len(args.elimination_blocks)
     for prefix in ("", "val_"):
         if getattr(args, f"{prefix}ratio") is None:
             setattr(args, f"{prefix}ratio", [1.0] * len(getattr(args, f"{prefix}datasets")))

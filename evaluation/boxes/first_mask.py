@@ -8,9 +8,7 @@ import torch
 
 from evaluation.interactive import ByNetwork
 from model.interactive import Box
-from model.memory_network import AffinityNetwork
 from model.weights.checkpoint import load_click_network, load_network
-from util.errors import InputError
 
 SEEN = 480  # pixels of the longer side of what the network sees
 
@@ -32,10 +30,7 @@ class NetworkCut:
     """
 
     def __init__(self, model: Path, trunk: Path, device: torch.device, amp: str = "off") -> None:
-        network = load_network(trunk, device)
-        if not isinstance(network, AffinityNetwork):
-            raise InputError(f"{trunk} holds {network.arch}, which has no image encoder for --first_mask network")
-        self._network = ByNetwork(load_click_network(model, network.query_encoder), amp)
+        self._network = ByNetwork(load_click_network(model, load_network(trunk, device).query_encoder), amp)
 
     def __call__(self, pixels: np.ndarray, rectangle: np.ndarray) -> np.ndarray:
         """RGB (H,W,3) uint8 and the filled box (H,W) bool -> what is the object (H,W) bool."""

@@ -174,6 +174,12 @@ def test_presets_hold_the_published_values():
     assert len(PRESETS) == 2
 
 
+def test_every_block_that_eliminates_keeps_the_published_share_unless_told():
+    assert arguments().keep_rates == [0.7, 0.7, 0.7]
+    assert arguments("--elimination_blocks", 1, 2).keep_rates == [0.7, 0.7]
+    assert arguments("--elimination_blocks").keep_rates == []
+
+
 def test_a_batch_larger_than_an_epoch_is_refused():
     with pytest.raises(InputError, match="--samples_per_epoch 9 are too few for a batch of 32"):
         fill_schedule(arguments("--samples_per_epoch", 9), 1)
