@@ -77,6 +77,8 @@ BACKBONES = {
     "resnet101": Backbone(Bottleneck, (3, 4, 23)),
 }
 
+WIDTHS = (64, 128, 256)  # of the stages' 3x3 convolutions
+
 
 def _shortcut(in_channels: int, out_channels: int, stride: int, bias: bool) -> nn.Module:
     if stride == 1 and in_channels == out_channels:
@@ -127,13 +129,13 @@ class ResNetEncoder(ImageEncoder):
             raise ValueError(f"there is no backbone {backbone!r}; choose one of {', '.join(BACKBONES)}")
         block, depths = BACKBONES[backbone]
         self.backbone = backbone
-        self.channels = tuple(width * block.expansion for width in (64, 128, 256))
-        self.conv1 = nn.Conv2d(3 + extra_channels, 64, 7, stride=2, padding=3, bias=bias)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.channels = tuple(width * block.expansion for width in WIDTHS)
+        in_channels = WIDTHS[0]
+        self.conv1 = nn.Conv2d(3 + extra_channels, in_channels, 7, stride=2, padding=3, bias=bias)
+        self.bn1 = nn.BatchNorm2d(in_channels)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        in_channels = 64
-        for number, (width, depth) in enumerate(zip((64, 128, 256), depths, strict=True), 1):
+        for number, (width, depth) in enumerate(zip(WIDTHS, depths, strict=True), 1):
             blocks = []
             for index in range(depth):
                 stride = 2 if number > 1 and index == 0 else 1

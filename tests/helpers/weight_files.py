@@ -1,11 +1,14 @@
 """Weights in our format and in the published one, for the tests of checkpoint files."""
 
 import json
+from unittest import mock
 
 import torch
 
 from model import build_network, fitting_options
 from model.interactive import ClickDecoder
+from model.layers import resnet, vit
+from model.layers.vit import ViTSize
 from model.qdmn import QDMN
 from model.qdmn_small import SmallQDMN
 from model.weights.checkpoint import Checkpoint, save_checkpoint
@@ -22,6 +25,9 @@ UNUSED_STATISTICS = {
     for encoder in "MQ"
     for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
 }
+# Encoders that need little time and room, in place of those of the same names.
+NARROW = mock.patch.object(resnet, "WIDTHS", (8, 16, 32))
+NARROW_VIT = mock.patch.dict(vit.SIZES, {"vit_ti16": ViTSize(48, 3, 12)})
 FILES = {"qdmn": "qdmn", "mask_propagation": "maskprop", "stcn": "stcn"}
 
 

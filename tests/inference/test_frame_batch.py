@@ -11,14 +11,21 @@ from model.dropseg import DropSeg
 from model.memory.options import MemoryOptions
 from model.weights.checkpoint import save_checkpoint
 from tests.helpers.davis_trees import make_davis_2017
-from tests.helpers.weight_files import checkpoint_of, small_network
+from tests.helpers.weight_files import NARROW, NARROW_VIT, checkpoint_of, small_network
 from util.errors import InputError
 
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True, scope="module")
+def narrow():
+    """Networks that need little time and room."""
+    with NARROW, NARROW_VIT:
+        yield
+
+
 @pytest.fixture(scope="module")
-def network():
+def network(narrow):
     torch.manual_seed(1)
     return DropSeg(backbone="vit_ti16").eval()
 

@@ -10,6 +10,7 @@ from model.qdmn import QDMN
 from model.weights.checkpoint import load_checkpoint, load_network, load_weights, save_checkpoint, save_published
 from tests.helpers.result_files import shown
 from tests.helpers.weight_files import (
+    NARROW,
     assert_same,
     checkpoint_of,
     published_constants,
@@ -23,6 +24,13 @@ from util.errors import InputError
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def narrow():
+    """Encoders take little time and room."""
+    with NARROW:
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +48,7 @@ def training_batch(objects):
 # Our format
 
 
+@pytest.mark.usefixtures("narrow")
 def test_everything_in_a_checkpoint_comes_back(tmp_path):
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     checkpoint = checkpoint_of(
@@ -57,6 +66,7 @@ def test_everything_in_a_checkpoint_comes_back(tmp_path):
         assert_same(dict(ours) if name == "network" else ours, dict(expected) if name == "network" else expected)
 
 
+@pytest.mark.usefixtures("narrow")
 def test_training_goes_on_from_a_file_as_if_it_had_never_stopped(tmp_path):
     first, *others = ([training_batch(1)] for _ in range(3))
     trainer = Trainer(small_network(multi_object=False), CPU, lr=1e-3, steps=(1, 3))
@@ -74,6 +84,7 @@ def test_training_goes_on_from_a_file_as_if_it_had_never_stopped(tmp_path):
     assert resumed.optimizer.param_groups[0]["lr"] == pytest.approx(1e-5)
 
 
+@pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("options", [{}, {"multi_object": False, "score_activation": "relu", "key_dim": 32}])
 def test_a_network_is_built_from_its_file_alone(tmp_path, options):
     network = small_network(**options)
@@ -84,12 +95,14 @@ def test_a_network_is_built_from_its_file_alone(tmp_path, options):
     assert_same(dict(loaded.state_dict()), dict(network.state_dict()))
 
 
+@pytest.mark.usefixtures("narrow")
 def test_weights_alone_do_not_resume_training(tmp_path):
     save_checkpoint(tmp_path / "weights.pth", checkpoint_of(small_network(), iteration=5))
     with pytest.raises(InputError, match=r"weights\.pth .*--load_network"):
         load_checkpoint(tmp_path / "weights.pth")
 
 
+@pytest.mark.usefixtures("narrow")
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
     network = small_network()
     save_checkpoint(tmp_path / "c.pth", checkpoint_of(network, iteration=1))
@@ -100,6 +113,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [path.name for path in shown(tmp_path)] == ["c.pth"]
 
 
+@pytest.mark.usefixtures("narrow")
 def test_a_failed_first_save_leaves_nothing(tmp_path, monkeypatch):
     def save_half(content, path):
         Path(path).write_bytes(b"PK half")
@@ -139,6 +153,7 @@ def test_published_single_object_weights_fit_the_two_object_form(tmp_path, publi
     assert torch.equal(stem[:, :4], published["mask_rgb_encoder.conv1.weight"])
 
 
+@pytest.mark.usefixtures("narrow")
 def test_two_object_weights_do_not_fit_the_single_object_form(tmp_path):
     save_checkpoint(tmp_path / "s2.pth", checkpoint_of(small_network()))
     with pytest.raises(InputError, match=r"multi_object=True.*expected.*multi_object=False.*memory_encoder\.conv1"):

@@ -36,13 +36,22 @@ from tests.helpers.droptrack_networks import (
     published_tracker,
     small_tracker,
 )
-from tests.helpers.weight_files import checkpoint_of, saved
+from tests.helpers.weight_files import NARROW_VIT, checkpoint_of, saved
 from util.errors import InputError
 
 CPU = torch.device("cpu")
 SMALL_LIMIT, FULL_LIMIT = 5e-6, 1e-5
 RANKINGS = {"centre": "ctr_point", "centre_square": "ctr_rec", "box": "gt_box", "all": "all"}
 TINY = {"backbone": "vit_ti16", "template_size": 32, "search_size": 64, "head_channels": 16}
+
+WIDTH = 48  # of the narrow transformer
+
+
+@pytest.fixture(autouse=True)
+def narrow():
+    """The smallest transformer takes little time and room."""
+    with NARROW_VIT:
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +158,7 @@ def test_ranking_tokens_equal_the_published_ones(small):
 def test_elimination_equals_a_plain_computation():
     torch.manual_seed(0)
     block = tiny().encoder.blocks[3].double()
-    tokens, template, kept = torch.randn(2, 4 + 9, 192, dtype=torch.float64), 4, 5
+    tokens, template, kept = torch.randn(2, 4 + 9, WIDTH, dtype=torch.float64), 4, 5
     weights = torch.tensor([[0.5, 0.5], [0.0, 1.0]])
     out, staying, leaving = eliminate(block, tokens, 9, kept, torch.tensor([1, 2]), weights)
     query, key, _ = block.attention.split(block.norm1(tokens))
@@ -366,7 +375,7 @@ def test_a_tracker_begins_one_of_other_sizes(tmp_path):
     source, network = tiny(1), tiny(2, template_size=48, search_size=96, keep_rates=(1.0, 1.0, 1.0))
     save_checkpoint(tmp_path / "ours.pth", checkpoint_of(source))
     load_tracker_start(network, tmp_path / "ours.pth")
-    assert network.search_positions.shape == (1, 36, 192)
+    assert network.search_positions.shape == (1, 36, WIDTH)
     assert torch.equal(network.head.score[4].weight, source.head.score[4].weight)
     network(*pictures(template=48, search=96))
 

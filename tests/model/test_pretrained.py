@@ -17,11 +17,19 @@ from model.weights.checkpoint import Checkpoint, save_checkpoint
 from model.weights.pretrained import load_mae_encoder
 from model.weights.published import add_class_rows, to_published
 from tests.helpers.deterministic import FIXTURES
-from tests.helpers.weight_files import saved
+from tests.helpers.weight_files import NARROW, NARROW_VIT, saved
 from util.errors import InputError
 
 NEW_LAYERS = {"mask_embed", "up8", "up4", "decoder"}
 ROLES = ("query_encoder.query_role", "query_encoder.memory_role")
+WIDTH = 48  # of the narrow transformer
+
+
+@pytest.fixture(autouse=True)
+def narrow():
+    """Small transformers and encoders take little time and room."""
+    with NARROW, NARROW_VIT:
+        yield
 
 
 def dropseg(**options):
@@ -43,7 +51,7 @@ def plain_mae():
     """The encoder alone, as MAE is published: a class token, no roles."""
     left_out = ("decoder", "mask_token", "temporal")
     state = {key: value for key, value in published_weights().items() if not key.startswith(left_out)}
-    return {"cls_token": torch.zeros(1, 1, 192), **state}
+    return {"cls_token": torch.zeros(1, 1, WIDTH), **state}
 
 
 def training_file(path, state):
@@ -88,8 +96,8 @@ def test_encoder_roles_and_positions_are_taken_and_the_rest_stays(tmp_path, form
     fresh = deepcopy(network.state_dict())
     report = load_mae_encoder(network, path)
     assert_encoder_of(network, source)
-    assert torch.equal(network.pretrained_positions, sincos_grid(192, 14))
-    torch.testing.assert_close(network.positions, resize_grid(sincos_grid(192, 14), (3, 3)))
+    assert torch.equal(network.pretrained_positions, sincos_grid(WIDTH, 14))
+    torch.testing.assert_close(network.positions, resize_grid(sincos_grid(WIDTH, 14), (3, 3)))
     assert len(report.taken) == 151
     assert {name.partition(".")[0] for name in report.missing} == NEW_LAYERS
     assert all(torch.equal(network.state_dict()[name], fresh[name]) for name in report.missing)
@@ -107,7 +115,7 @@ def test_plain_mae_leaves_the_roles_as_they_were(tmp_path):
 
 
 def test_learned_positions_of_the_file_replace_the_fixed_ones(tmp_path):
-    grid = torch.randn(1, 192, 14, 14, generator=torch.Generator().manual_seed(0))
+    grid = torch.randn(1, WIDTH, 14, 14, generator=torch.Generator().manual_seed(0))
     state = {**plain_mae(), **add_class_rows({"pos_embed": grid})}
     network = dropseg()
     load_mae_encoder(network, saved(tmp_path / "mae.pth", state))
@@ -118,7 +126,7 @@ def test_learned_positions_of_the_file_replace_the_fixed_ones(tmp_path):
 def test_positions_of_another_grid_are_resized(tmp_path):
     network = dropseg()
     load_mae_encoder(network, saved(tmp_path / "mae.pth", published_weights(image_size=112)))
-    expected = resize_grid(sincos_grid(192, 7), (14, 14))
+    expected = resize_grid(sincos_grid(WIDTH, 7), (14, 14))
     torch.testing.assert_close(network.pretrained_positions, expected)
     torch.testing.assert_close(network.positions, resize_grid(expected, (3, 3)))
 
@@ -129,7 +137,7 @@ def test_without_positions_in_the_file_they_are_sines(tmp_path):
     network.pretrained_positions.zero_()
     report = load_mae_encoder(network, saved(tmp_path / "mae.pth", state))
     assert len(report.taken) == 148
-    assert torch.equal(network.pretrained_positions, sincos_grid(192, 14))
+    assert torch.equal(network.pretrained_positions, sincos_grid(WIDTH, 14))
 
 
 def test_a_quality_scorer_is_a_new_layer(tmp_path):
@@ -158,14 +166,14 @@ WRONG = {
     "a block short": (lambda: without(plain_mae(), "blocks.11."), "lacks 12 entries"),
     "another width": (
         lambda: {**plain_mae(), "patch_embed.proj.weight": torch.zeros(384, 3, 16, 16)},
-        "encoder of 384 channels, vit_ti16 has 192",
+        f"encoder of 384 channels, vit_ti16 has {WIDTH}",
     ),
     "other patches": (
-        lambda: {**plain_mae(), "patch_embed.proj.weight": torch.zeros(192, 3, 8, 8)},
-        r"patch_embed.proj.weight of shape \(192, 3, 8, 8\)",
+        lambda: {**plain_mae(), "patch_embed.proj.weight": torch.zeros(WIDTH, 3, 8, 8)},
+        rf"patch_embed.proj.weight of shape \({WIDTH}, 3, 8, 8\)",
     ),
     "no transformer": (lambda: {"conv1.weight": torch.zeros(64, 3, 7, 7)}, "holds no vision transformer"),
-    "no square": (lambda: {**plain_mae(), "pos_embed": torch.zeros(1, 151, 192)}, "pos_embed of 151 rows"),
+    "no square": (lambda: {**plain_mae(), "pos_embed": torch.zeros(1, 151, WIDTH)}, "pos_embed of 151 rows"),
     "code": (lambda: {"model": plain_mae(), "args": Unwanted()}, "could run code"),
 }
 

@@ -11,14 +11,22 @@ from model.weights.checkpoint import Checkpoint, save_checkpoint, save_published
 from tests.helpers.box_runs import LASOT_NAMES, make_trees
 from tests.helpers.failures import failure_line
 from tests.helpers.result_files import files_below
+from tests.helpers.weight_files import NARROW_VIT
 from tracking import analysis_results, create_default_local_file, paths, results, test
 
 CONFIG = "vitb_384_mae_ce_32x4_got10k_ep100"
 FOLDER = f"test/tracking_results/ostrack/{CONFIG}"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def narrow():
+    """Trackers that need little time and room."""
+    with NARROW_VIT:
+        yield
+
+
 @pytest.fixture(scope="module")
-def network():
+def network(narrow):
     torch.manual_seed(0)
     return DropTrack(backbone="vit_ti16", template_size=32, search_size=64, head_channels=16).eval()
 

@@ -9,8 +9,15 @@ from model.qdmn import QDMN
 from model.weights.published import to_published
 from tests.helpers.deterministic import clip_tensors, fill, fixture
 from training.trainer import Trainer
+from util.device import keep_freed_memory
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kept_memory():
+    """As in training; a third of the time of these iterations would go into clearing pages."""
+    keep_freed_memory(torch.device("cpu"))
 
 
 def test_bootstrapped_cross_entropy_equals_the_published_one():
