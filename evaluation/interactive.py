@@ -326,7 +326,10 @@ def show_cases(shown: Sequence[tuple[np.ndarray, np.ndarray, Case]]) -> np.ndarr
     for frame, truth, case in shown:
         steps = [min(count, len(case.clicks)) for count in SHOWN] + [len(case.clicks)]
         masks = [truth, *(case.masks[count - 1] for count in steps)]
-        texts = [case.name, *(f"{count} clicks: {100 * case.ious[count - 1]:.0f}" for count in steps)]
+        texts = [
+            case.name,
+            *(f"{count} {'click' if count == 1 else 'clicks'}: {100 * case.ious[count - 1]:.0f}" for count in steps),
+        ]
         for mask, text, count in zip(masks, texts, (0, *steps), strict=True):
             marked = mark_clicks(frame, case.clicks[:count])
             border = [(0, size[0] - frame.shape[0]), (0, size[1] - frame.shape[1])]
