@@ -156,7 +156,8 @@ def score_results(
 
     Raises:
         InputError: a folder or a result is missing or cannot be read, a result does not fit its annotation in size or
-            ids, or nothing can be scored.
+            ids, or nothing can be scored. A sequence of which nothing can be scored is left out beside others, which
+            is said.
     """
     if not sequences:
         raise InputError("there are no sequences to score; name at least one")
@@ -177,6 +178,11 @@ def score_results(
         scores[index] = objects
         if progress is not None:
             progress(sequences[index])
+    late = [annotations / name for index, name in enumerate(sequences) if not scores[index]]
+    if len(late) == len(sequences):
+        raise InputError(f"{late[0]} annotates no object before the frames to be scored; leave the sequence out")
+    for folder in late:
+        logger.warning("%s annotates no object before the frames to be scored, and is left out of the scores", folder)
     return Scores(tuple(score for index in range(len(sequences)) for score in scores[index]))
 
 
@@ -203,7 +209,7 @@ def score_sequence(
 
     Raises:
         InputError: a file cannot be read; a result's size differs from its annotation's or it holds an id that no
-            annotation has; no annotation has an object, or none that can be scored.
+            annotation has; no annotation has an object.
     """
     if len(annotations) != len(results):
         raise ValueError(f"{len(annotations)} annotations but {len(results)} results")
@@ -218,8 +224,6 @@ def score_sequence(
             f" {', '.join(map(str, sorted(tracks)))}; keep their ids, or score all objects as one (binary)"
         )
     scored = [(label, track) for label, track in sorted(tracks.items()) if track.j]
-    if not scored:
-        raise InputError(f"{folder} annotates no object before the frames to be scored; leave the sequence out")
     return [
         ObjectScore(
             *(name, label, np.array(track.j), np.array(track.f), tuple(track.frames)),

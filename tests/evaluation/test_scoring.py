@@ -297,6 +297,14 @@ def test_two_frames_leave_nothing_between_the_ends(trees):
         score(trees(clip([1], frames=2), clip([1], frames=2)))
 
 
+def test_a_sequence_that_leaves_nothing_is_left_out_beside_others_which_is_said(trees, caplog):
+    both = trees(clip([1]), clip([1]))
+    for root in both:
+        save(root / "dog", clip([1], frames=2))
+    assert [found.sequence for found in score(both).objects] == ["cat"]
+    assert "dog annotates no object before the frames to be scored, and is left out" in caplog.text
+
+
 @pytest.mark.parametrize("binary", [False, True])
 def test_annotations_without_any_object_are_refused(trees, binary):
     with pytest.raises(InputError, match="annotations/cat hold no object"):
