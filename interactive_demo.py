@@ -44,6 +44,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=ROOT / "saves/qdmn_small.pth",
         help="network for whose image encoder that was trained (the shipped network)",
     )
+    networks.add_argument(
+        "--blend", action="store_true", help="blend what comes from both sides between two corrected frames"
+    )
     networks.add_argument("--size", type=positive, default=480, help="most pixels of the shorter side (%(default)s)")
     networks.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
     networks.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="mixed precision (%(default)s)")

@@ -44,7 +44,16 @@ def open_session(args: argparse.Namespace) -> InteractiveSession:
     if clicks is not None:
         for_inference(clicks, device, amp=AUTOCAST[args.amp])
     session = InteractiveSession(
-        source, name, folder, network, clicks, device=device, amp=args.amp, size=args.size, resume=args.resume
+        source,
+        name,
+        folder,
+        network,
+        clicks,
+        device=device,
+        amp=args.amp,
+        size=args.size,
+        resume=args.resume,
+        blends=args.blend,
     )
     try:
         if annotated is not None:

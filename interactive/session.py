@@ -57,7 +57,8 @@ class InteractiveSession:
         size: most pixels of the shorter side that the networks see.
         memory: what a propagation remembers beside the corrected frames.
         resume: go on with the session in the folder, if any.
-        blends: blend the results of both sides between two corrected frames; else the latest counts.
+        blends: blend the results of both sides between two corrected frames. By default the latest counts, which knows
+            both of them: blended with what was there before, masks were worse (docs/interactive.md).
 
     Attributes:
         folder: on disk, with objects and steps.
@@ -80,7 +81,7 @@ class InteractiveSession:
         size: int = 480,
         memory: MemoryOptions = MEMORY,
         resume: bool = False,
-        blends: bool = True,
+        blends: bool = False,
     ) -> None:
         self.source, self.name = source, name
         self._network = network
@@ -323,7 +324,7 @@ class InteractiveSession:
         """Propagate corrected masks through the video; every frame is saved before it is yielded.
 
         An object goes from where it was corrected to where it was corrected next. Corrected frames are permanent
-        memory and are never overwritten. Between two of them, the results of both sides are blended.
+        memory and are never overwritten. Between two of them the latest result counts, or with `blends` both.
 
         Args:
             directions: `forward`, `backward` or both, in this order.

@@ -135,7 +135,7 @@ def test_a_video_that_ended_earlier_keeps_its_score(tmp_path):
 
 
 def test_the_command_plays_all_ways(tree, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(eval_interactive, "load_trunk", lambda args: StillNetwork().eval())
+    monkeypatch.setattr(eval_interactive, "load_network", lambda path, device: StillNetwork().eval())
     monkeypatch.setattr(StillNetwork, "query_encoder", None, raising=False)
     monkeypatch.setattr(eval_interactive, "load_click_network", lambda path, trunk: DiskClicks())
     output = tmp_path / "output"

@@ -148,15 +148,15 @@ def test_only_what_is_new_is_propagated(session):
 
 def test_what_was_corrected_is_never_overwritten(session):
     first, second = session.add_object(), session.add_object()
-    session.prompt(0, first, LEFT)
+    early = session.prompt(0, first, LEFT)
     late = session.prompt(8, first, RIGHT)
     run(session)
-    assert (session.mask(8) == late).all()
+    assert (session.mask(0) == early).all() and (session.mask(8) == late).all()
     session.prompt(4, second, RIGHT)
     run(session)
     assert ((session.mask(8) == first) == (late == first)).all()
     assert (session.mask(7) == second).any() and (session.mask(0) == second).any()
-    assert ((session.mask(0) == first) == (saved_masks(session)[1] == first)).all()
+    assert ((session.mask(0) == first) == (early == first)).all()
 
 
 def test_a_correction_during_propagation_is_kept(session):
@@ -184,8 +184,8 @@ def test_every_correction_is_permanent_memory(frames, tmp_path):
     session.close()
 
 
-def test_between_two_corrections_the_nearer_side_counts(frames, tmp_path):
-    session = open_session(frames, tmp_path / "session")
+def test_blended_between_two_corrections_the_nearer_side_counts(frames, tmp_path):
+    session = open_session(frames, tmp_path / "session", blends=True)
     k = session.add_object()
     left = session.prompt(0, k, LEFT)
     run(session)
@@ -196,9 +196,9 @@ def test_between_two_corrections_the_nearer_side_counts(frames, tmp_path):
     session.close()
 
 
-def test_the_better_side_counts_for_more(frames, tmp_path):
+def test_blended_the_better_side_counts_for_more(frames, tmp_path):
     network = StillNetwork()
-    session = open_session(frames, tmp_path / "session", network)
+    session = open_session(frames, tmp_path / "session", network, blends=True)
     k = session.add_object()
     session.prompt(0, k, LEFT)
     network.qualities = [0.2] * 12
@@ -209,8 +209,8 @@ def test_the_better_side_counts_for_more(frames, tmp_path):
     session.close()
 
 
-def test_without_blending_the_latest_side_counts(frames, tmp_path):
-    session = open_session(frames, tmp_path / "session", blends=False)
+def test_the_latest_side_counts(frames, tmp_path):
+    session = open_session(frames, tmp_path / "session")
     k = session.add_object()
     session.prompt(0, k, LEFT)
     run(session)
