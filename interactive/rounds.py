@@ -42,7 +42,7 @@ class Way(NamedTuple):
         return f"frame by {chosen}, {'both sides blended' if self.blends else 'the latest side counts'}"
 
 
-WAYS = tuple(Way(choice, blends) for choice in ("quality", "truth") for blends in (True, False))
+WAYS = tuple(Way(choice, blends) for choice in ("quality", "truth") for blends in (False, True))
 
 
 @dataclass(frozen=True)
