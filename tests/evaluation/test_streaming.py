@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -22,21 +24,23 @@ from inference.fast_form import for_inference
 from inference_core_yv import InferenceCoreYV
 from model import build_network
 from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
-from tests.helpers.forks import Fork, run_all
 from tests.helpers.result_files import shown
 from util.tensors import normalise, one_hot
 
 pytestmark = pytest.mark.slow
 
+PROJECT = Path(__file__).resolve().parents[2]
 FRAMES, HEIGHT, WIDTH = 10, 64, 96
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Every run sums in the same order, here and in processes of their own, which have one thread each."""
+    """Every run sums in the same order, here and in the processes of torchrun, which take one thread each."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
     torch.set_num_threads(threads)
 
 
@@ -135,13 +139,21 @@ def test_frames_that_compile_are_told_apart(world, whole, tmp_path, monkeypatch,
 
 
 def test_two_processes_write_the_files_of_one(world, whole, tmp_path):
-    output = run_all(2, eval_generic.main, tmp_path, [*flags(world, tmp_path / "run"), "--quality_csv", "--report"])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "eval_generic.py"]
+    finished = subprocess.run(
+        [*command, *flags(world, tmp_path / "run"), "--quality_csv", "--report"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
     assert results(tmp_path / "run") == results(whole)
     for video in ("v0", "v1", "v2"):
         assert (tmp_path / f"run-quality/{video}.csv").read_text() == (
             whole.with_name("run-quality") / f"{video}.csv"
         ).read_text()
-    assert f"inference: {3 * FRAMES + 3} frames" in output
+    assert f"inference: {3 * FRAMES + 3} frames" in finished.stdout
     assert "in 2 processes" in (tmp_path / "run-report.html").read_text()
 
 
@@ -151,20 +163,20 @@ def kill_when(process, output, count):
         unseen = [folder for folder in os.walk(output) if Path(folder[0]).name.startswith(".")]
         if sum(len(files) for _, _, files in unseen) >= count:
             process.send_signal(signal.SIGKILL)
-            break
+            process.wait()
+            return
         time.sleep(0.002)
-    process.communicate(timeout=60)
 
 
 def test_a_run_that_is_killed_again_and_again_ends_in_the_same_files(world, whole, tmp_path):
     output = tmp_path / "run"
-    arguments = [*flags(world, output), "--quality_csv"]
+    command = [sys.executable, "eval_generic.py", *flags(world, output), "--quality_csv"]
     for count in (1, 4, 7):
-        kill_when(Fork(eval_generic.main, tmp_path, arguments), output, count)
+        kill_when(subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL), output, count)
         seen = results(output)
         assert seen.items() <= results(whole).items()
         assert len({Path(name).parent for name in seen}) in range(4)
-    eval_generic.main(arguments)
+    subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
     assert results(output) == results(whole)
     assert sorted(path.name for path in shown(output)) == ["v0", "v1", "v2"]
 

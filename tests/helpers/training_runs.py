@@ -8,11 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
-
 import train
-from model.layers import resnet
-from tests.helpers.forks import Fork
 from tests.helpers.pictures import boxes, write_pair
 
 HERE = Path(__file__)
@@ -20,13 +16,6 @@ SCRIPT, LIGHT_SCRIPT = HERE.parents[2] / "train.py", HERE.parent / "light_networ
 SMALL = ["--arch", "qdmn_small", "--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "64", "-b", "2"]
 SMALL += ["--num_workers", "0", "--device", "cpu", "--log_interval", "1", "--lr", "1e-4"]
 LIGHT = [*SMALL, "--arch", "light", "--quality_head"]  # of tests.helpers.light_network, which has to be registered
-
-
-def save_trunk(path):
-    """Weights of an encoder as torchvision names them, for --backbone_weights; their statistics will be frozen."""
-    torch.manual_seed(0)
-    torch.save(resnet.ResNetEncoder("resnet18", bias=False).state_dict(), path)
-    return ["--backbone_weights", path]
 
 
 def write_training_data(root):
@@ -64,7 +53,7 @@ def train_here(monkeypatch, folder, *arguments):
     train.main()
 
 
-def start(folder, arguments, words=()):
+def begin(folder, arguments, words=()):
     """Start train.py in a folder, with one thread for each process."""
     script = LIGHT_SCRIPT if "light" in arguments else SCRIPT
     return subprocess.Popen(
@@ -79,14 +68,9 @@ def start(folder, arguments, words=()):
 
 def complete(folder, arguments, words=()):
     """Run train.py to its end; returns exit code and output."""
-    process = start(folder, arguments, words)
+    process = begin(folder, arguments, words)
     output, _ = process.communicate(timeout=200)
     return process.returncode, output
-
-
-def fork(folder, arguments):
-    """Begin train.py in a fork of this process."""
-    return Fork(train.main, folder, arguments)
 
 
 def family(pid):
@@ -99,33 +83,19 @@ def family(pid):
     return found
 
 
-def read_to(process, line):
-    """The output up to a line that begins so."""
+def interrupt(folder, arguments, words, line, number):
+    """Send a signal once the output has a line that begins so; returns exit code and output."""
+    process = begin(folder, arguments, words)
     seen = []
     for text in process.stdout:
         seen.append(text)
         if text.startswith(line):
             break
-    return "".join(seen)
-
-
-def interrupt(process, line, number):
-    """Send a signal once the output has a line that begins so; returns exit code and output."""
-    seen = read_to(process, line)
-    process.send_signal(number)
-    rest, _ = process.communicate(timeout=100)
-    return process.returncode, seen + rest
-
-
-def kill(processes, line):
-    """Kill the processes of a run, and those that load for them, once the first has printed a line that begins so."""
-    read_to(processes[0], line)
-    for pid in [pid for process in processes for pid in family(process.pid)]:
+    for pid in family(process.pid) if number == signal.SIGKILL else [process.pid]:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    for process in processes:
-        process.communicate(timeout=100)
-        assert process.returncode == -signal.SIGKILL
+            os.kill(pid, number)
+    rest, _ = process.communicate(timeout=100)
+    return process.returncode, "".join(seen) + rest
 
 
 def losses_of(output):

@@ -178,7 +178,7 @@ def test_from_clicks_to_exported_masks_and_again(start, tmp_path):
     assert late[46, 44] == 2 and session.mask(9)[46, 44] == 0
     hand.press("◀")
     assert hand.finish() == "done"
-    assert session.mask(9)[46, 44] == 2 and session.mask(1)[46, 44] == 0 and (session.mask(10) == late).all()
+    assert session.mask(9)[46, 44] == 2 and session.mask(0)[46, 44] == 0 and (session.mask(10) == late).all()
     propagated = saved_masks(session)
 
     hand.press("Undo")

@@ -5,19 +5,16 @@ import signal
 import pytest
 import torch
 
-import train
 from model.weights.checkpoint import load_checkpoint, read_weights, save_checkpoint
-from tests.helpers.forks import fork_all, run_all
 from tests.helpers.light_network import register
 from tests.helpers.training_runs import (
     LIGHT,
-    fork,
+    begin,
+    complete,
     interrupt,
-    kill,
+    launcher,
     losses_of,
     only,
-    read_to,
-    start,
     train_here,
     write_training_data,
 )
@@ -69,16 +66,17 @@ def uninterrupted(data, tmp_path_factory):
 def test_a_killed_run_ends_in_the_same_weights(data, uninterrupted, tmp_path, monkeypatch, capsys):
     arguments = [*LIGHT, *data["static"], *ALONE, "--id", "run", "--resume", "auto"]
     for line in ("iteration 1:", "iteration 12:"):
-        kill([fork(tmp_path, arguments)], line)
+        code, _ = interrupt(tmp_path, arguments, (), line, signal.SIGKILL)
+        assert code == -signal.SIGKILL
     train_here(monkeypatch, tmp_path, *arguments)
     assert min(losses_of(capsys.readouterr().out)) > 1
     assert_equal_states(final(tmp_path), final(uninterrupted))
 
 
-@pytest.mark.parametrize(("number", "begin"), [(signal.SIGTERM, fork), (signal.SIGINT, start)])
-def test_a_signal_saves_and_stops(data, uninterrupted, tmp_path, monkeypatch, capsys, number, begin):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops(data, uninterrupted, tmp_path, monkeypatch, capsys, number):
     arguments = [*LIGHT, *data["static"], *ALONE, "--id", "run"]
-    code, output = interrupt(begin(tmp_path, arguments), "iteration 3:", number)
+    code, output = interrupt(tmp_path, arguments, (), "iteration 3:", number)
     assert code == 128 + number, output
     checkpoint = only(tmp_path, "saves/*_run/*_checkpoint.pth")
     reached = load_checkpoint(checkpoint).iteration
@@ -148,10 +146,12 @@ def test_two_processes_that_were_killed_end_in_the_same_weights(data, tmp_path):
     folders = [tmp_path / name for name in ("whole", "killed")]
     for folder in folders:
         folder.mkdir()
-    run_all(2, train.main, folders[0], arguments)
+    code, output = complete(folders[0], arguments, launcher("torchrun", 2))
+    assert code == 0, output
     arguments += ["--resume", "auto"]
-    kill(fork_all(2, train.main, folders[1], arguments), "iteration 6:")
-    output = run_all(2, train.main, folders[1], arguments)
+    interrupt(folders[1], arguments, launcher("torchrun", 2), "iteration 6:", signal.SIGKILL)
+    code, output = complete(folders[1], arguments, launcher("torchrun", 2))
+    assert code == 0, output
     assert 4 < min(losses_of(output)) <= 30
     assert_equal_states(*map(final, folders))
 
@@ -192,10 +192,10 @@ def test_an_unreadable_picture_is_written_down_and_too_many_end_the_run(tmp_path
 
 def test_a_process_that_is_asked_to_stop_takes_the_others_along(data, tmp_path):
     arguments = [*LIGHT, *data["static"], "-i", 500, "--id", "run"]
-    leader, other = fork_all(2, train.main, tmp_path, arguments)
-    read_to(leader, "iteration 2:")
-    other.send_signal(signal.SIGTERM)
-    for process in (other, leader):
-        process.communicate(timeout=60)
-        assert process.returncode == 128 + signal.SIGTERM
+    process = begin(tmp_path, arguments, launcher("torchrun", 2))
+    for line in process.stdout:
+        if line.startswith("iteration 2:"):
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
     assert 2 <= final(tmp_path).iteration < 500
