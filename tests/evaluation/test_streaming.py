@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -25,22 +23,20 @@ from inference_core_yv import InferenceCoreYV
 from model import build_network
 from model.weights.checkpoint import Checkpoint, load_network, save_checkpoint
 from tests.helpers.result_files import shown
+from tests.helpers.warm_processes import WarmProcess, complete, start_all
 from util.tensors import normalise, one_hot
 
 pytestmark = pytest.mark.slow
 
-PROJECT = Path(__file__).resolve().parents[2]
 FRAMES, HEIGHT, WIDTH = 10, 64, 96
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Every run sums in the same order, here and in the processes of torchrun, which take one thread each."""
+    """Every run sums in the same order, here and in processes of their own, which have one thread each."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
+    yield
     torch.set_num_threads(threads)
 
 
@@ -139,21 +135,15 @@ def test_frames_that_compile_are_told_apart(world, whole, tmp_path, monkeypatch,
 
 
 def test_two_processes_write_the_files_of_one(world, whole, tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "eval_generic.py"]
-    finished = subprocess.run(
-        [*command, *flags(world, tmp_path / "run"), "--quality_csv", "--report"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
+    output = complete(
+        start_all(2, eval_generic.main, tmp_path, [*flags(world, tmp_path / "run"), "--quality_csv", "--report"])
     )
-    assert finished.returncode == 0, finished.stderr
     assert results(tmp_path / "run") == results(whole)
     for video in ("v0", "v1", "v2"):
         assert (tmp_path / f"run-quality/{video}.csv").read_text() == (
             whole.with_name("run-quality") / f"{video}.csv"
         ).read_text()
-    assert f"inference: {3 * FRAMES + 3} frames" in finished.stdout
+    assert f"inference: {3 * FRAMES + 3} frames" in output
     assert "in 2 processes" in (tmp_path / "run-report.html").read_text()
 
 
@@ -163,20 +153,20 @@ def kill_when(process, output, count):
         unseen = [folder for folder in os.walk(output) if Path(folder[0]).name.startswith(".")]
         if sum(len(files) for _, _, files in unseen) >= count:
             process.send_signal(signal.SIGKILL)
-            process.wait()
-            return
+            break
         time.sleep(0.002)
+    process.communicate(timeout=60)
 
 
 def test_a_run_that_is_killed_again_and_again_ends_in_the_same_files(world, whole, tmp_path):
     output = tmp_path / "run"
-    command = [sys.executable, "eval_generic.py", *flags(world, output), "--quality_csv"]
+    arguments = [*flags(world, output), "--quality_csv"]
     for count in (1, 4, 7):
-        kill_when(subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL), output, count)
+        kill_when(WarmProcess(eval_generic.main, tmp_path, arguments), output, count)
         seen = results(output)
         assert seen.items() <= results(whole).items()
         assert len({Path(name).parent for name in seen}) in range(4)
-    subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
+    eval_generic.main(arguments)
     assert results(output) == results(whole)
     assert sorted(path.name for path in shown(output)) == ["v0", "v1", "v2"]
 

@@ -1,21 +1,12 @@
-"""A network that is trained in no time and whose checkpoints take no room.
+"""A network that is trained in no time and whose checkpoints take no room."""
 
-As a script it is train.py that knows the network: python tests/helpers/light_network.py --arch light ...
-"""
-
-import sys
-from pathlib import Path
+from unittest import mock
 
 import pytest
 from torch import nn
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
-
-import train
 from examples.tiny_network import WIDTH, TinyNetwork
 from model import NETWORKS
-from util.errors import run
 
 
 class LightNetwork(TinyNetwork):
@@ -29,11 +20,9 @@ class LightNetwork(TinyNetwork):
         self.query_encoder.layer3.append(nn.BatchNorm2d(4 * WIDTH))
 
 
+KNOWN = mock.patch.dict(NETWORKS, {LightNetwork.arch: LightNetwork})  # to be entered
+
+
 def register(patch: pytest.MonkeyPatch) -> None:
     """Make the network known, until `patch` is undone."""
     patch.setitem(NETWORKS, LightNetwork.arch, LightNetwork)
-
-
-if __name__ == "__main__":
-    register(pytest.MonkeyPatch())
-    run(train.main)

@@ -8,14 +8,25 @@ import subprocess
 import sys
 from pathlib import Path
 
-import train
-from tests.helpers.pictures import boxes, write_pair
+import torch
 
-HERE = Path(__file__)
-SCRIPT, LIGHT_SCRIPT = HERE.parents[2] / "train.py", HERE.parent / "light_network.py"
+import train
+from model.layers import resnet
+from tests.helpers.pictures import boxes, write_pair
+from tests.helpers.warm_processes import start_all
+
+KNOWN = "tests.helpers.light_network:KNOWN"
+SCRIPT = Path(__file__).parents[2] / "train.py"
 SMALL = ["--arch", "qdmn_small", "--backbone", "resnet18", "--no_pretrained_backbone", "--image_size", "64", "-b", "2"]
 SMALL += ["--num_workers", "0", "--device", "cpu", "--log_interval", "1", "--lr", "1e-4"]
-LIGHT = [*SMALL, "--arch", "light", "--quality_head"]  # of tests.helpers.light_network, which has to be registered
+LIGHT = [*SMALL, "--arch", "light", "--quality_head"]  # of tests.helpers.light_network, which has to be known
+
+
+def save_trunk(path):
+    """Weights of an encoder as torchvision names them, for --backbone_weights; their statistics will be frozen."""
+    torch.manual_seed(0)
+    torch.save(resnet.ResNetEncoder("resnet18", bias=False).state_dict(), path)
+    return ["--backbone_weights", path]
 
 
 def write_training_data(root):
@@ -35,10 +46,8 @@ def write_training_data(root):
     return {"static": ["--static_root", f"{root}/static"], "davis": ["--davis_root", f"{root}/DAVIS"]}
 
 
-def launcher(kind, processes=1):
+def launcher(kind, processes):
     """The words between python and train.py."""
-    if kind == "python":
-        return []
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -53,24 +62,25 @@ def train_here(monkeypatch, folder, *arguments):
     train.main()
 
 
-def begin(folder, arguments, words=()):
-    """Start train.py in a folder, with one thread for each process."""
-    script = LIGHT_SCRIPT if "light" in arguments else SCRIPT
-    return subprocess.Popen(
-        [sys.executable, *words, str(script), *map(str, arguments)],
+def begin(folder, arguments, processes=1):
+    """Begin a run with the light network; its processes."""
+    return start_all(processes, train.main, folder, arguments, [KNOWN])
+
+
+def launch(folder, arguments, words):
+    """Run train.py to its end as a launcher does, with one thread for each process; returns the output."""
+    done = subprocess.run(
+        [sys.executable, *words, str(SCRIPT), *map(str, arguments)],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        timeout=200,
+        check=False,
     )
-
-
-def complete(folder, arguments, words=()):
-    """Run train.py to its end; returns exit code and output."""
-    process = begin(folder, arguments, words)
-    output, _ = process.communicate(timeout=200)
-    return process.returncode, output
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def family(pid):
@@ -83,19 +93,33 @@ def family(pid):
     return found
 
 
-def interrupt(folder, arguments, words, line, number):
-    """Send a signal once the output has a line that begins so; returns exit code and output."""
-    process = begin(folder, arguments, words)
+def read_to(process, line):
+    """The output up to a line that begins so."""
     seen = []
     for text in process.stdout:
         seen.append(text)
         if text.startswith(line):
             break
-    for pid in family(process.pid) if number == signal.SIGKILL else [process.pid]:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+    return "".join(seen)
+
+
+def interrupt(process, line, number):
+    """Send a signal once the output has a line that begins so; returns exit code and output."""
+    seen = read_to(process, line)
+    process.send_signal(number)
     rest, _ = process.communicate(timeout=100)
-    return process.returncode, "".join(seen) + rest
+    return process.returncode, seen + rest
+
+
+def kill(processes, line):
+    """Kill the processes of a run, and those that load for them, once the first has printed a line that begins so."""
+    read_to(processes[0], line)
+    for pid in [pid for process in processes for pid in family(process.pid)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for process in processes:
+        process.communicate(timeout=100)
+        assert process.returncode == -signal.SIGKILL
 
 
 def losses_of(output):

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from scripts.bench.measuring import Turns, covered, disagreement
+from tests.helpers.warm_processes import use_warm_processes
 from util.errors import InputError
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def warm(monkeypatch):
+    use_warm_processes(monkeypatch)
 
 
 def counting(start):
@@ -32,6 +38,7 @@ def dying():
     os._exit(3)
 
 
+@pytest.mark.usefixtures("warm")
 def test_subjects_take_turns():
     with Turns(counting, 10) as one, Turns(counting, 20) as other:
         assert (one.first, other.first) == (10, 20)
@@ -46,6 +53,7 @@ def test_a_subject_may_be_left_in_the_middle():
     assert process.exitcode == 0
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("error", [InputError("no such file"), ZeroDivisionError("by nought")])
 def test_its_errors_are_raised_here(error):
     with Turns(failing, error) as subject, pytest.raises(type(error), match=str(error)) as raised:
@@ -53,11 +61,13 @@ def test_its_errors_are_raised_here(error):
     assert "in failing" in str(raised.value.__cause__)
 
 
+@pytest.mark.usefixtures("warm")
 def test_errors_before_the_first_turn_are_raised_too():
     with pytest.raises(TypeError, match="'str'"):
         Turns(sum, "ab")
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_process_that_dies_is_reported():
     with Turns(dying) as subject, pytest.raises(RuntimeError, match="exit code 3"):
         subject.next()

@@ -11,6 +11,7 @@ import pytest
 from datasets.frame_files import read_frame
 from scripts import benchmark
 from scripts.bench.inference import STAGES, inference_figures
+from tests.helpers.warm_processes import use_warm_processes
 from tests.helpers.weight_files import save_click_networks
 from util.errors import run
 
@@ -36,6 +37,8 @@ def arguments():
 @pytest.fixture
 def run_here(monkeypatch, capsys):
     """Runs the script in this process, where it starts faster; returns the lines that it prints."""
+
+    use_warm_processes(monkeypatch)
 
     def run_with(*words):
         monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])

@@ -9,6 +9,7 @@ from model import build_network
 from model.droptrack import DropTrack
 from model.weights.checkpoint import Checkpoint, load_network, load_tracker, save_checkpoint
 from scripts.convert_checkpoint import main
+from tests.helpers.weight_files import NARROW, NARROW_VIT
 from util.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -19,6 +20,13 @@ CPU = torch.device("cpu")
 def convert(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["convert_checkpoint.py", *map(str, arguments)])
     main()
+
+
+@pytest.fixture(autouse=True)
+def narrow():
+    """Encoders take little time and room."""
+    with NARROW, NARROW_VIT:
+        yield
 
 
 @pytest.fixture

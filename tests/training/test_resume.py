@@ -6,18 +6,19 @@ import pytest
 import torch
 
 from model.weights.checkpoint import load_checkpoint, read_weights, save_checkpoint
-from tests.helpers.light_network import register
+from tests.helpers.light_network import KNOWN
 from tests.helpers.training_runs import (
     LIGHT,
     begin,
-    complete,
     interrupt,
-    launcher,
+    kill,
     losses_of,
     only,
+    read_to,
     train_here,
     write_training_data,
 )
+from tests.helpers.warm_processes import complete
 from util.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -33,8 +34,7 @@ def one_thread():
     """Runs in this process know the light network, and sum in the order of those that are started with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        register(patch)
+    with KNOWN:
         yield
     torch.set_num_threads(threads)
 
@@ -66,8 +66,7 @@ def uninterrupted(data, tmp_path_factory):
 def test_a_killed_run_ends_in_the_same_weights(data, uninterrupted, tmp_path, monkeypatch, capsys):
     arguments = [*LIGHT, *data["static"], *ALONE, "--id", "run", "--resume", "auto"]
     for line in ("iteration 1:", "iteration 12:"):
-        code, _ = interrupt(tmp_path, arguments, (), line, signal.SIGKILL)
-        assert code == -signal.SIGKILL
+        kill(begin(tmp_path, arguments), line)
     train_here(monkeypatch, tmp_path, *arguments)
     assert min(losses_of(capsys.readouterr().out)) > 1
     assert_equal_states(final(tmp_path), final(uninterrupted))
@@ -76,7 +75,7 @@ def test_a_killed_run_ends_in_the_same_weights(data, uninterrupted, tmp_path, mo
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_stops(data, uninterrupted, tmp_path, monkeypatch, capsys, number):
     arguments = [*LIGHT, *data["static"], *ALONE, "--id", "run"]
-    code, output = interrupt(tmp_path, arguments, (), "iteration 3:", number)
+    code, output = interrupt(*begin(tmp_path, arguments), "iteration 3:", number)
     assert code == 128 + number, output
     checkpoint = only(tmp_path, "saves/*_run/*_checkpoint.pth")
     reached = load_checkpoint(checkpoint).iteration
@@ -146,12 +145,10 @@ def test_two_processes_that_were_killed_end_in_the_same_weights(data, tmp_path):
     folders = [tmp_path / name for name in ("whole", "killed")]
     for folder in folders:
         folder.mkdir()
-    code, output = complete(folders[0], arguments, launcher("torchrun", 2))
-    assert code == 0, output
+    complete(begin(folders[0], arguments, 2))
     arguments += ["--resume", "auto"]
-    interrupt(folders[1], arguments, launcher("torchrun", 2), "iteration 6:", signal.SIGKILL)
-    code, output = complete(folders[1], arguments, launcher("torchrun", 2))
-    assert code == 0, output
+    kill(begin(folders[1], arguments, 2), "iteration 6:")
+    output = complete(begin(folders[1], arguments, 2))
     assert 4 < min(losses_of(output)) <= 30
     assert_equal_states(*map(final, folders))
 
@@ -192,10 +189,10 @@ def test_an_unreadable_picture_is_written_down_and_too_many_end_the_run(tmp_path
 
 def test_a_process_that_is_asked_to_stop_takes_the_others_along(data, tmp_path):
     arguments = [*LIGHT, *data["static"], "-i", 500, "--id", "run"]
-    process = begin(tmp_path, arguments, launcher("torchrun", 2))
-    for line in process.stdout:
-        if line.startswith("iteration 2:"):
-            break
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    leader, other = begin(tmp_path, arguments, 2)
+    read_to(leader, "iteration 2:")
+    other.send_signal(signal.SIGTERM)
+    for process in (other, leader):
+        process.communicate(timeout=60)
+        assert process.returncode == 128 + signal.SIGTERM
     assert 2 <= final(tmp_path).iteration < 500

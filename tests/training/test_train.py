@@ -4,7 +4,6 @@ from argparse import Namespace
 
 import pytest
 import torch
-import torchvision
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
@@ -16,19 +15,23 @@ from tests.helpers.result_files import shown
 from tests.helpers.training_runs import (
     LIGHT,
     SMALL,
-    complete,
+    launch,
     launcher,
     losses_of,
     only,
+    save_trunk,
     train_here,
     write_training_data,
 )
+from tests.helpers.warm_processes import complete, start_all
+from tests.helpers.weight_files import NARROW
 from util.errors import InputError
 
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 PUBLISHED = [*SMALL, "--arch", "qdmn"]
+NARROWED = "tests.helpers.weight_files:NARROW"
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +45,23 @@ def light(monkeypatch):
     register(monkeypatch)
 
 
+@pytest.fixture
+def narrow():
+    """Networks have the narrow encoders that the first run has."""
+    with NARROW:
+        yield
+
+
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory, data):
     """Three iterations of stage 0, saved after the second and at the end."""
     folder = tmp_path_factory.mktemp("first")
     arguments = ["--id", "s0", "--stage", "0", "-i", "3", "--save_interval", "2", "--picture_interval", "2"]
-    code, output = complete(folder, [*PUBLISHED, *data["static"], *arguments])
-    assert code == 0, output
+    output = complete(start_all(1, train.main, folder, [*PUBLISHED, *data["static"], *arguments], [NARROWED]))
     return folder, output
 
 
+@pytest.mark.usefixtures("narrow")
 def test_a_run_writes_weights_and_a_training_checkpoint(first_run):
     folder, output = first_run
     run = only(folder, "saves/*_s0")
@@ -86,12 +96,12 @@ def test_a_run_changes_the_weights(first_run):
     assert all(not torch.equal(second[name], third[name]) for name in trained)
 
 
+@pytest.mark.usefixtures("narrow")
 def test_several_processes_train_the_next_stage_from_the_last(first_run, data, tmp_path):
     weights = only(first_run[0], "saves/*/*_3.pth")
     arguments = ["--id", "s02", "--stage", "2", "--yv_root", "none", "--load_network", weights, "-i", "2", "-b", "1"]
     arguments += ["--val_root", f"{data['davis'][1]}/2017", "--val_interval", "2"]
-    code, output = complete(tmp_path, [*PUBLISHED, *data["davis"], *arguments], launcher("torchrun", 2))
-    assert code == 0, output
+    output = complete(start_all(2, train.main, tmp_path, [*PUBLISHED, *data["davis"], *arguments], [NARROWED]))
     assert output.count("iteration 2:") == 1
     run = only(tmp_path, "saves/*")
     network = load_network(run / f"{run.name}_2.pth", CPU)
@@ -107,9 +117,7 @@ def test_every_launcher_and_any_sharing_give_the_same_losses(data, tmp_path, mon
 
     Adam lets the rounding of gradients near zero grow from one iteration to the next.
     """
-    torch.manual_seed(0)
-    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "trunk.pth")
-    arguments = [*SMALL, *data["static"], "--backbone_weights", tmp_path / "trunk.pth", "-i", 3, "--total_batch", 4]
+    arguments = [*SMALL, *data["static"], *save_trunk(tmp_path / "trunk.pth"), "-i", 3, "--total_batch", 4]
     arguments.remove("--no_pretrained_backbone")
     curves = []
     for kind, processes, parts in (("here", 1, 1), ("here", 1, 4), ("torchrun", 2, 2), ("launch", 2, 1)):
@@ -117,8 +125,7 @@ def test_every_launcher_and_any_sharing_give_the_same_losses(data, tmp_path, mon
             train_here(monkeypatch, tmp_path, *arguments, "--grad_accum", parts)
             output = capsys.readouterr().out
         else:
-            code, output = complete(tmp_path, [*arguments, "--grad_accum", parts], launcher(kind, processes))
-            assert code == 0, output
+            output = launch(tmp_path, [*arguments, "--grad_accum", parts], launcher(kind, processes))
         assert f"batch 4 ({processes} processes x {parts} parts x {4 // processes // parts})" in output
         curves.append(list(losses_of(output).values()))
     for curve in curves[1:]:
@@ -201,10 +208,10 @@ def test_other_ways_to_train_learn_from_the_same_clips(data, tmp_path, monkeypat
     assert losses("--clip_length", 4) == pytest.approx(plain, rel=1.5)
 
 
+@pytest.mark.usefixtures("narrow")
 def test_frozen_layers_keep_their_weights(data, tmp_path, monkeypatch):
-    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "trunk.pth")
     options = [word for word in SMALL if word != "--no_pretrained_backbone"]
-    options += ["--backbone_weights", tmp_path / "trunk.pth", "--freeze", "layer2", "--save_interval", 1]
+    options += [*save_trunk(tmp_path / "trunk.pth"), "--freeze", "layer2", "--save_interval", 1]
     train_here(monkeypatch, tmp_path, *options, *data["static"], "--id", "f", "-i", 2)
     first, second = (torch.load(only(tmp_path, f"saves/*/*_{n}.pth"), weights_only=True)["network"] for n in (1, 2))
     kept = {name for name in first if torch.equal(first[name], second[name])}

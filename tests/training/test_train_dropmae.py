@@ -1,8 +1,6 @@
 """Pre-training runs of train_dropmae.py, from videos to weights in a DropSeg."""
 
 import argparse
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +16,9 @@ from model.dropmae import DropMAE
 from model.dropseg import DropSeg
 from model.weights.checkpoint import load_checkpoint, read_weights, restore_network
 from model.weights.pretrained import load_mae_encoder
-from tests.helpers.training_runs import launcher, losses_of, only
+from tests.helpers.training_runs import losses_of, only
+from tests.helpers.warm_processes import complete, start_all
+from tests.helpers.weight_files import NARROW_VIT
 from training.base_trainer import half_cosine
 from training.pretrain_arguments import SAME_ON_RESUME, fill_schedule, parse_arguments
 from training.pretrainer import Pretrainer
@@ -31,6 +31,13 @@ CPU = torch.device("cpu")
 NETWORK = {"backbone": "vit_ti16", "image_size": 32, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
 SMALL = [word for name, value in NETWORK.items() for word in (f"--{name}", value)]
 SMALL += ["-b", 4, "--samples_per_video", 2, "--num_workers", 0, "--device", "cpu", "--log_interval", 1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow():
+    """The transformer has a quarter of its channels."""
+    with NARROW_VIT:
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +122,9 @@ def test_a_run_may_start_from_other_weights_and_take_listed_videos(monkeypatch, 
 
 
 def test_two_processes_share_a_batch(tmp_path, videos):
-    script = Path(train_dropmae.__file__)
     arguments = [*SMALL, "-b", 2, "-i", 2, "--id", "run", "--videos", videos]
-    command = [sys.executable, *launcher("launch", 2), str(script), *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    assert "batch 4 (2 processes x 1 parts x 2)" in done.stdout
+    output = complete(start_all(2, train_dropmae.main, tmp_path, arguments, ["tests.helpers.weight_files:NARROW_VIT"]))
+    assert "batch 4 (2 processes x 1 parts x 2)" in output
     assert load_checkpoint(only(tmp_path, "saves/*_run/*_checkpoint.pth")).iteration == 2
 
 

@@ -1,10 +1,7 @@
 """Training runs of train_droptrack.py."""
 
-import os
 import random
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +12,8 @@ from model.droptrack import DropTrack
 from model.weights.checkpoint import load_checkpoint, load_tracker
 from tests.helpers.droptrack_networks import SMALL, SMALL_SIZE
 from tests.helpers.pictures import boxes, write_pair
-from tests.helpers.training_runs import launcher, losses_of, only
+from tests.helpers.training_runs import losses_of, only
+from tests.helpers.warm_processes import complete, start_all
 from training import box_arguments
 from training.box_arguments import PRESETS, fill_schedule, parse_arguments
 from training.box_trainer import BoxTrainer
@@ -131,12 +129,9 @@ def test_another_run_is_refused(data, uninterrupted, tmp_path, monkeypatch):
 def test_two_processes_share_a_batch_and_one_folder(data, tmp_path):
     words = [*NETWORK[2:], "--backbone", "vit_ti16", *SHORT, "-b", 2, "--epochs", 1, "--datasets", "MASKS", "STATIC"]
     words += ["--data", data, "--id", "run", "--save_dir", "out", "--val_datasets", "STATIC", "--val_samples", 3]
-    command = [sys.executable, *launcher("launch", 2), str(Path(train_droptrack.__file__)), *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    assert "batch 4 (2 processes x 1 parts x 2)" in done.stdout
-    assert "validation after iteration 2: iou 0." in done.stdout
+    output = complete(start_all(2, train_droptrack.main, tmp_path, words, ["tests.helpers.weight_files:NARROW_VIT"]))
+    assert "batch 4 (2 processes x 1 parts x 2)" in output
+    assert "validation after iteration 2: iou 0." in output
     assert load_checkpoint(only(tmp_path, "out/saves/*_run/*_checkpoint.pth")).iteration == 2
 
 

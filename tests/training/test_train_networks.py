@@ -10,6 +10,7 @@ import train
 from model.weights.checkpoint import load_network
 from tests.helpers.pictures import boxes, write_pair, write_video
 from tests.helpers.training_runs import losses_of, only, write_training_data
+from tests.helpers.weight_files import NARROW
 from training.loop import TrainingLoop
 from util.errors import InputError
 
@@ -26,9 +27,11 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def no_checkpoints(monkeypatch):
-    """Runs save their weights alone: training checkpoints take three times the room."""
+def small_files(monkeypatch):
+    """Encoders are narrow and runs save their weights alone: training checkpoints take three times the room."""
     monkeypatch.setattr(TrainingLoop, "_save_checkpoint", lambda loop: None)
+    with NARROW:
+        yield
 
 
 @pytest.fixture

@@ -1,17 +1,15 @@
 """eval_boxes.py and scripts/analyse_boxes.py from the command line to the files."""
 
 import csv
-import os
-import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import eval_boxes
 from datasets.boxes.boxes import format_rows, read_boxes
 from datasets.mask_files import read_ids, write_binary
 from model import build_network
@@ -27,12 +25,11 @@ from tests.helpers.box_runs import (
     make_trees,
 )
 from tests.helpers.result_files import files_below, shown
+from tests.helpers.warm_processes import complete, start_all
 from util.files import write_text
 from util.text_files import read_numbers
 
 pytestmark = pytest.mark.slow
-
-PROJECT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -265,19 +262,10 @@ def test_two_processes_share_the_videos_and_write_the_boxes_of_one(made, tmp_pat
     network = build_network("qdmn_small", backbone="resnet18")
     save_checkpoint(tmp_path / "net.pth", Checkpoint(network.arch, network.options, network.state_dict()))
     evaluate(made, tmp_path / "one", "--model", tmp_path / "net.pth")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "eval_boxes.py"]
     words = ["--dataset", "lasot", "--root", made / "lasot", "--output", tmp_path / "two", "--device", "cpu", "--score"]
-    ended = subprocess.run(
-        [*command, *map(str, words), "--model", str(tmp_path / "net.pth")],
-        cwd=PROJECT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "18 frames" in ended.stdout and "in 2 processes" in ended.stdout
-    assert ended.stdout.count("Norm Precision AUC") == 1
+    output = complete(start_all(2, eval_boxes.main, tmp_path, [*words, "--model", tmp_path / "net.pth"]))
+    assert "18 frames" in output and "in 2 processes" in output
+    assert output.count("Norm Precision AUC") == 1
     for name in LASOT_NAMES:
         assert np.array_equal(boxes_of(tmp_path / "two", name), boxes_of(tmp_path / "one", name))
         assert len(np.unique(boxes_of(tmp_path / "one", name), axis=0)) > 1
