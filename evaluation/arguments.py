@@ -16,7 +16,7 @@ SHIPPED_CLICKS = SHIPPED.with_name("interactive_small.pth")
 # Options that change results.
 CHANGING = (
     *("use_km", "no_top", "top_k", "memory", "keep_previous", "mem_every", "mem_capacity", "mem_frames"),
-    *("mem_annotated", "quality_threshold", "gate", "compat", "prior", "size", "flip", "scales"),
+    *("mem_annotated", "quality_threshold", "gate", "compat", "prior", "size", "flip", "scales", "weigh_by_size"),
     *("correct_rate", "correct_steps", "write_corrected", "amp", "tf32", "decode_roi", "first_mask", "frames"),
     *("start", "background", "void", "snap", "box", "keep_rate"),
 )
@@ -98,6 +98,12 @@ def _add_averaging_arguments(parser: argparse.ArgumentParser) -> None:
     views.add_argument("--flip", action="store_true", help="average with the mirrored frame")
     views.add_argument(
         "--scales", type=number(0.1, 10), nargs="+", default=[1.0], metavar="X", help="average over these sizes (1.0)"
+    )
+    views.add_argument(
+        "--weigh_by_size",
+        action="store_true",
+        help="with --scales: an object counts most in the size in which it is about as large as objects in training; "
+        "for objects that come close, --scales 1 0.5",
     )
 
 

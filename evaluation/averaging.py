@@ -12,6 +12,9 @@ from inference_core import InferenceCore, Stream, check_mask
 from inference_core_yv import InferenceCoreYV
 from util.tensors import unpad
 
+USUAL_EXTENT = 128.0  # pixels, a third of the crops that networks learn from: square root of a usual object's area
+PREFERENCE = 2.0  # a view in which the object is twice too large or too small counts by 2 to this power less
+
 
 @dataclass(frozen=True)
 class View:
@@ -54,21 +57,30 @@ class AveragingCore(Stream):
     Args:
         new_core: makes a fresh core.
         views: see `View`. The result has the size of the first one.
+        by_size: an object counts most in the views in which, by its area on the previous frame, it is about as large
+            as the objects that networks learn from; else all views count alike.
 
     Raises:
         ValueError: there is no view.
     """
 
-    def __init__(self, new_core: Callable[[], InferenceCore], views: Sequence[View]) -> None:
+    def __init__(self, new_core: Callable[[], InferenceCore], views: Sequence[View], *, by_size: bool = False) -> None:
         if not views:
             raise ValueError("averaging needs at least one view")
         self._members = [(view, new_core()) for view in views]
+        self._by_size = by_size
+        self._extents: dict[int, Tensor] = {}
         self._prefetched: Recent[list[Tensor]] = Recent()
 
     @property
     def objects(self) -> tuple[int, ...]:
         """See `InferenceCore`."""
         return self._members[0][1].objects
+
+    @property
+    def cores(self) -> list[InferenceCore]:
+        """Those of the views, in their order."""
+        return [core for _, core in self._members]
 
     def prefetch(self, image: Tensor) -> None:
         """See `Stream`."""
@@ -86,12 +98,14 @@ class AveragingCore(Stream):
         images = self._images(image)
         for (_, core), seen, given in zip(self._members, images, masks, strict=True):
             ids = core.check(seen, given, objects)
-        mean = torch.stack(list(self._predictions(images, ids, image.shape[-2:]))).mean(0)
+        mean = self._mean(torch.stack(list(self._predictions(images, ids, image.shape[-2:]))))
         results = [
             core.commit(F.pad(view.mask(mean)[None], core.padding), given, ids)
             for (view, core), given in zip(self._members, masks, strict=True)
         ]
         self.report = self._members[0][1].report
+        if self._by_size:
+            self._measure(results[0])
         return results[0]
 
     def remove(self, objects: Sequence[int]) -> None:
@@ -100,6 +114,24 @@ class AveragingCore(Stream):
             if not isinstance(core, InferenceCoreYV):
                 raise TypeError("only objects of an InferenceCoreYV can be removed")
             core.remove(objects)
+
+    def _mean(self, predictions: Tensor) -> Tensor:
+        """Masks (V,K,H,W) of all views -> (K,H,W)."""
+        if not self._by_size or not self.objects:
+            return predictions.mean(0)
+        extents = torch.stack([self._extents[k] for k in self.objects])
+        octaves = torch.stack([(view.scale * extents / USUAL_EXTENT).log2().abs() for view, _ in self._members])
+        weights = (-PREFERENCE * octaves).exp2()
+        return (predictions * (weights / weights.sum(0))[..., None, None]).sum(0)
+
+    def _measure(self, probabilities: Tensor) -> None:
+        """How large the objects of a result (K+1,H,W) are; one that is not seen keeps the extent that it had."""
+        areas = (probabilities[1:] > 0.5).sum((1, 2))
+        extents = areas.sqrt() / self._members[0][0].scale
+        self._extents = {
+            k: torch.where(area > 0, extent, self._extents.get(k, torch.full_like(extent, USUAL_EXTENT)))
+            for k, area, extent in zip(self.objects, areas, extents, strict=True)
+        }
 
     def _images(self, image: Tensor) -> list[Tensor]:
         """What each view sees of an image; if it was encoded before, what the cores were given then."""

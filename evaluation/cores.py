@@ -88,6 +88,8 @@ def build_segmenter(args: argparse.Namespace, device: torch.device, core: type[I
     Raises:
         InputError: the checkpoint cannot be used, or has no scorer although its memory is to go by quality.
     """
+    if args.weigh_by_size and len(set(args.scales)) < 2:
+        raise InputError("--weigh_by_size chooses between sizes; give several by --scales, such as --scales 1 0.5")
     sparing = args.max_memory_gb is not None
     if not sparing:
         keep_freed_memory(device)
@@ -194,7 +196,7 @@ def new_core(
     if args.max_memory_gb is not None:
         options |= chunk_options(args, network, device, video, views)
     make: Callable[[], InferenceCore] = partial(kind, network, memory_options(args, network), **options)
-    return make() if views == [View()] else AveragingCore(make, views)
+    return make() if views == [View()] else AveragingCore(make, views, by_size=args.weigh_by_size)
 
 
 def memory_options(args: argparse.Namespace, network: MemoryNetwork) -> MemoryOptions:

@@ -206,7 +206,7 @@ def shipped_ids(device: torch.device, amp: str = "off", form: Callable[[MemoryNe
     network = for_inference(load_network(SHIPPED, device), device, amp=AUTOCAST[amp], compiled=form is not id)
     form(network)
     with autocast(device, amp):
-        return segment_clip(network, FRAMES, 2, device, {"score_all": False})
+        return segment_clip(InferenceCore(network, score_all=False), FRAMES, 2, device)
 
 
 def precision(device: torch.device) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Sequence
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +17,11 @@ from torch import Tensor
 
 from datasets.synthetic.clips import make_clip
 from evaluation.arguments import SHIPPED
+from evaluation.averaging import AveragingCore, View
 from evaluation.cores import compile_network
 from inference.chunks import choose_window
 from inference.fast_form import for_inference
-from inference_core import InferenceCore
+from inference_core import InferenceCore, Stream
 from model import NETWORKS, build_network, fitting_options
 from model.dropseg import DropSeg
 from model.droptrack import DropTrack
@@ -46,6 +48,7 @@ ON_TOP = {
     "bf16 throughout": "the same, the first layers in bf16 too",
     "window": "--decode_roi, around an object of a tenth of the frame",
     "bf16 and window": "both",
+    "two sizes": "--scales 1 0.5 --weigh_by_size",
     "fused read": "--fused_read, on CUDA devices",
     "encoded ahead": "--look_ahead, on CUDA devices",
     "tf32": "--tf32, on CUDA devices",
@@ -65,6 +68,14 @@ class Setting(NamedTuple):
     ahead: bool = False
     tf32: bool = False
     compile: bool = False
+    scales: tuple[float, ...] = (1.0,)
+
+    def new_core(
+        self, network: MemoryNetwork, memory: MemoryOptions, options: dict[str, Any]
+    ) -> InferenceCore | AveragingCore:
+        """A core, or one for each size."""
+        make = partial(InferenceCore, network, memory, **options)
+        return make() if len(self.scales) == 1 else AveragingCore(make, [View(x) for x in self.scales], by_size=True)
 
 
 def settings(arch: str, device: torch.device) -> list[Setting]:
@@ -75,6 +86,7 @@ def settings(arch: str, device: torch.device) -> list[Setting]:
         on_top.insert(0, Setting("four frames at once", frames=4))
     else:
         on_top.append(Setting("bf16 throughout", (ENTRY,), amp="bf16"))
+        on_top.append(Setting("two sizes", scales=(1.0, 0.5)))
     if NETWORKS[arch].decodes_windows:
         on_top += [Setting("window", window=True), Setting("bf16 and window", amp="bf16", window=True)]
     if device.type == "cuda":
@@ -147,7 +159,8 @@ def timed_setting(args: argparse.Namespace, objects: int, setting: Setting) -> G
         busy = busy_share(work, device) if device.type == "cuda" else math.nan
         peak = peak_memory_mb(device)
         shown = network if args.arch == DropSeg.arch else form(load_network(args.model, device))
-        yield Observed(busy, peak, segment_clip(shown, args.compared_frames, objects, device, options))
+        core = setting.new_core(shown, DAVIS_MEMORY, options)
+        yield Observed(busy, peak, segment_clip(core, args.compared_frames, objects, device))
 
 
 def measure_again(work: Callable[[], object], device: torch.device) -> float:
@@ -165,11 +178,12 @@ def frame_work(
     """
     device = choose_device(args.device)
     filled = MemoryOptions(policy="latest", capacity=args.memory_frames)
-    core = InferenceCore(network, filled if network.policy is None else DAVIS_MEMORY, **options)
+    core = setting.new_core(network, filled if network.policy is None else DAVIS_MEMORY, options)
     image, masks = torch.randn(3, *args.size, device=device), ordinary_masks(objects, args.size, device)
     core.step(image, masks)
     if network.policy is None:
-        fill_memory(core, args.memory_frames)
+        for one in core.cores if isinstance(core, AveragingCore) else [core]:
+            fill_memory(one, args.memory_frames)
 
     def where_given(coverage: Tensor, previous: Tensor) -> object:
         given = torch.nn.functional.adaptive_max_pool2d(masks[None], coverage.shape[-2:])
@@ -188,13 +202,13 @@ def frame_work(
     return work, len(images)
 
 
-def step_together(core: InferenceCore, images: Tensor, frames: int) -> None:
+def step_together(core: Stream, images: Tensor, frames: int) -> None:
     """Segment images (F,3,H,W), some at once."""
     for part in images.split(frames):
         deque(core.steps(part), 0)
 
 
-def step_each(core: InferenceCore, images: list[Tensor], *, ahead: bool) -> None:
+def step_each(core: Stream, images: list[Tensor], *, ahead: bool) -> None:
     """Segment images (3,H,W) in their turn, the next one encoded before if wanted."""
     for image, coming in zip_longest(images, images[1:]):
         if ahead and coming is not None:
@@ -202,12 +216,9 @@ def step_each(core: InferenceCore, images: list[Tensor], *, ahead: bool) -> None
         core.step(image)
 
 
-def segment_clip(
-    network: MemoryNetwork, frames: int, objects: int, device: torch.device, options: dict[str, Any]
-) -> np.ndarray:
+def segment_clip(core: Stream, frames: int, objects: int, device: torch.device) -> np.ndarray:
     """Ids (T,H,W) of a made clip, each object given on its first frame."""
     rgb, ids = make_clip(0, frames, *CLIP_SIZE, objects)
-    core = InferenceCore(network, **options)
     first = one_hot(ids[0], list(range(1, objects + 1))).to(device)
     steps = (core.step(normalise(image).to(device), first if t == 0 else None) for t, image in enumerate(rgb))
     return np.stack([step.argmax(0).byte().cpu().numpy() for step in steps])

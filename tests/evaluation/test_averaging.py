@@ -21,8 +21,8 @@ def network():
     return small_network()
 
 
-def averaging(network, views, kind=InferenceCoreYV):
-    return AveragingCore(lambda: kind(network, EAGER), views)
+def averaging(network, views, kind=InferenceCoreYV, **options):
+    return AveragingCore(lambda: kind(network, EAGER), views, **options)
 
 
 def given_for(masks):
@@ -80,6 +80,52 @@ def test_the_masks_of_all_views_are_averaged_before_objects_compete(network):
     averaged, _ = run(averaging(network, views), frames, {0: (masks[0],)})
     expected = soft_aggregate(torch.stack(predicted).mean(0, keepdim=True)).softmax(1)[0]
     torch.testing.assert_close(averaged[1], expected, atol=1e-5, rtol=0)
+
+
+def two_squares():
+    """One object of 128 x 128 pixels, and one of half that extent, which in the frame of twice the size has it."""
+    mask = torch.zeros(2, 160, 256)
+    mask[0, 16:144, 8:136] = 1
+    mask[1, 48:112, 176:240] = 1
+    return clip(3, height=160, width=256)[0], mask
+
+
+def predicted_by(network, views, frames, masks):
+    """The last frame's masks, as each view by itself predicts them behind given ones."""
+    for view in views:
+        core = InferenceCoreYV(network, EAGER)
+        for image, mask in zip(frames, masks, strict=False):
+            core.step(view.image(image), view.mask(mask))
+        yield view.back(core.predict(view.image(frames[-1]))[0], frames.shape[-2:])
+
+
+def test_by_size_each_object_counts_most_where_it_is_as_large_as_in_training(network):
+    views = [View(1.0), View(0.5), View(2.0)]
+    frames, mask = two_squares()
+    one, half, double = predicted_by(network, views, frames[:2], [mask])
+    ours, _ = run(averaging(network, views, by_size=True), frames[:2], {0: (mask,)})
+    weighted = torch.stack([(4 * one + half + double)[0] / 6, (4 * one + half + 16 * double)[1] / 21])
+    expected = soft_aggregate(weighted[None]).softmax(1)[0]
+    torch.testing.assert_close(ours[1], expected, atol=1e-5, rtol=0)
+
+
+def test_by_size_an_object_that_is_hidden_counts_as_it_was(network):
+    views = [View(1.0), View(0.5)]
+    frames, mask = two_squares()
+    given = [mask[:1], torch.zeros(1, 160, 256)]
+    one, half = predicted_by(network, views, frames, given)
+    ours, _ = run(averaging(network, views, by_size=True), frames, {t: (mask,) for t, mask in enumerate(given)})
+    expected = soft_aggregate((0.8 * one + 0.2 * half)[None]).softmax(1)[0]
+    torch.testing.assert_close(ours[2], expected, atol=1e-5, rtol=0)
+
+
+def test_by_size_objects_come_and_go(network):
+    frames, masks = clip(5)
+    core = averaging(network, [View(), View(0.5)], by_size=True)
+    probabilities, _ = run(core, frames, given_for(masks))
+    assert_distributions(probabilities, [1, 2, 2, 2, 2])
+    core.remove([8])
+    assert_distributions([core.step(frames[4])], [1])
 
 
 def test_late_objects_and_corrections_come_through(network):

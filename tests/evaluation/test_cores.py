@@ -57,13 +57,21 @@ def test_no_top_and_use_km_reach_the_reader(network):
     assert (core.reader.top_k, core.reader.km_sigma) == (None, 5.6)
 
 
-@pytest.mark.parametrize("flags", [["--flip"], ["--scales", "1", "1.5"], ["--scales", "0.75"]])
+@pytest.mark.parametrize(
+    "flags", [["--flip"], ["--scales", "1", "1.5"], ["--scales", "0.75"], ["--scales", "1", "0.5", "--weigh_by_size"]]
+)
 def test_flip_and_scales_average(network, flags):
     core = build(network, *flags)
     assert isinstance(core, AveragingCore)
     image, mask = torch.randn(3, 64, 96), torch.zeros(2, 64, 96)
     mask[:, 10:30, 10:30] = 1
     assert core.step(image, mask, (1, 2)).shape[0] == 3
+
+
+@pytest.mark.parametrize("flags", [[], ["--scales", "0.5"], ["--flip"], ["--scales", "1", "1"]])
+def test_a_choice_between_sizes_needs_several(flags):
+    with pytest.raises(InputError, match="give several by --scales"):
+        build_segmenter(arguments("--weigh_by_size", *flags), CPU, InferenceCore)
 
 
 def test_the_prior_is_chosen_on_the_command_line(network):

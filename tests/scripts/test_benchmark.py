@@ -115,11 +115,13 @@ SPEED = ["speed", "--backbone", "resnet18", "--size", "32", "48", "--memory_fram
 
 def test_speed_compares_settings(run_here):
     command = [*SPEED, "--arch", "qdmn_small", "--objects", "2", "--repeats", "2", "--compared_frames", "3"]
-    lines = run_here(*command, "--only", "plain", "bf16 and")
+    lines = run_here(*command, "--only", "plain", "bf16 and", "two sizes")
     rows = {line[:28].strip(): line[28:].split() for line in lines if line.endswith("%")}
-    assert list(rows) == ["all on", "plain", "bf16 and window"]
+    assert list(rows) == ["all on", "plain", "two sizes", "bf16 and window"]
     assert float(rows["all on"][2]) == 1 and all(float(cell) > 0 for row in rows.values() for cell in row[:-1])
-    assert [float(row[-1][:-1]) for row in rows.values()] == pytest.approx([0, 0, 0], abs=1)
+    pixels = {name: float(row[-1][:-1]) for name, row in rows.items()}
+    assert 0 < pixels.pop("two sizes") < 20
+    assert list(pixels.values()) == pytest.approx([0, 0, 0], abs=1)
 
 
 @pytest.mark.parametrize(
