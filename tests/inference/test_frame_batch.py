@@ -81,16 +81,24 @@ def davis(tmp_path):
     return make_davis_2017(tmp_path / "davis")
 
 
-def run(davis, output, network, path, *flags):
+def saved(network, path):
     save_checkpoint(path, checkpoint_of(network))
+    return path
+
+
+@pytest.fixture(scope="module")
+def path(network, tmp_path_factory):
+    return saved(network, tmp_path_factory.mktemp("weights") / "n.pth")
+
+
+def run(davis, output, path, *flags):
     eval_davis.main(["--davis", str(davis), "--output", str(output), "--device", "cpu", "--model", str(path), *flags])
     return {file.relative_to(output): read_ids(file) for file in sorted(output.rglob("*.png"))}
 
 
-def test_the_script_writes_the_same_masks_in_batches(davis, tmp_path, network):
-    path = tmp_path / "n.pth"
-    plain = run(davis, tmp_path / "plain", network, path)
-    batched = run(davis, tmp_path / "batched", network, path, "--frame_batch", "3")
+def test_the_script_writes_the_same_masks_in_batches(davis, tmp_path, path):
+    plain = run(davis, tmp_path / "plain", path)
+    batched = run(davis, tmp_path / "batched", path, "--frame_batch", "3")
     assert plain.keys() == batched.keys()
     assert all((plain[name] != batched[name]).mean() < 0.01 for name in plain)
 
@@ -103,14 +111,14 @@ def test_the_script_writes_the_same_masks_in_batches(davis, tmp_path, network):
         (("--mem_frames", "3", "--frame_batch", "2"), "--frame_batch"),
     ],
 )
-def test_what_does_not_fit_is_refused(davis, tmp_path, network, flags, named):
+def test_what_does_not_fit_is_refused(davis, tmp_path, path, flags, named):
     with pytest.raises(InputError, match=named):
-        run(davis, tmp_path / "out", network, tmp_path / "n.pth", *flags)
+        run(davis, tmp_path / "out", path, *flags)
 
 
 def test_other_networks_refuse_batches_of_frames(davis, tmp_path):
     with pytest.raises(InputError, match="--frame_batch"):
-        run(davis, tmp_path / "out", small_network(), tmp_path / "n.pth", "--frame_batch", "2")
+        run(davis, tmp_path / "out", saved(small_network(), tmp_path / "n.pth"), "--frame_batch", "2")
 
 
 def test_a_quality_head_feeds_the_gated_memory():
