@@ -103,7 +103,7 @@ def _add_averaging_arguments(parser: argparse.ArgumentParser) -> None:
         "--weigh_by_size",
         action="store_true",
         help="with --scales: an object counts most in the size in which it is about as large as objects in training; "
-        "for objects that come close, --scales 1 0.5",
+        "for objects that come close, --scales 1 0.5; for small frames, --scales 2 1",
     )
 
 

@@ -116,13 +116,13 @@ class AveragingCore(Stream):
             core.remove(objects)
 
     def _mean(self, predictions: Tensor) -> Tensor:
-        """Masks (V,K,H,W) of all views -> (K,H,W)."""
+        """Masks (V,K,H,W) of all views, which are overwritten -> (K,H,W)."""
         if not self._by_size or not self.objects:
             return predictions.mean(0)
         extents = torch.stack([self._extents[k] for k in self.objects])
         octaves = torch.stack([(view.scale * extents / USUAL_EXTENT).log2().abs() for view, _ in self._members])
         weights = (-PREFERENCE * octaves).exp2()
-        return (predictions * (weights / weights.sum(0))[..., None, None]).sum(0)
+        return predictions.mul_((weights / weights.sum(0))[..., None, None]).sum(0)
 
     def _measure(self, probabilities: Tensor) -> None:
         """How large the objects of a result (K+1,H,W) are; one that is not seen keeps the extent that it had."""
