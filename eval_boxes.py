@@ -42,9 +42,10 @@ from util.numbers import number
 # What has no meaning for a tracker, which remembers nothing but its template and gives no masks.
 FOR_MASKS = (
     *("use_km", "no_top", "top_k", "memory", "keep_previous", "mem_every", "mem_capacity", "mem_frames"),
-    *("mem_annotated", "quality_threshold", "gate", "size", "flip", "scales", "correct_rate", "correct_steps"),
-    *("write_corrected", "decode_roi", "frame_batch", "compile", "max_memory_gb", "report", "contact_sheet"),
-    *("quality_csv", "boxes", "soft", "first_mask", "masks", "click_model", "write_masks", "fused_read", "look_ahead"),
+    *("mem_annotated", "quality_threshold", "gate", "size", "flip", "scales", "weigh_by_size", "correct_rate"),
+    *("correct_steps", "write_corrected", "decode_roi", "frame_batch", "compile", "max_memory_gb", "report"),
+    *("contact_sheet", "quality_csv", "boxes", "soft", "first_mask", "masks", "click_model", "write_masks"),
+    *("fused_read", "look_ahead"),
 )
 
 

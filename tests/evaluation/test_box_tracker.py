@@ -157,6 +157,7 @@ def test_a_video_of_your_own(model, trees, output):
         (("--box", "8,16,16,16", "--report", "--memory", "latest"), "no use for --memory, --report"),
         (("--box", "8,16,16,16", "--first_mask", "grabcut"), "no use for --first_mask"),
         (("--box", "8,16,16,16", "--fused_read", "--look_ahead"), "no use for --fused_read, --look_ahead"),
+        (("--box", "8,16,16,16", "--scales", "1", "0.5", "--weigh_by_size"), "no use for --scales, --weigh_by_size"),
         (("--box", "8,16,16,16", "--root", "x"), "leave them out with --input"),
     ],
 )
@@ -165,6 +166,14 @@ def test_bad_words_are_one_line(model, trees, output, capsys, words, message):
     words = ["--model", model, "--input", folder, "--output", output, "--device", "cpu", *words]
     assert message in failure_line(capsys, lambda: eval_boxes.main([*map(str, words)]))
     assert not output.exists()
+
+
+def test_every_option_has_a_meaning_for_a_tracker_or_is_refused():
+    options = {action.dest for action in eval_boxes.build_parser()._actions} - set(eval_boxes.FOR_MASKS)
+    videos = {"dataset", "input", "root", "box", "list", "videos"}
+    results = {"output", "overwrite", "overlay", "score", "zip", "compat"}
+    work = {"help", "model", "keep_rate", "device", "local_rank", "amp", "tf32", "benchmark"}
+    assert options == videos | results | work
 
 
 def test_a_network_for_masks_eliminates_nothing(trees, output, capsys):
@@ -181,12 +190,10 @@ def test_a_truncated_frame_is_named_and_the_other_videos_stay(model, tmp_path, o
 
 
 def test_boxes_that_are_not_finite_are_no_result(trees, tmp_path, output, capsys):
+    torch.manual_seed(0)
     network = DropTrack(backbone="vit_ti16", template_size=32, search_size=64, head_channels=16)
-    with torch.no_grad():
-        network.head.size[4].bias.fill_(3e38)
-        network.head.size[4].weight.fill_(3e38)
-        network.head.offset[4].bias.fill_(3e38)
-        network.head.offset[4].weight.fill_(3e38)
+    for norm in (module for module in network.modules() if isinstance(module, torch.nn.LayerNorm)):
+        torch.nn.init.constant_(norm.weight, 3e38)  # what follows takes infinite numbers from one another
     save_checkpoint(tmp_path / "bad.pth", Checkpoint(network.arch, network.options, network.state_dict()))
     line = failure_line(capsys, lambda: evaluate(trees, output, "--model", tmp_path / "bad.pth"))
     assert "is not finite" in line
