@@ -129,7 +129,7 @@ class AveragingCore(Stream):
         areas = (probabilities[1:] > 0.5).sum((1, 2))
         extents = areas.sqrt() / self._members[0][0].scale
         self._extents = {
-            k: torch.where(area > 0, extent, self._extents.get(k, torch.full_like(extent, USUAL_EXTENT)))
+            k: torch.where(area > 0, extent, self._extents.get(k, USUAL_EXTENT))
             for k, area, extent in zip(self.objects, areas, extents, strict=True)
         }
 

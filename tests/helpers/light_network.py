@@ -2,7 +2,6 @@
 
 from unittest import mock
 
-import pytest
 from torch import nn
 
 from examples.tiny_network import WIDTH, TinyNetwork
@@ -20,9 +19,5 @@ class LightNetwork(TinyNetwork):
         self.query_encoder.layer3.append(nn.BatchNorm2d(4 * WIDTH))
 
 
-KNOWN = mock.patch.dict(NETWORKS, {LightNetwork.arch: LightNetwork})  # to be entered
-
-
-def register(patch: pytest.MonkeyPatch) -> None:
-    """Make the network known, until `patch` is undone."""
-    patch.setitem(NETWORKS, LightNetwork.arch, LightNetwork)
+# As long as it is entered, the network can be built by its name.
+KNOWN = mock.patch.dict(NETWORKS, {LightNetwork.arch: LightNetwork})

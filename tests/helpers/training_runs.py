@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 import train
 from model.layers import resnet
 from tests.helpers.pictures import boxes, write_pair
-from tests.helpers.warm_processes import start_all
+from tests.helpers.warm_processes import free_port, start_all
 
 KNOWN = "tests.helpers.light_network:KNOWN"
 SCRIPT = Path(__file__).parents[2] / "train.py"
@@ -46,15 +45,6 @@ def write_training_data(root):
     return {"static": ["--static_root", f"{root}/static"], "davis": ["--davis_root", f"{root}/DAVIS"]}
 
 
-def launcher(kind, processes):
-    """The words between python and train.py."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    module = {"torchrun": "torch.distributed.run", "launch": "torch.distributed.launch"}[kind]
-    return ["-m", module, f"--nproc_per_node={processes}", f"--master_port={port}"]
-
-
 def train_here(monkeypatch, folder, *arguments):
     """Run train.py to its end in this process, where it starts faster."""
     monkeypatch.chdir(folder)
@@ -67,8 +57,10 @@ def begin(folder, arguments, processes=1):
     return start_all(processes, train.main, folder, arguments, [KNOWN])
 
 
-def launch(folder, arguments, words):
-    """Run train.py to its end as a launcher does, with one thread for each process; returns the output."""
+def launch(kind, processes, folder, arguments):
+    """Run train.py to its end by a launcher, with one thread for each process; returns the output."""
+    module = {"torchrun": "torch.distributed.run", "launch": "torch.distributed.launch"}[kind]
+    words = ["-m", module, f"--nproc_per_node={processes}", f"--master_port={free_port()}"]
     done = subprocess.run(
         [sys.executable, *words, str(SCRIPT), *map(str, arguments)],
         cwd=folder,
@@ -107,7 +99,7 @@ def interrupt(process, line, number):
     """Send a signal once the output has a line that begins so; returns exit code and output."""
     seen = read_to(process, line)
     process.send_signal(number)
-    rest, _ = process.communicate(timeout=100)
+    rest = process.communicate(timeout=100)
     return process.returncode, seen + rest
 
 

@@ -67,7 +67,7 @@ class WarmProcess:
         reader.close()
 
     def communicate(self, timeout):
-        """Wait for the end; returns the rest of the output, and None as subprocess does for stderr."""
+        """Wait for the end; returns the rest of the output."""
         deadline = threading.Timer(timeout, self._process.kill)
         deadline.start()
         with self.stdout:
@@ -75,7 +75,7 @@ class WarmProcess:
         self._process.join()
         deadline.cancel()
         self.returncode = self._process.exitcode
-        return rest, None
+        return rest
 
     def poll(self):
         """The exit code; None while it is at work."""
@@ -117,12 +117,17 @@ def use_warm_processes(patch):
     patch.setattr(multiprocessing, "get_context", lambda method=None: warm if method == "spawn" else usual(method))
 
 
-def start_all(processes, main, folder, arguments, patches=()):
-    """Start the processes of one run, as torch.distributed.launch does; the first is the one that prints."""
+def free_port():
+    """A port of this machine on which nobody listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listener.getsockname()[1])}
-    shared = place | {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+        return listener.getsockname()[1]
+
+
+def start_all(processes, main, folder, arguments, patches=()):
+    """Start the processes of one run, as torch.distributed.launch does; the first is the one that prints."""
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    shared |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
     return [
         WarmProcess(
             main,
@@ -137,6 +142,6 @@ def start_all(processes, main, folder, arguments, patches=()):
 
 def complete(processes, timeout=200):
     """Wait for the processes of one run; returns what the first printed, after all have ended well."""
-    outputs = [process.communicate(timeout)[0] for process in processes]
+    outputs = [process.communicate(timeout) for process in processes]
     assert not any(process.returncode for process in processes), outputs
     return outputs[0]

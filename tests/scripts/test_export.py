@@ -53,8 +53,7 @@ def light():
 @pytest.fixture(scope="module")
 def light_graphs(light, tmp_path_factory):
     folder = tmp_path_factory.mktemp("graphs")
-    with pytest.MonkeyPatch.context() as patch:
-        light_network.register(patch)
+    with pytest.MonkeyPatch.context() as patch, light_network.KNOWN:
         save_checkpoint(folder / "light.pth", checkpoint_of(light))
         run_main(patch, export, "--model", folder / "light.pth", "--format", "onnx", "--output", folder / "onnx")
     return folder / "onnx"
@@ -94,6 +93,7 @@ def test_the_example_writes_masks_with_the_ids_and_colours_of_the_first(light_gr
 
 
 @pytest.mark.slow
+@light_network.KNOWN
 def test_quantised_graphs_are_smaller_and_nearly_the_same(light, light_graphs, tmp_path, monkeypatch, capsys):
     frames, masks = frames_and_masks(96, 128, 1, 4)
     Image.fromarray(masks[0].astype(np.uint8)).save(tmp_path / "mask.png")
@@ -105,7 +105,6 @@ def test_quantised_graphs_are_smaller_and_nearly_the_same(light, light_graphs, t
     run_main(monkeypatch, quantise_onnx, *arguments, "--output", output)
     sizes = [(folder / "decode.onnx").stat().st_size for folder in (output, light_graphs)]
     assert sizes[0] < 0.5 * sizes[1]
-    light_network.register(monkeypatch)
     capsys.readouterr()
     model = light_graphs.parent / "light.pth"
     largest = []
@@ -215,14 +214,14 @@ def test_bad_input_of_the_export_is_one_line_and_leaves_nothing(tmp_path, monkey
     arguments = ["--model", tmp_path / "light.pth", "--format", "onnx", "--output"]
     with pytest.raises(InputError, match="there is no network 'light'"):
         run_main(monkeypatch, export, *arguments, tmp_path / "out")
-    light_network.register(monkeypatch)
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="exists already"):
-        run_main(monkeypatch, export, *arguments, tmp_path / "there")
-    monkeypatch.setattr(export, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="needs onnx and onnxscript"):
-        run_main(monkeypatch, export, *arguments, tmp_path / "out")
+    with light_network.KNOWN:
+        with pytest.raises(InputError, match="exists already"):
+            run_main(monkeypatch, export, *arguments, tmp_path / "there")
+        monkeypatch.setattr(export, "find_spec", lambda name: None)
+        with pytest.raises(InputError, match="needs onnx and onnxscript"):
+            run_main(monkeypatch, export, *arguments, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -13,7 +13,7 @@ from datasets.train.stages import ClipOptions, stage_data
 from datasets.train.vos_dataset import VOSDataset
 from model.weights.checkpoint import load_checkpoint
 from scripts import check_data, make_synthetic, masks_of_json
-from tests.helpers.light_network import register
+from tests.helpers.light_network import KNOWN
 from tests.helpers.training_runs import LIGHT, losses_of, only, train_here, write_training_data
 from training.arguments import STAGES, parse_arguments
 from util.errors import InputError
@@ -81,9 +81,9 @@ def test_every_published_network_has_the_stage():
     assert parse_arguments(["--stage", "2"]).mose_root == Path("none")
 
 
+@KNOWN
 def test_a_run_on_a_mix_with_mose_is_resumed_to_the_same_weights(roots, tmp_path, monkeypatch, capsys):
     options = [f"--{name}={root}" for name, root in roots.items() if name in ("davis_root", "mose_root")]
-    register(monkeypatch)
     arguments = [*LIGHT, "--stage", "2", *options, "--yv_root", "none", "-i", "4", "--checkpoint_interval", "2"]
     train_here(monkeypatch, tmp_path, *arguments, "--id", "run")
     capsys.readouterr()

@@ -10,13 +10,12 @@ import train
 from model.weights.checkpoint import load_checkpoint, load_network, save_checkpoint
 from tests.helpers.davis_trees import make_davis_2017
 from tests.helpers.failures import failure_line
-from tests.helpers.light_network import register
+from tests.helpers.light_network import KNOWN
 from tests.helpers.result_files import shown
 from tests.helpers.training_runs import (
     LIGHT,
     SMALL,
     launch,
-    launcher,
     losses_of,
     only,
     save_trunk,
@@ -40,9 +39,10 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def light(monkeypatch):
+def light():
     """Runs in this process know the light network."""
-    register(monkeypatch)
+    with KNOWN:
+        yield
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_every_launcher_and_any_sharing_give_the_same_losses(data, tmp_path, mon
             train_here(monkeypatch, tmp_path, *arguments, "--grad_accum", parts)
             output = capsys.readouterr().out
         else:
-            output = launch(tmp_path, [*arguments, "--grad_accum", parts], launcher(kind, processes))
+            output = launch(kind, processes, tmp_path, [*arguments, "--grad_accum", parts])
         assert f"batch 4 ({processes} processes x {parts} parts x {4 // processes // parts})" in output
         curves.append(list(losses_of(output).values()))
     for curve in curves[1:]:
